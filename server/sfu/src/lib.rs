@@ -1,0 +1,27 @@
+//! The media plane: which packet goes to whom, rewritten how.
+//!
+//! Sans-I/O: no sockets, threads, clock reads or randomness; time and seeds are arguments. The only crate that
+//! names WebRTC parts. It knows no person, role, password or LiveKit message.
+//!
+//! [`Shard`] is everything: feed it datagrams, commands and time; after each, drain [`Shard::poll_output`].
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+mod command;
+mod event;
+mod id;
+pub mod rtp;
+pub mod sdp;
+pub mod srtp;
+
+pub use command::{Command, DataChannel, Layer, MediaKind, Quality, TrackDescription, TrackSetting};
+pub use event::{ConnectionQuality, DisconnectReason, Event, Speaker};
+pub use id::{PeerId, RoomId, TrackId};
+
+/// A connected peer from which nothing authenticated came for this long is reported as
+/// [`Event::Silent`]. Higher: a closed tab lingers; lower: a listener who only sends consent checks
+/// (libwebrtc: every 2.5 s) flaps.
+pub const SILENCE: std::time::Duration = std::time::Duration::from_secs(3);

@@ -1,0 +1,1 @@
+//! Views over RTP and RTCP bytes.
