@@ -1,1 +1,0 @@
-//! SRTP in place.

@@ -1,0 +1,1 @@
+//! Published vectors, the oracle and hostile packets.
