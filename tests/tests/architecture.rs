@@ -1,0 +1,173 @@
+//! The invariants of `server/ARCHITECTURE.md` that a compiler does not see, each with a test that fails.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use tests::{files, members, root};
+
+/// Crates without sockets, threads, clocks or randomness.
+const SANS_IO: [&str; 2] = ["sfu", "signal"];
+
+/// What would bring I/O, time or chance into a crate.
+const IO: [&str; 15] = [
+    "tokio",
+    "async-std",
+    "smol",
+    "mio",
+    "socket2",
+    "axum",
+    "hyper",
+    "reqwest",
+    "tokio-tungstenite",
+    "tungstenite",
+    "rustls",
+    "tokio-rustls",
+    "sqlx",
+    "rusqlite",
+    "webrtc",
+];
+
+/// Longest source file; one that outgrows it holds two ideas.
+const LONGEST: usize = 700;
+
+#[test]
+fn sans_io_crates_depend_on_no_runtime_socket_or_database() -> anyhow::Result<()> {
+    let members = members()?;
+    for name in SANS_IO {
+        let member = &members[name];
+        for used in &member.dependencies {
+            assert!(!IO.contains(&used.as_str()), "{name} depends on {used}");
+            assert!(!["rand", "getrandom", "rand_core"].contains(&used.as_str()), "{name} depends on {used}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn sans_io_crates_forbid_clocks_threads_and_sockets_by_lint() -> anyhow::Result<()> {
+    for name in SANS_IO {
+        let lints = std::fs::read_to_string(root()?.join("server").join(name).join("clippy.toml"))?;
+        for forbidden in [
+            "std::time::Instant::now",
+            "std::time::SystemTime::now",
+            "std::thread::spawn",
+            "std::net::UdpSocket",
+        ] {
+            assert!(lints.contains(forbidden), "server/{name}/clippy.toml does not forbid {forbidden}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn network_input_cannot_panic_by_lint() -> anyhow::Result<()> {
+    for name in SANS_IO {
+        let source = std::fs::read_to_string(root()?.join("server").join(name).join("src/lib.rs"))?;
+        for lint in ["unwrap_used", "expect_used", "indexing_slicing", "arithmetic_side_effects"] {
+            assert!(source.contains(&format!("clippy::{lint}")), "{name} does not deny clippy::{lint}");
+        }
+        assert!(source.contains("deny("), "{name} denies nothing");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_media_plane_knows_no_livekit_and_no_other_crate_of_ours() -> anyhow::Result<()> {
+    let members = members()?;
+    let ours: BTreeSet<&str> = members.keys().map(String::as_str).collect();
+    for used in &members["sfu"].dependencies {
+        assert!(!ours.contains(used.as_str()), "sfu depends on {used}");
+        assert_ne!(used, "livekit-protocol", "sfu speaks to no client");
+    }
+    Ok(())
+}
+
+#[test]
+fn only_the_media_plane_names_webrtc_parts() -> anyhow::Result<()> {
+    for (name, member) in members()? {
+        if name == "sfu" || name == "load" {
+            continue;
+        }
+        for used in member.dependencies {
+            assert!(!used.starts_with("rtc-") && used != "webrtc", "{name} depends on {used}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn only_the_store_names_the_database_and_only_enza_names_the_web_server() -> anyhow::Result<()> {
+    for (name, member) in members()? {
+        for used in member.dependencies {
+            assert!(
+                name == "store" || !["sqlx", "rusqlite"].contains(&used.as_str()),
+                "{name} depends on {used}"
+            );
+            assert!(
+                name == "enza" || !["axum", "hyper"].contains(&used.as_str()),
+                "{name} depends on {used}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_state_is_shared_behind_a_lock() -> anyhow::Result<()> {
+    for path in files(&root()?.join("server"), "rs")? {
+        if path.ends_with("metrics.rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path)?;
+        for shared in ["Arc<Mutex<", "Arc<RwLock<", "Rc<RefCell<"] {
+            assert!(!source.contains(shared), "{} shares state with {shared}…>", shown(&path)?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_file_holds_two_ideas() -> anyhow::Result<()> {
+    for path in files(&root()?.join("server"), "rs")? {
+        let lines = std::fs::read_to_string(&path)?.lines().count();
+        assert!(lines <= LONGEST, "{} has {lines} lines; name its second idea", shown(&path)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn every_file_says_what_it_is_by_its_name() -> anyhow::Result<()> {
+    const EMPTY_NAMES: [&str; 7] = ["utils", "util", "common", "manager", "handler", "helpers", "helper"];
+    for folder in ["server", "web-client/src", "tests"] {
+        for ending in ["rs", "ts", "svelte", "mjs"] {
+            for path in files(&root()?.join(folder), ending)? {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+                assert!(!EMPTY_NAMES.contains(&name.as_str()), "{}", shown(&path)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn unsafe_code_is_explained_and_only_in_the_shell() -> anyhow::Result<()> {
+    for path in files(&root()?.join("server"), "rs")? {
+        let source = std::fs::read_to_string(&path)?;
+        for (number, line) in source.lines().enumerate() {
+            if !line.contains("unsafe {") && !line.contains("unsafe fn") {
+                continue;
+            }
+            let place = format!("{}:{}", shown(&path)?, number + 1);
+            let inside = path.starts_with(root()?.join("server/enza"))
+                || path.starts_with(root()?.join("server/sfu/tests"));
+            assert!(inside, "{place}: unsafe outside the shell");
+            let before: Vec<&str> = source.lines().take(number + 1).collect();
+            let near = before.iter().rev().take(6);
+            assert!(near.into_iter().any(|l| l.contains("SAFETY")), "{place}: no SAFETY line");
+        }
+    }
+    Ok(())
+}
+
+fn shown(path: &Path) -> anyhow::Result<String> {
+    Ok(path.strip_prefix(root()?)?.display().to_string())
+}
