@@ -2,8 +2,23 @@
 //! never learns what a track is for.
 //!
 //! The server only answers: every m-line, payload type and header-extension id in an answer is the client's own.
+//! [`Offer::parse`] turns text into what can be answered or says why not; whoever calls decides per m-line with an
+//! [`AnswerSection`]; [`answer`] prints it. An answer can never leave what was offered: a decision that the offer
+//! does not allow becomes `inactive` or a rejected m-line.
 
-/// Why an offer cannot be answered. The sentence is for the client's developer.
+mod answer;
+mod codec;
+pub mod extension;
+mod offer;
+
+pub use answer::{AnswerSection, Local, MAX_MESSAGE_SIZE, answer};
+pub use codec::{Codec, CodecKind, ENABLED_CODECS, supported};
+pub use offer::{
+    Direction, Fingerprint, MAX_OFFER_BYTES, MAX_RIDS, MAX_SECTIONS, MAX_SSRCS, Offer, Section, SectionKind,
+    Setup,
+};
+
+/// Why an offer cannot be answered. The sentence is for the client's developer and quotes nothing of the offer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OfferError {
     #[error("the offer is longer than {0} bytes")]
@@ -18,4 +33,8 @@ pub enum OfferError {
     NotBundled,
     #[error("m-line {index} changed its kind or mid")]
     SectionChanged { index: usize },
+    #[error("m-line {index} has the mid of another m-line")]
+    DuplicateMid { index: usize },
+    #[error("the offer leaves no DTLS role to the server: it needs a=setup:actpass or a=setup:active")]
+    DtlsRole,
 }

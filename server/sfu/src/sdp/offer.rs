@@ -1,0 +1,557 @@
+//! Reading an offer. Owns the bounds on what a client may send; never changes what it read.
+
+use super::codec::{Codec, CodecKind, supported};
+use super::{OfferError, extension};
+use crate::MediaKind;
+use rtc_sdp::SessionDescription;
+use rtc_sdp::description::common::Attribute;
+use rtc_sdp::description::media::MediaDescription;
+use rtc_shared::error::Error as GrammarError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+
+/// Longest offer read, in bytes. Real ones are 10–20 kB and grow by about 2 kB per m-line, so [`MAX_SECTIONS`] is
+/// reached first. Higher: a hostile client costs more time on the shard; lower: large rooms cannot be offered.
+pub const MAX_OFFER_BYTES: usize = 256 * 1024;
+/// Most m-lines read. One per received track: higher lets rooms grow, lower caps what one client can make us keep.
+pub const MAX_SECTIONS: usize = 128;
+/// Most simulcast layers read per m-line; further ones are not accepted. Clients send at most three.
+pub const MAX_RIDS: usize = 8;
+/// Most announced SSRCs (and FID pairs) read per m-line; further ones are learnt from MID. Clients announce at
+/// most six.
+pub const MAX_SSRCS: usize = 16;
+/// Most `a=rtcp-fb` values read per payload type; browsers offer five.
+const MAX_FEEDBACK: usize = 16;
+/// Longest mid or rid, in bytes: a one-byte header extension carries 16 (RFC 8285 §4.2).
+const MAX_ID_BYTES: usize = 16;
+
+/// A client's offer, reduced to what an answer and the transport need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The client's ICE user fragment; a changed one asks for an ICE restart.
+    pub ice_ufrag: String,
+    pub ice_pwd: String,
+    /// Hash of the certificate that DTLS must present.
+    pub fingerprint: Fingerprint,
+    pub setup: Setup,
+    /// One-byte and two-byte header extensions may be mixed (RFC 8285 §6).
+    pub extmap_allow_mixed: bool,
+    /// The client is ICE-lite too; then nobody sends checks and nothing will connect.
+    pub ice_lite: bool,
+    /// All m-lines in the order offered, rejected ones included.
+    pub sections: Vec<Section>,
+}
+
+/// SHA-256 over the DER certificate (RFC 8122). Other hashes are not read: every endpoint must support this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub value: [u8; 32],
+}
+
+/// Which DTLS roles the client leaves open (RFC 8842). Either way the server answers `passive`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    ActPass,
+    Active,
+}
+
+/// Which way media goes, seen from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    /// The client would send.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// The client would receive.
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+}
+
+/// What an m-line is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SectionKind {
+    Media(MediaKind),
+    /// Data channels over SCTP (RFC 8841).
+    Application,
+    /// A kind or transport the server does not speak; can only be rejected.
+    Unknown,
+}
+
+/// One m-line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Unique among the m-lines that are not rejected; a rejected one may have none (empty).
+    pub mid: String,
+    pub kind: SectionKind,
+    pub direction: Direction,
+    /// Port 0 without `a=bundle-only`: the m-line is free to be re-used (RFC 9429 §5.2.2). Whoever answers an
+    /// m-line with a rejection sets this on the offer it keeps for [`Offer::check_continues`].
+    pub rejected: bool,
+    /// In order of the client's preference, unknown ones included.
+    pub codecs: Vec<Codec>,
+    /// Header extensions that an answer accepts, with the offered ids. An id means the same on all m-lines.
+    pub extensions: Vec<(u8, String)>,
+    /// Simulcast layers that the client would send, in the order offered.
+    pub rids: Vec<String>,
+    /// SSRCs the client announced, RTX ones included; often none.
+    pub ssrcs: Vec<u32>,
+    /// `a=ssrc-group:FID`: media SSRC and the SSRC of its RTX.
+    pub fid: Vec<(u32, u32)>,
+    /// `a=msid`: stream (`-` for none) and track; the track may be empty.
+    pub msid: Option<(String, String)>,
+    pub sctp_port: Option<u16>,
+    /// Bytes; the largest message that the client accepts.
+    pub max_message_size: Option<u32>,
+    /// Reduced-size RTCP was offered (RFC 5506).
+    pub rtcp_rsize: bool,
+    pub(super) allow_mixed: bool,
+    pub(super) simulcast: bool,
+    /// First word, transport and formats of the m-line, to be given back.
+    pub(super) media: String,
+    pub(super) protocol: String,
+    pub(super) formats: Vec<String>,
+}
+
+impl Offer {
+    /// Reads an offer. Bounded by [`MAX_OFFER_BYTES`] and [`MAX_SECTIONS`]; attributes that are not understood are
+    /// passed over.
+    pub fn parse(sdp: &str) -> Result<Self, OfferError> {
+        if sdp.len() > MAX_OFFER_BYTES {
+            return Err(OfferError::TooLong(MAX_OFFER_BYTES));
+        }
+        check_line_ends(sdp)?;
+        let session =
+            SessionDescription::unmarshal(&mut Cursor::new(sdp)).map_err(|error| grammar(&error))?;
+        if session.media_descriptions.len() > MAX_SECTIONS {
+            return Err(OfferError::TooManySections(MAX_SECTIONS));
+        }
+        let session_direction = session.attributes.iter().find_map(direction).unwrap_or(Direction::SendRecv);
+        let mut sections = session
+            .media_descriptions
+            .iter()
+            .map(|media| Section::read(media, session_direction))
+            .collect::<Result<Vec<_>, _>>()?;
+        check_mids(&sections)?;
+        check_bundle(&session, &sections)?;
+        settle_extensions(&mut sections);
+
+        // All m-lines share one transport, so its parameters stand in the first one that is alive (RFC 8843 §7.1),
+        // or for the whole session.
+        let transport = session
+            .media_descriptions
+            .iter()
+            .zip(&sections)
+            .find_map(|(media, section)| (!section.rejected).then_some(&media.attributes))
+            .ok_or(OfferError::Missing("an m-line that is not rejected"))?;
+        let lookup = |key: &'static str| {
+            transport.iter().chain(&session.attributes).filter(move |a| a.key == key).filter_map(value)
+        };
+        let ice_ufrag = lookup("ice-ufrag").next().ok_or(OfferError::Missing("a=ice-ufrag"))?;
+        let ice_pwd = lookup("ice-pwd").next().ok_or(OfferError::Missing("a=ice-pwd"))?;
+        if !is_token(ice_ufrag, 4, 256) || !is_token(ice_pwd, 22, 256) {
+            return Err(OfferError::Grammar("ICE credentials of the wrong length or alphabet".into()));
+        }
+        let fingerprint = lookup("fingerprint")
+            .find_map(fingerprint)
+            .ok_or(OfferError::Missing("a sha-256 fingerprint of its certificate"))?;
+        let setup = match lookup("setup").next() {
+            Some("actpass") => Setup::ActPass,
+            Some("active") => Setup::Active,
+            Some(_) => return Err(OfferError::DtlsRole),
+            None => return Err(OfferError::Missing("a=setup")),
+        };
+        Ok(Self {
+            ice_ufrag: ice_ufrag.to_owned(),
+            ice_pwd: ice_pwd.to_owned(),
+            fingerprint,
+            setup,
+            extmap_allow_mixed: session.has_attribute("extmap-allow-mixed"),
+            ice_lite: session.has_attribute("ice-lite"),
+            sections,
+        })
+    }
+
+    /// Whether this offer may follow `previous` on the same connection: m-lines are never taken away and keep
+    /// their kind and mid, unless they were rejected (RFC 9429 §5.2.2).
+    pub fn check_continues(&self, previous: &Self) -> Result<(), OfferError> {
+        for (index, old) in previous.sections.iter().enumerate() {
+            let Some(new) = self.sections.get(index) else {
+                return Err(OfferError::SectionChanged { index });
+            };
+            let same = new.kind == old.kind && (new.mid == old.mid || new.rejected);
+            if !old.rejected && !same {
+                return Err(OfferError::SectionChanged { index });
+            }
+        }
+        Ok(())
+    }
+
+    /// The id of a header extension, the same on every m-line that has it.
+    pub fn extension_id(&self, uri: &str) -> Option<u8> {
+        self.sections.iter().find_map(|section| section.extension_id(uri))
+    }
+}
+
+impl Section {
+    /// Codecs that an answer accepts, in the client's order: RTX only with its primary, RED only around Opus.
+    pub fn supported_codecs(&self) -> impl Iterator<Item = &Codec> {
+        self.codecs.iter().filter(|codec| self.supports(codec))
+    }
+
+    /// The codec with this payload type.
+    pub fn codec(&self, payload_type: u8) -> Option<&Codec> {
+        self.codecs.iter().find(|codec| codec.payload_type == payload_type)
+    }
+
+    /// The RTX payload type that repairs `payload_type`.
+    pub fn rtx_payload_type(&self, payload_type: u8) -> Option<u8> {
+        self.codecs
+            .iter()
+            .find(|codec| codec.kind() == Some(CodecKind::Rtx) && codec.rtx_for == Some(payload_type))
+            .map(|codec| codec.payload_type)
+    }
+
+    /// The id of a header extension on this m-line.
+    pub fn extension_id(&self, uri: &str) -> Option<u8> {
+        self.extensions.iter().find_map(|(id, offered)| (offered == uri).then_some(*id))
+    }
+
+    fn supports(&self, codec: &Codec) -> bool {
+        let SectionKind::Media(kind) = self.kind else {
+            return false;
+        };
+        let plain = |codec: &Codec, kind: MediaKind| match codec.kind() {
+            Some(CodecKind::Opus) => kind == MediaKind::Audio && supported(codec),
+            Some(CodecKind::Vp8 | CodecKind::H264 | CodecKind::Vp9 | CodecKind::Av1) => {
+                kind == MediaKind::Video && supported(codec)
+            }
+            Some(CodecKind::Red | CodecKind::Rtx) | None => false,
+        };
+        let primary = |payload_type: u8| self.codec(payload_type).is_some_and(|primary| plain(primary, kind));
+        match codec.kind() {
+            Some(CodecKind::Rtx) => supported(codec) && codec.rtx_for.is_some_and(primary),
+            // RFC 2198: the parameters are the payload types inside, `111/111`.
+            Some(CodecKind::Red) => {
+                kind == MediaKind::Audio
+                    && supported(codec)
+                    && !codec.fmtp.is_empty()
+                    && codec.fmtp.split('/').all(|inner| inner.trim().parse().is_ok_and(primary))
+            }
+            Some(_) => plain(codec, kind),
+            None => false,
+        }
+    }
+
+    fn read(description: &MediaDescription, session_direction: Direction) -> Result<Self, OfferError> {
+        let name = &description.media_name;
+        let protocol = name.protos.join("/");
+        let kind = match (name.media.as_str(), protocol.as_str()) {
+            ("audio", "UDP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVPF") => SectionKind::Media(MediaKind::Audio),
+            ("video", "UDP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVPF") => SectionKind::Media(MediaKind::Video),
+            ("application", "UDP/DTLS/SCTP" | "TCP/DTLS/SCTP")
+                if name.formats.iter().any(|format| format == "webrtc-datachannel") =>
+            {
+                SectionKind::Application
+            }
+            _ => SectionKind::Unknown,
+        };
+        let rejected = name.port.value == 0 && !description.has_attribute("bundle-only");
+        let mut section = Self {
+            mid: String::new(),
+            kind,
+            direction: session_direction,
+            rejected,
+            codecs: Vec::new(),
+            extensions: Vec::new(),
+            rids: Vec::new(),
+            ssrcs: Vec::new(),
+            fid: Vec::new(),
+            msid: None,
+            sctp_port: None,
+            max_message_size: None,
+            rtcp_rsize: description.has_attribute("rtcp-rsize"),
+            allow_mixed: description.has_attribute("extmap-allow-mixed"),
+            simulcast: false,
+            media: name.media.clone(),
+            protocol,
+            formats: name.formats.clone(),
+        };
+        section.codecs = codecs(description);
+        section.read_attributes(description);
+        if !rejected {
+            if section.mid.is_empty() {
+                return Err(OfferError::Missing("a=mid (at most 16 visible ASCII characters) on an m-line"));
+            }
+            if matches!(kind, SectionKind::Media(_)) && !description.has_attribute("rtcp-mux") {
+                return Err(OfferError::Missing("a=rtcp-mux on an m-line"));
+            }
+        }
+        Ok(section)
+    }
+
+    fn read_attributes(&mut self, description: &MediaDescription) {
+        let mut named_rids = Vec::new();
+        let mut simulcast = None;
+        for attribute in &description.attributes {
+            if let Some(direction) = direction(attribute) {
+                self.direction = direction;
+                continue;
+            }
+            let Some(value) = value(attribute) else {
+                continue;
+            };
+            match attribute.key.as_str() {
+                "mid" if is_token(value, 1, MAX_ID_BYTES) => self.mid = value.to_owned(),
+                "extmap" => self.read_extension(value),
+                "rid" => {
+                    let mut words = value.split_whitespace();
+                    if let (Some(rid), Some("send")) = (words.next(), words.next())
+                        && is_rid(rid)
+                        && named_rids.len() < MAX_RIDS
+                        && !named_rids.contains(&rid)
+                    {
+                        named_rids.push(rid);
+                    }
+                }
+                "simulcast" => simulcast = simulcast_send(value),
+                "ssrc" => {
+                    if let Some(ssrc) = value.split_whitespace().next().and_then(|ssrc| ssrc.parse().ok())
+                        && self.ssrcs.len() < MAX_SSRCS
+                        && !self.ssrcs.contains(&ssrc)
+                    {
+                        self.ssrcs.push(ssrc);
+                    }
+                }
+                "ssrc-group" => {
+                    let mut words = value.split_whitespace();
+                    if words.next() == Some("FID")
+                        && let (Some(Ok(media)), Some(Ok(rtx))) =
+                            (words.next().map(str::parse), words.next().map(str::parse))
+                        && self.fid.len() < MAX_SSRCS
+                    {
+                        self.fid.push((media, rtx));
+                    }
+                }
+                "msid" if self.msid.is_none() => {
+                    let mut words = value.split_whitespace();
+                    let stream = words.next().unwrap_or_default();
+                    self.msid = Some((stream.to_owned(), words.next().unwrap_or_default().to_owned()));
+                }
+                "sctp-port" => self.sctp_port = value.trim().parse().ok(),
+                "max-message-size" => self.max_message_size = value.trim().parse().ok(),
+                _ => {}
+            }
+        }
+        self.simulcast = simulcast.is_some();
+        self.rids = match simulcast {
+            Some(order) => {
+                order.into_iter().filter(|rid| named_rids.contains(rid)).map(str::to_owned).collect()
+            }
+            None => named_rids.into_iter().map(str::to_owned).collect(),
+        };
+    }
+
+    /// `<id>["/"<direction>] <URI> [attributes]` (RFC 8285 §5). One with a direction would have to be answered
+    /// with the opposite one; no client uses that for the extensions we support, so it is simply not negotiated.
+    fn read_extension(&mut self, value: &str) {
+        let SectionKind::Media(kind) = self.kind else {
+            return;
+        };
+        let mut words = value.split_whitespace();
+        let (Some(id), Some(uri)) = (words.next().and_then(|id| id.parse::<u8>().ok()), words.next()) else {
+            return;
+        };
+        let free = self.extensions.iter().all(|(taken, known)| *taken != id && known != uri);
+        if (1..=extension::MAX_ID).contains(&id) && free && extension::supported(kind, uri) {
+            self.extensions.push((id, uri.to_owned()));
+        }
+    }
+}
+
+/// `rtc-sdp` ends lines at LF only and keeps a CR inside a value, which would then reach our answer.
+fn check_line_ends(sdp: &str) -> Result<(), OfferError> {
+    let mut bytes = sdp.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        if byte == 0 || (byte == b'\r' && bytes.peek() != Some(&b'\n')) {
+            return Err(OfferError::Grammar("a line has a NUL or CR inside".into()));
+        }
+    }
+    Ok(())
+}
+
+/// The parser's own words quote the offer, which holds addresses and passwords; so they are not passed on.
+fn grammar(error: &GrammarError) -> OfferError {
+    let reason = match error {
+        GrammarError::SdpInvalidSyntax(_) => "a line has the wrong form or stands in the wrong place",
+        GrammarError::SdpInvalidValue(_) => "a line has an unknown value",
+        _ => "a number, URL or text is malformed",
+    };
+    OfferError::Grammar(reason.into())
+}
+
+fn check_mids(sections: &[Section]) -> Result<(), OfferError> {
+    let mut seen = BTreeSet::new();
+    for (index, section) in sections.iter().enumerate() {
+        if !section.rejected && !seen.insert(section.mid.as_str()) {
+            return Err(OfferError::DuplicateMid { index });
+        }
+    }
+    Ok(())
+}
+
+/// Every living m-line stands in the first BUNDLE group (RFC 8843; `max-bundle` in RFC 9429 §4.1.1).
+fn check_bundle(session: &SessionDescription, sections: &[Section]) -> Result<(), OfferError> {
+    let bundle: BTreeSet<&str> = session
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.key == "group")
+        .filter_map(value)
+        .find_map(|group| group.strip_prefix("BUNDLE"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let bundled = |section: &Section| section.rejected || bundle.contains(section.mid.as_str());
+    if sections.iter().all(bundled) { Ok(()) } else { Err(OfferError::NotBundled) }
+}
+
+/// On one transport an id must mean one URI (RFC 8843 §9.1), because the MID that names the m-line is itself found
+/// by id. A later m-line that contradicts an earlier one loses the extension.
+fn settle_extensions(sections: &mut [Section]) {
+    let mut meaning: BTreeMap<u8, String> = BTreeMap::new();
+    let mut id_of: BTreeMap<String, u8> = BTreeMap::new();
+    for section in sections.iter_mut().filter(|section| !section.rejected) {
+        section.extensions.retain(|(id, uri)| {
+            let known = meaning.entry(*id).or_insert_with(|| uri.clone());
+            known == uri && id_of.entry(uri.clone()).or_insert(*id) == id
+        });
+    }
+}
+
+/// The payload types of the m-line in its order, with what `rtpmap`, `fmtp` and `rtcp-fb` say of them. One without
+/// `rtpmap` (the static types of RFC 3551) is none of ours and left out.
+fn codecs(description: &MediaDescription) -> Vec<Codec> {
+    let mut known: BTreeMap<u8, Codec> = BTreeMap::new();
+    for attribute in description.attributes.iter().filter(|attribute| attribute.key == "rtpmap") {
+        if let Some(codec) = value(attribute).and_then(rtpmap) {
+            known.entry(codec.payload_type).or_insert(codec);
+        }
+    }
+    for attribute in &description.attributes {
+        let Some((format, rest)) = value(attribute).and_then(|value| value.split_once(' ')) else {
+            continue;
+        };
+        match attribute.key.as_str() {
+            "fmtp" => {
+                if let Some(codec) = format.parse().ok().and_then(|payload_type| known.get_mut(&payload_type))
+                {
+                    codec.fmtp = rest.trim().to_owned();
+                    codec.rtx_for = codec.parameter("apt").and_then(|primary| primary.parse().ok());
+                }
+            }
+            "rtcp-fb" if format == "*" => known.values_mut().for_each(|codec| add_feedback(codec, rest)),
+            "rtcp-fb" => {
+                if let Some(codec) = format.parse().ok().and_then(|payload_type| known.get_mut(&payload_type))
+                {
+                    add_feedback(codec, rest);
+                }
+            }
+            _ => {}
+        }
+    }
+    let formats = description.media_name.formats.iter();
+    formats.filter_map(|format| known.remove(&format.parse().ok()?)).collect()
+}
+
+fn add_feedback(codec: &mut Codec, feedback: &str) {
+    let feedback = feedback.trim();
+    if codec.feedback.len() < MAX_FEEDBACK && !codec.feedback.iter().any(|known| known == feedback) {
+        codec.feedback.push(feedback.to_owned());
+    }
+}
+
+/// `<payload type> <name>/<clock rate>[/<channels>]`
+fn rtpmap(value: &str) -> Option<Codec> {
+    let (payload_type, encoding) = value.split_once(' ')?;
+    let mut parts = encoding.trim().split('/');
+    let payload_type = payload_type.parse().ok().filter(|payload_type| *payload_type < 128)?;
+    Some(Codec {
+        payload_type,
+        name: parts.next()?.to_owned(),
+        clock_rate: parts.next()?.parse().ok()?,
+        channels: parts.next().and_then(|channels| channels.parse().ok()),
+        fmtp: String::new(),
+        feedback: Vec::new(),
+        rtx_for: None,
+    })
+}
+
+/// The `send` list of `a=simulcast:send q;h;f [recv …]` (RFC 8853 §5.1): the first alternative of each stream,
+/// paused (`~`) or not.
+fn simulcast_send(value: &str) -> Option<Vec<&str>> {
+    let mut words = value.split_whitespace();
+    let streams = loop {
+        match (words.next()?, words.next()?) {
+            ("send", streams) => break streams,
+            _ => continue,
+        }
+    };
+    let mut rids: Vec<&str> = Vec::new();
+    for stream in streams.split(';').take(MAX_RIDS) {
+        let rid = stream.split(',').next().unwrap_or_default().trim_start_matches('~');
+        if !rids.contains(&rid) {
+            rids.push(rid);
+        }
+    }
+    Some(rids)
+}
+
+fn direction(attribute: &Attribute) -> Option<Direction> {
+    match attribute.key.as_str() {
+        "sendrecv" => Some(Direction::SendRecv),
+        "sendonly" => Some(Direction::SendOnly),
+        "recvonly" => Some(Direction::RecvOnly),
+        "inactive" => Some(Direction::Inactive),
+        _ => None,
+    }
+}
+
+/// `sha-256 AA:BB:…`; `None` for another hash or a malformed one.
+fn fingerprint(value: &str) -> Option<Fingerprint> {
+    let (algorithm, hash) = value.trim().split_once(' ')?;
+    if !algorithm.eq_ignore_ascii_case("sha-256") {
+        return None;
+    }
+    let mut bytes = hash.trim().split(':').map(|byte| match byte.len() {
+        2 => u8::from_str_radix(byte, 16).ok(),
+        _ => None,
+    });
+    let mut value = [0; 32];
+    for slot in &mut value {
+        *slot = bytes.next()??;
+    }
+    bytes.next().is_none().then_some(Fingerprint { value })
+}
+
+fn value(attribute: &Attribute) -> Option<&str> {
+    attribute.value.as_deref()
+}
+
+/// Visible ASCII without spaces, within these lengths.
+fn is_token(text: &str, shortest: usize, longest: usize) -> bool {
+    (shortest..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// RFC 8851 §10: letters, digits, `-` and `_`.
+fn is_rid(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(allowed)
+}
