@@ -1,0 +1,177 @@
+//! Invites: links that open a room in a role. A secret of 144 random bits exists once, in the link that
+//! [`Store::create_invite`] hands out; the table keeps its SHA-256, so a stolen file opens no room. A plain
+//! hash suffices because the secret has far too many bits to be guessed. Looking the hash up compares no
+//! secret byte by byte, so the time it takes tells nothing either.
+
+use crate::{Room, Store, StoreError};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+/// Random bytes of a secret; 18 bytes are 24 characters without padding. Higher: a denser QR code; lower than
+/// 16: guessable in principle.
+const SECRET_BYTES: usize = 18;
+
+/// What an invite makes of the person who opens it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    Host,
+    Guest,
+}
+
+impl Role {
+    /// The role's name in the database, in JSON and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Guest => "guest",
+        }
+    }
+
+    fn from_name(name: &str) -> Result<Self, sqlx::Error> {
+        match name {
+            "host" => Ok(Self::Host),
+            "guest" => Ok(Self::Guest),
+            other => Err(sqlx::Error::Decode(format!("unknown role {other:?}").into())),
+        }
+    }
+}
+
+/// Names an invite without opening anything: for listing and revoking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InviteId(pub i64);
+
+/// The part of a link that opens a room. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InviteSecret(String);
+
+impl InviteSecret {
+    fn generate() -> Result<Self, StoreError> {
+        let mut bytes = [0_u8; SECRET_BYTES];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// The secret as it stands in the link's fragment.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for InviteSecret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("InviteSecret(…)")
+    }
+}
+
+/// An invite as listed: everything but its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    pub id: InviteId,
+    pub room: String,
+    pub role: Role,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub created_unix_millis: i64,
+    pub revoked_unix_millis: Option<i64>,
+}
+
+/// What a secret turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    Open { invite: InviteId, room: Room, role: Role },
+    Revoked,
+    Unknown,
+}
+
+fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+impl Store {
+    /// Makes an invite to `room` and returns its secret for the only time.
+    ///
+    /// # Errors
+    /// [`StoreError::RoomUnknown`]; [`StoreError::Busy`] or [`StoreError::Database`].
+    pub async fn create_invite(
+        &self,
+        room: &str,
+        role: Role,
+        now_unix_millis: i64,
+    ) -> Result<(InviteId, InviteSecret), StoreError> {
+        let secret = InviteSecret::generate()?;
+        let inserted = sqlx::query("INSERT INTO invite (room, role, hash, created) VALUES (?, ?, ?, ?)")
+            .bind(room)
+            .bind(role.name())
+            .bind(hash(secret.reveal()))
+            .bind(now_unix_millis)
+            .execute(&self.writer)
+            .await;
+        match inserted {
+            Ok(done) => Ok((InviteId(done.last_insert_rowid()), secret)),
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Err(StoreError::RoomUnknown),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Which room a secret opens, and as what.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]. An unknown or revoked secret is an answer, not an error.
+    pub async fn resolve_invite(&self, secret: &str) -> Result<Resolved, StoreError> {
+        let row = sqlx::query(
+            "SELECT invite.id, invite.role, invite.revoked, room.id, room.title, room.created
+             FROM invite JOIN room ON room.id = invite.room WHERE invite.hash = ?",
+        )
+        .bind(hash(secret))
+        .fetch_optional(&self.reader)
+        .await?;
+        let Some(row) = row else { return Ok(Resolved::Unknown) };
+        if row.try_get::<Option<i64>, _>(2)?.is_some() {
+            return Ok(Resolved::Revoked);
+        }
+        Ok(Resolved::Open {
+            invite: InviteId(row.try_get(0)?),
+            role: Role::from_name(row.try_get(1)?)?,
+            room: Room { id: row.try_get(3)?, title: row.try_get(4)?, created_unix_millis: row.try_get(5)? },
+        })
+    }
+
+    /// Closes an invite for good. Revoking it again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::InviteUnknown`]; [`StoreError::Busy`] or [`StoreError::Database`].
+    pub async fn revoke_invite(&self, invite: InviteId, now_unix_millis: i64) -> Result<(), StoreError> {
+        let done = sqlx::query("UPDATE invite SET revoked = COALESCE(revoked, ?) WHERE id = ?")
+            .bind(now_unix_millis)
+            .bind(invite.0)
+            .execute(&self.writer)
+            .await?;
+        if done.rows_affected() == 0 { Err(StoreError::InviteUnknown) } else { Ok(()) }
+    }
+
+    /// All invites of a room, oldest first, revoked ones included.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn invites(&self, room: &str) -> Result<Vec<Invite>, StoreError> {
+        let rows =
+            sqlx::query("SELECT id, room, role, created, revoked FROM invite WHERE room = ? ORDER BY id")
+                .bind(room)
+                .fetch_all(&self.reader)
+                .await?;
+        let read = |row: &SqliteRow| {
+            Ok::<_, sqlx::Error>(Invite {
+                id: InviteId(row.try_get(0)?),
+                room: row.try_get(1)?,
+                role: Role::from_name(row.try_get(2)?)?,
+                created_unix_millis: row.try_get(3)?,
+                revoked_unix_millis: row.try_get(4)?,
+            })
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+}

@@ -1,0 +1,89 @@
+//! Rooms: the place with a link. An id that tells nothing, a title that people read, a birthday.
+
+use crate::{Store, StoreError};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+/// Longest title in characters. Higher: it no longer fits on a phone; lower: real names of groups are cut.
+pub(crate) const TITLE_MAX: usize = 100;
+
+/// One room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Opaque, URL-safe, never shown to people: LiveKit's room name.
+    pub id: String,
+    /// What people read, 1 to 100 characters.
+    pub title: String,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub created_unix_millis: i64,
+}
+
+impl Room {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { id: row.try_get(0)?, title: row.try_get(1)?, created_unix_millis: row.try_get(2)? })
+    }
+}
+
+impl Store {
+    /// Makes a room with a fresh id.
+    ///
+    /// # Errors
+    /// [`StoreError::Title`] for an empty or too long title; [`StoreError::Busy`] or [`StoreError::Database`].
+    pub async fn create_room(&self, title: &str, now_unix_millis: i64) -> Result<Room, StoreError> {
+        let title = title.trim();
+        if title.is_empty() || title.chars().count() > TITLE_MAX || title.chars().any(char::is_control) {
+            return Err(StoreError::Title);
+        }
+        let mut id = [0_u8; 12];
+        getrandom::fill(&mut id)?;
+        let room = Room {
+            id: URL_SAFE_NO_PAD.encode(id),
+            title: title.to_owned(),
+            created_unix_millis: now_unix_millis,
+        };
+        sqlx::query("INSERT INTO room (id, title, created) VALUES (?, ?, ?)")
+            .bind(&room.id)
+            .bind(&room.title)
+            .bind(room.created_unix_millis)
+            .execute(&self.writer)
+            .await?;
+        Ok(room)
+    }
+
+    /// The oldest room, if there is any.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn first_room(&self) -> Result<Option<Room>, StoreError> {
+        let row = sqlx::query("SELECT id, title, created FROM room ORDER BY created, rowid LIMIT 1")
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(row.as_ref().map(Room::from_row).transpose()?)
+    }
+
+    /// The room with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::RoomUnknown`]; [`StoreError::Database`].
+    pub async fn room(&self, id: &str) -> Result<Room, StoreError> {
+        let row = sqlx::query("SELECT id, title, created FROM room WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&self.reader)
+            .await?
+            .ok_or(StoreError::RoomUnknown)?;
+        Ok(Room::from_row(&row)?)
+    }
+
+    /// All rooms, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn rooms(&self) -> Result<Vec<Room>, StoreError> {
+        let rows = sqlx::query("SELECT id, title, created FROM room ORDER BY created, rowid")
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(rows.iter().map(Room::from_row).collect::<Result<_, _>>()?)
+    }
+}
