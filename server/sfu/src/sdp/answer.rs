@@ -1,6 +1,6 @@
 //! Printing an answer (RFC 9429 §5.3). Owns what every line looks like; decides nothing about tracks.
 
-use super::codec::{Codec, supported_feedback};
+use super::codec::{Codec, CodecKind, supported_feedback};
 use super::offer::{Offer, Section, SectionKind};
 use crate::MediaKind;
 use std::fmt::{Arguments, Write};
@@ -47,6 +47,7 @@ pub enum AnswerSection<'a> {
         /// RTCP CNAME: streams with the same one are played in sync.
         cname: &'a str,
         ssrc: u32,
+        /// SSRC of the retransmissions; left out where no RTX codec is answered.
         rtx_ssrc: Option<u32>,
         codecs: Vec<u8>,
     },
@@ -148,6 +149,13 @@ impl<'a> Decision<'a> {
             AnswerSection::Application | AnswerSection::Rejected => return Self::Rejected,
         };
         let codecs = accepted(section, payload_types);
+        let retransmits = codecs.iter().any(|codec| codec.kind() == Some(CodecKind::Rtx));
+        let flow = match flow {
+            Flow::Send { stream_label, track_label, cname, ssrc, .. } if !retransmits => {
+                Flow::Send { stream_label, track_label, cname, ssrc, rtx_ssrc: None }
+            }
+            flow => flow,
+        };
         if codecs.is_empty() { Self::Rejected } else { Self::Media { kind, codecs, flow } }
     }
 }
