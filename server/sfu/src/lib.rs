@@ -7,19 +7,47 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
 )]
 
+mod allocate;
+mod cache;
+mod codec;
 mod command;
+mod data;
+mod downlink;
+mod dtls;
 mod event;
+mod feedback;
+mod ice;
 mod id;
+mod nack;
+mod negotiate;
+mod packet;
+mod peer;
+mod quality;
+mod random;
+mod receive;
 pub mod rtp;
 pub mod sdp;
+mod shard;
+mod speaker;
 pub mod srtp;
+mod timers;
+mod transmit;
+mod uplink;
 
 pub use command::{Command, DataChannel, Layer, MediaKind, Quality, TrackDescription, TrackSetting};
+pub use dtls::{Certificate, CertificateError};
 pub use event::{ConnectionQuality, DisconnectReason, Event, Speaker};
 pub use id::{PeerId, RoomId, TrackId};
+pub use shard::{Output, Shard, ShardConfig, ShardError};
+pub use transmit::Batch;
 
 /// A connected peer from which nothing authenticated came for this long is reported as
 /// [`Event::Silent`]. Higher: a closed tab lingers; lower: a listener who only sends consent checks

@@ -1,7 +1,7 @@
 //! Printing an answer (RFC 9429 §5.3). Owns what every line looks like; decides nothing about tracks.
 
 use super::codec::{Codec, CodecKind, supported_feedback};
-use super::offer::{Offer, Section, SectionKind};
+use super::offer::{Direction, Offer, Section, SectionKind};
 use crate::MediaKind;
 use std::fmt::{Arguments, Write};
 
@@ -219,7 +219,13 @@ impl Printer {
             self.line(format_args!("a=extmap-allow-mixed"));
         }
         for (id, uri) in &section.extensions {
-            self.line(format_args!("a=extmap:{id} {uri}"));
+            // What the client only sends we only receive (RFC 8285 §6).
+            let way = match section.one_way.iter().find(|(one_way, _)| one_way == id) {
+                Some((_, Direction::SendOnly)) => "/recvonly",
+                Some((_, Direction::RecvOnly)) => "/sendonly",
+                _ => "",
+            };
+            self.line(format_args!("a=extmap:{id}{way} {uri}"));
         }
         self.line(format_args!("a=rtcp-mux"));
         if section.rtcp_rsize {

@@ -8,7 +8,7 @@
 
 mod answer;
 mod codec;
-pub mod extension;
+mod extension;
 mod offer;
 
 pub use answer::{AnswerSection, Local, MAX_MESSAGE_SIZE, answer};

@@ -1,8 +1,10 @@
 //! Reading an offer. Owns the bounds on what a client may send; never changes what it read.
 
+use super::OfferError;
 use super::codec::{Codec, CodecKind, supported};
-use super::{OfferError, extension};
+use super::extension::{MAX_ONE_BYTE_ID, supported as supported_extension};
 use crate::MediaKind;
+use crate::rtp::extension::Uri;
 use rtc_sdp::SessionDescription;
 use rtc_sdp::description::common::Attribute;
 use rtc_sdp::description::media::MediaDescription;
@@ -34,7 +36,8 @@ pub struct Offer {
     /// Hash of the certificate that DTLS must present.
     pub fingerprint: Fingerprint,
     pub setup: Setup,
-    /// One-byte and two-byte header extensions may be mixed (RFC 8285 §6).
+    /// One-byte and two-byte header extensions may be mixed on every m-line (RFC 8285 §6). Firefox says so line by
+    /// line instead.
     pub extmap_allow_mixed: bool,
     /// The client is ICE-lite too; then nobody sends checks and nothing will connect.
     pub ice_lite: bool,
@@ -82,7 +85,7 @@ pub enum SectionKind {
     Media(MediaKind),
     /// Data channels over SCTP (RFC 8841).
     Application,
-    /// A kind or transport the server does not speak; can only be rejected.
+    /// A kind or transport the server does not speak, or a second one for data channels; can only be rejected.
     Unknown,
 }
 
@@ -98,7 +101,7 @@ pub struct Section {
     pub rejected: bool,
     /// In order of the client's preference, unknown ones included.
     pub codecs: Vec<Codec>,
-    /// Header extensions that an answer accepts, with the offered ids. An id means the same on all m-lines.
+    /// Header extensions that an answer accepts: offered id and URI. An id means the same on all m-lines.
     pub extensions: Vec<(u8, String)>,
     /// Simulcast layers that the client would send, in the order offered.
     pub rids: Vec<String>,
@@ -114,6 +117,8 @@ pub struct Section {
     /// Reduced-size RTCP was offered (RFC 5506).
     pub rtcp_rsize: bool,
     pub(super) allow_mixed: bool,
+    /// Ids of extensions that go one way only, seen from the client (Firefox: RID and the dependency descriptor).
+    pub(super) one_way: Vec<(u8, Direction)>,
     pub(super) simulcast: bool,
     /// First word, transport and formats of the m-line, to be given back.
     pub(super) media: String,
@@ -135,11 +140,13 @@ impl Offer {
             return Err(OfferError::TooManySections(MAX_SECTIONS));
         }
         let session_direction = session.attributes.iter().find_map(direction).unwrap_or(Direction::SendRecv);
+        let session_allows_mixed = session.has_attribute("extmap-allow-mixed");
         let mut sections = session
             .media_descriptions
             .iter()
-            .map(|media| Section::read(media, session_direction))
+            .map(|media| Section::read(media, session_direction, session_allows_mixed))
             .collect::<Result<Vec<_>, _>>()?;
+        keep_one_application(&mut sections);
         check_mids(&sections)?;
         check_bundle(&session, &sections)?;
         settle_extensions(&mut sections);
@@ -174,30 +181,25 @@ impl Offer {
             ice_pwd: ice_pwd.to_owned(),
             fingerprint,
             setup,
-            extmap_allow_mixed: session.has_attribute("extmap-allow-mixed"),
+            extmap_allow_mixed: session_allows_mixed,
             ice_lite: session.has_attribute("ice-lite"),
             sections,
         })
     }
 
     /// Whether this offer may follow `previous` on the same connection: m-lines are never taken away and keep
-    /// their kind and mid, unless they were rejected (RFC 9429 §5.2.2).
+    /// their kind and mid, unless they were rejected by either side (RFC 9429 §5.2.2).
     pub fn check_continues(&self, previous: &Self) -> Result<(), OfferError> {
         for (index, old) in previous.sections.iter().enumerate() {
             let Some(new) = self.sections.get(index) else {
                 return Err(OfferError::SectionChanged { index });
             };
             let same = new.kind == old.kind && (new.mid == old.mid || new.rejected);
-            if !old.rejected && !same {
+            if old.is_answerable() && !same {
                 return Err(OfferError::SectionChanged { index });
             }
         }
         Ok(())
-    }
-
-    /// The id of a header extension, the same on every m-line that has it.
-    pub fn extension_id(&self, uri: &str) -> Option<u8> {
-        self.sections.iter().find_map(|section| section.extension_id(uri))
     }
 }
 
@@ -221,8 +223,17 @@ impl Section {
     }
 
     /// The id of a header extension on this m-line.
-    pub fn extension_id(&self, uri: &str) -> Option<u8> {
-        self.extensions.iter().find_map(|(id, offered)| (offered == uri).then_some(*id))
+    pub fn extension_id(&self, uri: Uri) -> Option<u8> {
+        self.extensions.iter().find_map(|(id, offered)| (offered == uri.as_str()).then_some(*id))
+    }
+
+    /// Whether an answer can do anything but reject the m-line.
+    pub fn is_answerable(&self) -> bool {
+        match self.kind {
+            SectionKind::Media(_) => !self.rejected && self.supported_codecs().next().is_some(),
+            SectionKind::Application => !self.rejected,
+            SectionKind::Unknown => false,
+        }
     }
 
     fn supports(&self, codec: &Codec) -> bool {
@@ -251,7 +262,11 @@ impl Section {
         }
     }
 
-    fn read(description: &MediaDescription, session_direction: Direction) -> Result<Self, OfferError> {
+    fn read(
+        description: &MediaDescription,
+        session_direction: Direction,
+        session_allows_mixed: bool,
+    ) -> Result<Self, OfferError> {
         let name = &description.media_name;
         let protocol = name.protos.join("/");
         let kind = match (name.media.as_str(), protocol.as_str()) {
@@ -280,13 +295,14 @@ impl Section {
             max_message_size: None,
             rtcp_rsize: description.has_attribute("rtcp-rsize"),
             allow_mixed: description.has_attribute("extmap-allow-mixed"),
+            one_way: Vec::new(),
             simulcast: false,
             media: name.media.clone(),
             protocol,
             formats: name.formats.clone(),
         };
         section.codecs = codecs(description);
-        section.read_attributes(description);
+        section.read_attributes(description, session_allows_mixed);
         if !rejected {
             if section.mid.is_empty() {
                 return Err(OfferError::Missing("a=mid (at most 16 visible ASCII characters) on an m-line"));
@@ -298,7 +314,8 @@ impl Section {
         Ok(section)
     }
 
-    fn read_attributes(&mut self, description: &MediaDescription) {
+    fn read_attributes(&mut self, description: &MediaDescription, session_allows_mixed: bool) {
+        let allow_mixed = self.allow_mixed || session_allows_mixed;
         let mut named_rids = Vec::new();
         let mut simulcast = None;
         for attribute in &description.attributes {
@@ -311,7 +328,7 @@ impl Section {
             };
             match attribute.key.as_str() {
                 "mid" if is_token(value, 1, MAX_ID_BYTES) => self.mid = value.to_owned(),
-                "extmap" => self.read_extension(value),
+                "extmap" => self.read_extension(value, allow_mixed),
                 "rid" => {
                     let mut words = value.split_whitespace();
                     if let (Some(rid), Some("send")) = (words.next(), words.next())
@@ -360,19 +377,30 @@ impl Section {
         };
     }
 
-    /// `<id>["/"<direction>] <URI> [attributes]` (RFC 8285 §5). One with a direction would have to be answered
-    /// with the opposite one; no client uses that for the extensions we support, so it is simply not negotiated.
-    fn read_extension(&mut self, value: &str) {
+    /// `<id>["/"<direction>] <URI> [attributes]` (RFC 8285 §5).
+    fn read_extension(&mut self, value: &str, allow_mixed: bool) {
         let SectionKind::Media(kind) = self.kind else {
             return;
         };
         let mut words = value.split_whitespace();
-        let (Some(id), Some(uri)) = (words.next().and_then(|id| id.parse::<u8>().ok()), words.next()) else {
+        let (Some(id), Some(uri)) = (words.next(), words.next()) else {
             return;
         };
+        let (id, way) = id.split_once('/').map_or((id, None), |(id, way)| (id, Some(way)));
+        let (Ok(id), Ok(name)) = (id.parse::<u8>(), uri.parse::<Uri>()) else {
+            return;
+        };
+        let way = match way {
+            None | Some("sendrecv") => None,
+            Some("sendonly") => Some(Direction::SendOnly),
+            Some("recvonly") => Some(Direction::RecvOnly),
+            Some(_) => return,
+        };
+        let writable = (1..=MAX_ONE_BYTE_ID).contains(&id) || (allow_mixed && id > MAX_ONE_BYTE_ID + 1);
         let free = self.extensions.iter().all(|(taken, known)| *taken != id && known != uri);
-        if (1..=extension::MAX_ID).contains(&id) && free && extension::supported(kind, uri) {
+        if writable && free && supported_extension(kind, name) {
             self.extensions.push((id, uri.to_owned()));
+            self.one_way.extend(way.map(|way| (id, way)));
         }
     }
 }
@@ -396,6 +424,14 @@ fn grammar(error: &GrammarError) -> OfferError {
         _ => "a number, URL or text is malformed",
     };
     OfferError::Grammar(reason.into())
+}
+
+/// One DTLS transport carries one SCTP association (RFC 8841 §4.1).
+fn keep_one_application(sections: &mut [Section]) {
+    let living = |section: &&mut Section| section.kind == SectionKind::Application && !section.rejected;
+    for section in sections.iter_mut().filter(living).skip(1) {
+        section.kind = SectionKind::Unknown;
+    }
 }
 
 fn check_mids(sections: &[Section]) -> Result<(), OfferError> {

@@ -220,7 +220,11 @@ impl Cipher {
 }
 
 /// AES-CM key derivation with `key_derivation_rate` 0 (RFC 3711 §4.3; RFC 7714 §11 pads the 12-byte salt with zeros).
-fn derive<const N: usize>(crypto: &dyn RTCCrypto, master: &Master, label: u8) -> Result<[u8; N], SrtpError> {
+pub(super) fn derive<const N: usize>(
+    crypto: &dyn RTCCrypto,
+    master: &Master,
+    label: u8,
+) -> Result<[u8; N], SrtpError> {
     let mut input = [0; 16];
     for (byte, salt) in input.iter_mut().zip(master.salt.as_ref()) {
         *byte = *salt;

@@ -79,3 +79,10 @@ impl Sealer {
         Ok(sealed_len)
     }
 }
+
+#[cfg(test)]
+impl Sealer {
+    pub(super) fn set_rtcp_index(&mut self, index: u32) {
+        self.rtcp_index = index;
+    }
+}

@@ -1,0 +1,208 @@
+//! Data channels of one peer (RFC 8831, RFC 8832) over `rtc-sctp`. Owns the SCTP association and which stream
+//! carries which of LiveKit's three channels; never reads a message.
+
+use crate::DataChannel;
+use bytes::{Bytes, BytesMut};
+use rtc_datachannel::message::Message;
+use rtc_datachannel::message::message_channel_ack::DataChannelAck;
+use rtc_datachannel::message::message_channel_open::ChannelType;
+use rtc_sctp::{
+    Association, AssociationHandle, DatagramEvent, Endpoint, EndpointConfig, Event,
+    PayloadProtocolIdentifier, ReliabilityType, ServerConfig, StreamEvent, StreamId, TransportConfig,
+};
+use rtc_shared::TransportProtocol;
+use rtc_shared::marshal::{Marshal, Unmarshal};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Largest message, in and out, and what the answer's `a=max-message-size` says. LiveKit clients cap at 64,000 bytes.
+const MAX_MESSAGE: u32 = crate::sdp::MAX_MESSAGE_SIZE;
+
+/// Bytes that may wait on one peer's reliable channel; a message beyond that is dropped for this peer alone.
+/// Higher: a stalled phone holds more memory; lower: a short stall loses messages.
+const MAX_BUFFERED_RELIABLE: usize = 1024 * 1024;
+
+/// Bytes that may wait on a lossy channel: late is useless there.
+const MAX_BUFFERED_LOSSY: usize = 64 * 1024;
+
+/// Receive window (a_rwnd), thus bytes of half-received messages per peer.
+const RECEIVE_BUFFER: u32 = 256 * 1024;
+
+/// Streams that a client may open. LiveKit clients open three.
+const MAX_STREAMS: u16 = 16;
+
+/// SCTP only wants the address as a key; DTLS has one peer.
+const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
+
+/// One message from the client.
+pub(crate) struct Received {
+    pub(crate) channel: DataChannel,
+    pub(crate) payload: Bytes,
+}
+
+pub(crate) struct Data {
+    endpoint: Endpoint,
+    association: Option<(AssociationHandle, Association)>,
+    channels: Vec<(StreamId, DataChannel)>,
+    closed: bool,
+}
+
+fn channel_of(label: &[u8]) -> Option<DataChannel> {
+    match label {
+        b"_reliable" => Some(DataChannel::Reliable),
+        b"_lossy" => Some(DataChannel::Lossy),
+        b"_data_track" => Some(DataChannel::DataTrack),
+        _ => None,
+    }
+}
+
+impl Data {
+    pub(crate) fn new() -> Self {
+        let transport = TransportConfig::default()
+            .with_max_message_size(MAX_MESSAGE)
+            .with_max_receive_buffer_size(RECEIVE_BUFFER)
+            .with_max_num_inbound_streams(MAX_STREAMS)
+            .with_max_num_outbound_streams(MAX_STREAMS);
+        Self {
+            endpoint: Endpoint::new(
+                PEER,
+                TransportProtocol::UDP,
+                Arc::new(EndpointConfig::new()),
+                Some(Arc::new(ServerConfig::new(transport))),
+            ),
+            association: None,
+            channels: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// Feeds one decrypted SCTP packet; returns whole messages.
+    pub(crate) fn handle_packet(&mut self, now: Instant, packet: BytesMut) -> Vec<Received> {
+        match self.endpoint.handle(now, PEER, None, packet.freeze()) {
+            Some((handle, DatagramEvent::NewAssociation(association))) if self.association.is_none() => {
+                self.association = Some((handle, association));
+            }
+            Some((handle, DatagramEvent::AssociationEvent(event))) => {
+                if let Some((known, association)) = &mut self.association
+                    && *known == handle
+                {
+                    association.handle_event(event);
+                }
+            }
+            _ => return Vec::new(),
+        }
+        self.drain(now)
+    }
+
+    fn drain(&mut self, now: Instant) -> Vec<Received> {
+        let mut received = Vec::new();
+        let Some((handle, association)) = &mut self.association else { return received };
+        let mut readable = Vec::new();
+        while let Some(event) = association.poll() {
+            match event {
+                Event::Stream(StreamEvent::Readable { id }) => readable.push(id),
+                Event::AssociationLost { .. } | Event::HandshakeFailed { .. } => self.closed = true,
+                _ => {}
+            }
+        }
+        while association.accept_stream().is_some() {}
+        for id in readable {
+            while let Ok(Some(chunks)) = association.stream(id).and_then(|mut stream| stream.read_sctp()) {
+                let Ok(payload) = chunks.to_payload(usize::try_from(MAX_MESSAGE).unwrap_or(usize::MAX))
+                else {
+                    continue;
+                };
+                if chunks.ppi == PayloadProtocolIdentifier::Dcep {
+                    open(association, &mut self.channels, now, id, &payload);
+                } else if let Some((_, channel)) = self.channels.iter().find(|(stream, _)| *stream == id) {
+                    let empty = matches!(
+                        chunks.ppi,
+                        PayloadProtocolIdentifier::StringEmpty | PayloadProtocolIdentifier::BinaryEmpty
+                    );
+                    let payload = if empty { Bytes::new() } else { payload.freeze() };
+                    received.push(Received { channel: *channel, payload });
+                }
+            }
+        }
+        while let Some(event) = association.poll_endpoint_event() {
+            self.endpoint.handle_event(*handle, event);
+            self.closed = true;
+        }
+        if self.closed {
+            self.association = None;
+            self.channels.clear();
+        }
+        received
+    }
+
+    /// Queues one message. Dropped when the channel is not open or its buffer is full: one slow receiver never
+    /// holds up the others. Returns whether it was queued.
+    pub(crate) fn send(&mut self, now: Instant, channel: DataChannel, payload: &Bytes) -> bool {
+        let Some((_, association)) = &mut self.association else { return false };
+        let Some((id, _)) = self.channels.iter().find(|(_, known)| *known == channel) else { return false };
+        let Ok(mut stream) = association.stream(*id) else { return false };
+        let limit = if channel == DataChannel::Reliable { MAX_BUFFERED_RELIABLE } else { MAX_BUFFERED_LOSSY };
+        if stream.buffered_amount().unwrap_or(usize::MAX).saturating_add(payload.len()) > limit {
+            return false;
+        }
+        if payload.is_empty() {
+            return stream.write_with_ppi(now, &[0], PayloadProtocolIdentifier::BinaryEmpty).is_ok();
+        }
+        stream.write_chunk_with_ppi(now, payload, PayloadProtocolIdentifier::Binary).is_ok()
+    }
+
+    /// SCTP packets to encrypt and send.
+    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Vec<Bytes>> {
+        let (_, association) = self.association.as_mut()?;
+        match association.poll_transmit(now)?.message {
+            rtc_sctp::Payload::RawEncode(packets) => Some(packets),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.association.as_ref().and_then(|(_, association)| association.poll_timeout())
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<Received> {
+        if let Some((_, association)) = &mut self.association {
+            association.handle_timeout(now);
+        }
+        self.drain(now)
+    }
+}
+
+/// Answers DATA_CHANNEL_OPEN (RFC 8832 §5.1) and remembers which stream is which channel.
+fn open(
+    association: &mut Association,
+    channels: &mut Vec<(StreamId, DataChannel)>,
+    now: Instant,
+    id: StreamId,
+    payload: &[u8],
+) {
+    let mut bytes = payload;
+    let Ok(Message::DataChannelOpen(request)) = Message::unmarshal(&mut bytes) else { return };
+    let Some(channel) = channel_of(&request.label) else { return };
+    if channels.len() >= usize::from(MAX_STREAMS) && !channels.iter().any(|(stream, _)| *stream == id) {
+        return;
+    }
+    let Ok(mut stream) = association.stream(id) else { return };
+    let (unordered, reliability) = match request.channel_type {
+        ChannelType::Reliable => (false, ReliabilityType::Reliable),
+        ChannelType::ReliableUnordered => (true, ReliabilityType::Reliable),
+        ChannelType::PartialReliableRexmit => (false, ReliabilityType::Rexmit),
+        ChannelType::PartialReliableRexmitUnordered => (true, ReliabilityType::Rexmit),
+        ChannelType::PartialReliableTimed => (false, ReliabilityType::Timed),
+        ChannelType::PartialReliableTimedUnordered => (true, ReliabilityType::Timed),
+        _ => return,
+    };
+    // The acknowledgement itself must arrive, whatever the channel's own reliability.
+    let _ = stream.set_reliability_params(false, ReliabilityType::Reliable, 0);
+    if let Ok(ack) = Message::DataChannelAck(DataChannelAck {}).marshal() {
+        let _ = stream.write_with_ppi(now, &ack, PayloadProtocolIdentifier::Dcep);
+    }
+    let _ = stream.set_reliability_params(unordered, reliability, request.reliability_parameter);
+    channels.retain(|(stream, known)| *stream != id && *known != channel);
+    channels.push((id, channel));
+}

@@ -1,0 +1,336 @@
+//! One track on its way to one subscriber: which layer goes out, and how sequence numbers, timestamps and VP8
+//! picture ids are rewritten so that the decoder never notices a change. Owns one outgoing SSRC and its RTX.
+
+use crate::codec::Translation;
+use crate::packet::{Address, Packet};
+use crate::uplink::{Layer, Track};
+use crate::{MediaKind, TrackSetting};
+use std::time::{Duration, Instant};
+
+/// Layer changes that can still be repaired across. Higher: 40 bytes each; lower: a loss before two quick
+/// switches stays a hole.
+const MAPPINGS: usize = 4;
+
+/// Retransmissions remembered to refuse repeats that crossed on the way.
+const RECENT_REPAIRS: usize = 64;
+
+/// A packet is not sent again to the same subscriber before this.
+const REPAIR_INTERVAL: Duration = Duration::from_millis(40);
+
+/// How far back a NACK may reach, in packets.
+const REPAIR_REACH: u64 = 1024;
+
+/// What leaves towards the subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing: switched off, or the track is held.
+    Paused,
+    /// Nothing yet: the next decodable start of `to` begins it.
+    Starting {
+        to: usize,
+    },
+    Forwarding {
+        layer: usize,
+    },
+    /// `from` goes out until a key frame of `to` comes.
+    Switching {
+        from: usize,
+        to: usize,
+    },
+}
+
+/// How one stretch of a layer is renumbered: `out = in + offset`, all wrapping.
+#[derive(Clone, Copy, Debug)]
+struct Mapping {
+    layer: usize,
+    /// First incoming and outgoing sequence numbers of the stretch.
+    first_in: u64,
+    first_out: u64,
+    timestamp_offset: u32,
+    picture_id_offset: u16,
+    tl0_offset: u8,
+}
+
+impl Mapping {
+    fn out(&self, sequence: u64) -> u64 {
+        self.first_out.wrapping_add(sequence.wrapping_sub(self.first_in))
+    }
+
+    fn incoming(&self, out: u64) -> u64 {
+        self.first_in.wrapping_add(out.wrapping_sub(self.first_out))
+    }
+}
+
+/// Where and as what a packet goes out.
+pub(crate) struct Forward {
+    pub(crate) address: Address,
+    /// Rollover counter of the outgoing sequence number (RFC 3711 §3.3.1).
+    pub(crate) roc: u32,
+}
+
+pub(crate) struct Downlink {
+    /// The track's slot in the shard.
+    pub(crate) track_slot: usize,
+    /// Index of the m-line in the subscriber's offer.
+    pub(crate) section: usize,
+    kind: MediaKind,
+    pub(crate) ssrc: u32,
+    pub(crate) rtx_ssrc: u32,
+    pub(crate) translation: Translation,
+    pub(crate) setting: TrackSetting,
+    pub(crate) state: State,
+    /// Newest last.
+    mappings: Vec<Mapping>,
+    last_out: u64,
+    last_timestamp: u32,
+    last_picture_id: u16,
+    last_tl0: u8,
+    last_sent: Option<Instant>,
+    rtx_sequence: u64,
+    repairs: [(u64, Option<Instant>); RECENT_REPAIRS],
+    pub(crate) packets: u32,
+    pub(crate) octets: u32,
+    /// Loss that the subscriber reported last, in 1/256.
+    pub(crate) fraction_lost: u8,
+}
+
+/// What makes a downlink unlike all others: unguessable starts (RFC 3550 §5.1).
+pub(crate) struct Start {
+    pub(crate) ssrc: u32,
+    pub(crate) rtx_ssrc: u32,
+    pub(crate) sequence: u16,
+    pub(crate) rtx_sequence: u16,
+}
+
+impl Downlink {
+    pub(crate) fn new(
+        track: &Track,
+        track_slot: usize,
+        section: usize,
+        start: Start,
+        translation: Translation,
+        setting: TrackSetting,
+    ) -> Self {
+        Self {
+            track_slot,
+            section,
+            kind: track.description.kind,
+            ssrc: start.ssrc,
+            rtx_ssrc: start.rtx_ssrc,
+            translation,
+            setting,
+            state: State::Paused,
+            mappings: Vec::with_capacity(MAPPINGS),
+            // Below 2^15, so that an early reordering never wraps below the first packet (RFC 3711 §3.3.1).
+            last_out: u64::from(start.sequence & 0x7fff),
+            last_timestamp: 0,
+            last_picture_id: 0,
+            last_tl0: 0,
+            last_sent: None,
+            rtx_sequence: u64::from(start.rtx_sequence & 0x7fff),
+            repairs: [(0, None); RECENT_REPAIRS],
+            packets: 0,
+            octets: 0,
+            fraction_lost: 0,
+        }
+    }
+
+    /// The layer a key frame is needed of, if any.
+    pub(crate) fn awaits_keyframe(&self) -> Option<usize> {
+        match self.state {
+            State::Starting { to } | State::Switching { to, .. } if self.kind == MediaKind::Video => Some(to),
+            _ => None,
+        }
+    }
+
+    /// The layer that is going out now.
+    pub(crate) fn current_layer(&self) -> Option<usize> {
+        match self.state {
+            State::Forwarding { layer } | State::Switching { from: layer, .. } => Some(layer),
+            State::Paused | State::Starting { .. } => None,
+        }
+    }
+
+    /// Sets which layer is wanted; `None` pauses. Takes effect at a key frame.
+    pub(crate) fn aim(&mut self, target: Option<usize>) {
+        self.state = match (target, self.state) {
+            (None, _) => State::Paused,
+            (Some(to), State::Paused | State::Starting { .. }) => State::Starting { to },
+            (Some(to), State::Forwarding { layer } | State::Switching { from: layer, .. }) if to == layer => {
+                State::Forwarding { layer }
+            }
+            (Some(to), State::Forwarding { layer: from } | State::Switching { from, .. }) => {
+                State::Switching { from, to }
+            }
+        };
+    }
+
+    /// Decides about one fresh packet of the track. `layers` are the track's, for aligning clocks.
+    pub(crate) fn forward(&mut self, now: Instant, packet: &Packet<'_>, layers: &[Layer]) -> Option<Forward> {
+        let outgoing = self.translation.outgoing(packet.payload_type)?;
+        match self.state {
+            State::Paused => return None,
+            State::Starting { to } => {
+                let begins = packet.layer == to && (self.kind == MediaKind::Audio || packet.keyframe);
+                if !begins {
+                    return None;
+                }
+                self.begin(now, packet, layers);
+                self.state = State::Forwarding { layer: to };
+            }
+            State::Switching { to, .. } if packet.layer == to && packet.keyframe => {
+                self.begin(now, packet, layers);
+                self.state = State::Forwarding { layer: to };
+            }
+            State::Forwarding { layer } | State::Switching { from: layer, .. } if packet.layer == layer => {}
+            State::Forwarding { .. } | State::Switching { .. } => return None,
+        }
+        let mapping = *self.mappings.last()?;
+        if packet.sequence < mapping.first_in {
+            return None; // from before the start: the decoder has no use for it
+        }
+        let out = mapping.out(packet.sequence);
+        let timestamp = packet.timestamp.wrapping_add(mapping.timestamp_offset);
+        let vp8 = self.picture(packet, &mapping);
+        if out > self.last_out {
+            self.last_out = out;
+            self.last_timestamp = timestamp;
+            self.last_sent = Some(now);
+            if let Some((picture_id, tl0)) = vp8 {
+                self.last_picture_id = picture_id;
+                self.last_tl0 = tl0;
+            }
+        }
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(u32::try_from(packet.payload.len()).unwrap_or(0));
+        Some(Forward {
+            address: Address {
+                ssrc: self.ssrc,
+                payload_type: outgoing.payload_type,
+                sequence: out as u16, // the wire carries the low 16 bits
+                timestamp,
+                vp8,
+                strip_red: outgoing.strip_red,
+                original_sequence: None,
+            },
+            roc: (out >> 16) as u32,
+        })
+    }
+
+    fn picture(&self, packet: &Packet<'_>, mapping: &Mapping) -> Option<(u16, u8)> {
+        let descriptor = packet.vp8.as_ref()?;
+        Some((
+            descriptor.picture_id.unwrap_or(0).wrapping_add(mapping.picture_id_offset) & 0x7fff,
+            descriptor.tl0_pic_idx.unwrap_or(0).wrapping_add(mapping.tl0_offset),
+        ))
+    }
+
+    /// Starts a new stretch with `packet`: numbers go on where the last stretch ended.
+    fn begin(&mut self, now: Instant, packet: &Packet<'_>, layers: &[Layer]) {
+        let timestamp = self.aligned_timestamp(now, packet, layers);
+        let (picture_id, tl0) =
+            packet.vp8.as_ref().map_or((0, 0), |d| (d.picture_id.unwrap_or(0), d.tl0_pic_idx.unwrap_or(0)));
+        let fresh = self.last_sent.is_none();
+        if self.mappings.len() >= MAPPINGS {
+            self.mappings.remove(0);
+        }
+        self.mappings.push(Mapping {
+            layer: packet.layer,
+            first_in: packet.sequence,
+            first_out: self.last_out.wrapping_add(1),
+            timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
+            picture_id_offset: if fresh {
+                0
+            } else {
+                self.last_picture_id.wrapping_add(1).wrapping_sub(picture_id)
+            },
+            tl0_offset: if fresh { 0 } else { self.last_tl0.wrapping_add(1).wrapping_sub(tl0) },
+        });
+    }
+
+    /// The outgoing timestamp of a stretch's first packet. Layers have clocks of their own: sender reports
+    /// relate them; without reports the time since the last packet does.
+    fn aligned_timestamp(&self, now: Instant, packet: &Packet<'_>, layers: &[Layer]) -> u32 {
+        let (Some(last), Some(last_sent)) = (self.mappings.last(), self.last_sent) else {
+            return packet.timestamp;
+        };
+        let rate: u32 = if self.kind == MediaKind::Video { 90_000 } else { 48_000 };
+        let elapsed = u64::try_from(now.saturating_duration_since(last_sent).as_micros()).unwrap_or(u64::MAX);
+        let elapsed = elapsed.saturating_mul(u64::from(rate)).wrapping_div(1_000_000) as u32;
+        let by_time = self.last_timestamp.wrapping_add(elapsed.max(1));
+        let by_report = if last.layer == packet.layer {
+            Some(packet.timestamp.wrapping_add(last.timestamp_offset))
+        } else {
+            let report = |layer: usize| layers.get(layer).and_then(|layer| layer.sender_report);
+            report(last.layer).zip(report(packet.layer)).map(|((ntp_a, rtp_a), (ntp_b, rtp_b))| {
+                // NTP is 32.32 fixed point; the difference of two reports of one source is small.
+                let seconds = ntp_b.wrapping_sub(ntp_a).cast_signed() as f64 / 4_294_967_296.0;
+                let ticks = (seconds * f64::from(rate)) as i64 as u32;
+                let on_a = rtp_a.wrapping_add(ticks).wrapping_add(packet.timestamp.wrapping_sub(rtp_b));
+                on_a.wrapping_add(last.timestamp_offset)
+            })
+        };
+        // Never backwards, and never far from what the wall clock says.
+        by_report
+            .filter(|timestamp| {
+                let ahead = timestamp.wrapping_sub(self.last_timestamp);
+                let slack = timestamp.wrapping_sub(by_time).cast_signed().unsigned_abs();
+                ahead > 0 && ahead < u32::MAX / 2 && slack < rate
+            })
+            .unwrap_or(by_time)
+    }
+
+    /// The outgoing timestamp for an incoming one of the layer that goes out now (sender reports).
+    pub(crate) fn report_timestamp(&self, layer: usize, timestamp: u32) -> Option<u32> {
+        let mapping = self.mappings.last().filter(|mapping| mapping.layer == layer)?;
+        self.current_layer()?;
+        Some(timestamp.wrapping_add(mapping.timestamp_offset))
+    }
+
+    /// Answers one number of a NACK: which kept packet, and how it goes out again.
+    pub(crate) fn repair<'a>(
+        &mut self,
+        now: Instant,
+        sequence: u16,
+        layers: &'a [Layer],
+    ) -> Option<(Packet<'a>, Forward)> {
+        let back = (self.last_out as u16).wrapping_sub(sequence);
+        let out = self.last_out.checked_sub(u64::from(back)).filter(|_| u64::from(back) < REPAIR_REACH)?;
+        let slot = self.repairs.get_mut(usize::from(sequence) % RECENT_REPAIRS)?;
+        if slot.0 == out && slot.1.is_some_and(|at| now.saturating_duration_since(at) < REPAIR_INTERVAL) {
+            return None;
+        }
+        *slot = (out, Some(now));
+        let mapping = *self.mappings.iter().rev().find(|mapping| mapping.first_out <= out)?;
+        let packet = layers.get(mapping.layer)?.kept(mapping.layer, mapping.incoming(out))?;
+        let outgoing = self.translation.outgoing(packet.payload_type)?;
+        let vp8 = self.picture(&packet, &mapping);
+        let timestamp = packet.timestamp.wrapping_add(mapping.timestamp_offset);
+        let address = match outgoing.rtx {
+            Some(payload_type) => {
+                self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
+                Address {
+                    ssrc: self.rtx_ssrc,
+                    payload_type,
+                    sequence: self.rtx_sequence as u16,
+                    timestamp,
+                    vp8,
+                    strip_red: false,
+                    original_sequence: Some(sequence),
+                }
+            }
+            // Without RTX the very same packet goes again: same index, same bytes, so no key stream is reused.
+            None => Address {
+                ssrc: self.ssrc,
+                payload_type: outgoing.payload_type,
+                sequence,
+                timestamp,
+                vp8,
+                strip_red: outgoing.strip_red,
+                original_sequence: None,
+            },
+        };
+        let extended = if outgoing.rtx.is_some() { self.rtx_sequence } else { out };
+        Some((packet, Forward { address, roc: (extended >> 16) as u32 }))
+    }
+}

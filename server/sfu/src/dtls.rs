@@ -1,0 +1,298 @@
+//! DTLS 1.2 server for one peer (RFC 6347, RFC 5764), over `rtc-dtls`. Owns the handshake and its
+//! retransmissions; never learns where datagrams come from, so ICE may move the path under it.
+//!
+//! `rtc-dtls` takes the first SRTP profile *of the client's list* that it knows, and Chromium lists AES-CM first.
+//! So the ClientHello is read here before a connection exists for it, and a client that offers AES-128-GCM
+//! meets a server that knows nothing else.
+
+mod hello;
+
+use crate::srtp::{Keying, Profile};
+use bytes::BytesMut;
+use hello::{HelloReader, Progress};
+use rtc_crypto::{HashAlgorithm, RTCCryptoProvider};
+use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
+use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
+use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc_shared::TransportProtocol;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// First retransmission of a flight; doubled each time. Higher: a lost flight costs the join more time; lower:
+/// slow phones get flights twice.
+const FLIGHT_INTERVAL: Duration = Duration::from_millis(75);
+
+/// Longest wait between two retransmissions.
+const MAX_FLIGHT_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The handshake must be over by then. Higher: half-open peers hold memory (up to 2 MB of fragments each);
+/// lower: very bad networks never join.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(20);
+
+/// DTLS only wants the address as a key; there is one peer per endpoint.
+const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
+
+/// Why media cannot be set up at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    #[error("the cryptography provider failed: {0}")]
+    Crypto(String),
+    #[error("the certificate could not be made: {0}")]
+    Generate(String),
+}
+
+/// The server's DTLS identity: one self-signed certificate per process, known to clients by its SHA-256 fingerprint.
+#[derive(Clone)]
+pub struct Certificate {
+    pub(crate) provider: Arc<dyn RTCCryptoProvider>,
+    pub(crate) fingerprint: String,
+    gcm: Arc<HandshakeConfig>,
+    cm: Arc<HandshakeConfig>,
+}
+
+impl Certificate {
+    /// A new ECDSA P-256 certificate from the provider's randomness.
+    pub fn generate() -> Result<Self, CertificateError> {
+        let provider = rtc_crypto::default_provider().map_err(|e| CertificateError::Crypto(e.to_string()))?;
+        let certificate =
+            rtc_dtls::crypto::Certificate::generate_self_signed(vec!["enza".to_owned()], provider.crypto())
+                .map_err(|e| CertificateError::Generate(e.to_string()))?;
+        let der = certificate
+            .certificate
+            .first()
+            .ok_or_else(|| CertificateError::Generate("no certificate".to_owned()))?;
+        let hash = provider
+            .crypto()
+            .hash(HashAlgorithm::Sha256, der.as_ref())
+            .map_err(|e| CertificateError::Crypto(e.to_string()))?;
+        let config = |profile| {
+            ConfigBuilder::default()
+                .with_crypto_provider(provider.clone())
+                .with_certificates(vec![certificate.clone()])
+                .with_srtp_protection_profiles(vec![profile])
+                .with_client_auth(ClientAuthType::RequireAnyClientCert)
+                .with_extended_master_secret(ExtendedMasterSecretType::Require)
+                .with_insecure_skip_verify(true) // self-signed by design: the SDP fingerprint is the check
+                .with_flight_interval(FLIGHT_INTERVAL)
+                .build(false, None)
+                .map(Arc::new)
+                .map_err(|e| CertificateError::Generate(e.to_string()))
+        };
+        Ok(Self {
+            gcm: config(SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm)?,
+            cm: config(SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80)?,
+            fingerprint: hex(&hash),
+            provider,
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+}
+
+/// What a datagram or a timer brought about.
+pub(crate) enum Progressed {
+    Nothing,
+    /// The handshake is over and the client's certificate has the fingerprint of its offer.
+    Connected(Keying),
+    /// Decrypted SCTP packets.
+    Data(Vec<BytesMut>),
+    Closed,
+    Failed,
+}
+
+enum State {
+    /// Nothing came yet, or the ClientHello is not complete: what came so far is kept, bounded by the reader.
+    Hello(HelloReader),
+    Handshake {
+        endpoint: Endpoint,
+        profile: Profile,
+        retransmit_at: Option<Instant>,
+        interval: Duration,
+    },
+    Connected(Endpoint),
+    Ended,
+}
+
+pub(crate) struct Dtls {
+    certificate: Certificate,
+    /// SHA-256 of the certificate that the client announced in its offer.
+    client_fingerprint: Vec<u8>,
+    state: State,
+    deadline: Option<Instant>,
+}
+
+impl Dtls {
+    pub(crate) fn new(certificate: Certificate) -> Self {
+        Self {
+            certificate,
+            client_fingerprint: Vec::new(),
+            state: State::Hello(HelloReader::default()),
+            deadline: None,
+        }
+    }
+
+    /// The fingerprint from the offer. Changing it after the handshake has no effect: a new key needs a new peer.
+    pub(crate) fn set_client_fingerprint(&mut self, fingerprint: &[u8]) {
+        if self.client_fingerprint != fingerprint {
+            self.client_fingerprint = fingerprint.to_vec();
+        }
+    }
+
+    pub(crate) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Progressed {
+        if let State::Hello(reader) = &mut self.state {
+            self.deadline.get_or_insert(now + HANDSHAKE_TIME);
+            let profile = match reader.read(datagram) {
+                Progress::NeedMore => return Progressed::Nothing,
+                Progress::Complete { offers_gcm } if offers_gcm => Profile::AeadAes128Gcm,
+                Progress::Complete { .. } => Profile::Aes128CmHmacSha1_80,
+            };
+            let config = match profile {
+                Profile::AeadAes128Gcm => self.certificate.gcm.clone(),
+                Profile::Aes128CmHmacSha1_80 => self.certificate.cm.clone(),
+            };
+            let held = reader.take();
+            let endpoint = Endpoint::new(PEER, TransportProtocol::UDP, Some(config));
+            self.state =
+                State::Handshake { endpoint, profile, retransmit_at: None, interval: FLIGHT_INTERVAL };
+            let mut last = Progressed::Nothing;
+            for datagram in held {
+                last = self.read(now, &datagram);
+            }
+            return last;
+        }
+        self.read(now, datagram)
+    }
+
+    fn read(&mut self, now: Instant, datagram: &[u8]) -> Progressed {
+        let (endpoint, handshaking) = match &mut self.state {
+            State::Handshake { endpoint, .. } => (endpoint, true),
+            State::Connected(endpoint) => (endpoint, false),
+            State::Hello(_) | State::Ended => return Progressed::Nothing,
+        };
+        let events = match endpoint.read(now, PEER, None, BytesMut::from(datagram)) {
+            Ok(events) => events,
+            // Before the handshake is over anybody on the path may send junk: the deadline judges, not one record.
+            // After it, rtc-dtls drops what it cannot authenticate, and an error is a genuine fatal alert.
+            Err(_) if handshaking => Vec::new(),
+            Err(_) => {
+                self.state = State::Ended;
+                return Progressed::Closed;
+            }
+        };
+        let mut data = Vec::new();
+        let mut completed = false;
+        for event in events {
+            match event {
+                EndpointEvent::HandshakeComplete => completed = true,
+                EndpointEvent::ApplicationData(bytes) => data.push(bytes),
+                EndpointEvent::PeerClosed => {
+                    self.state = State::Ended;
+                    return Progressed::Closed;
+                }
+                _ => {}
+            }
+        }
+        if completed {
+            return self.complete();
+        }
+        if handshaking {
+            self.arm(now, true);
+            return Progressed::Nothing;
+        }
+        if data.is_empty() { Progressed::Nothing } else { Progressed::Data(data) }
+    }
+
+    /// Checks the client's certificate against its offer and exports the SRTP keys (RFC 5764 §4.2).
+    fn complete(&mut self) -> Progressed {
+        let State::Handshake { endpoint, profile, .. } = std::mem::replace(&mut self.state, State::Ended)
+        else {
+            return Progressed::Failed;
+        };
+        let keying = endpoint.get_connection_state(PEER).and_then(|state| {
+            let der = state.peer_certificates.first()?;
+            let hash = self.certificate.provider.crypto().hash(HashAlgorithm::Sha256, der).ok()?;
+            if hash != self.client_fingerprint {
+                return None;
+            }
+            let material = state
+                .export_keying_material("EXTRACTOR-dtls_srtp", &[], profile.keying_material_len())
+                .ok()?;
+            Keying::split(profile, material.as_ref()).ok()
+        });
+        match keying {
+            Some(keying) => {
+                self.state = State::Connected(endpoint);
+                self.deadline = None;
+                Progressed::Connected(keying)
+            }
+            None => Progressed::Failed,
+        }
+    }
+
+    fn arm(&mut self, now: Instant, reset: bool) {
+        if let State::Handshake { endpoint, retransmit_at, interval, .. } = &mut self.state {
+            if reset {
+                *interval = FLIGHT_INTERVAL;
+            }
+            *retransmit_at = endpoint.poll_timeout(&PEER).map(|_| now + *interval);
+        }
+    }
+
+    /// Encrypts SCTP bytes; nothing happens before the handshake is over.
+    pub(crate) fn write(&mut self, now: Instant, data: &[u8]) {
+        if let State::Connected(endpoint) = &mut self.state {
+            let _ = endpoint.write(now, PEER, data); // an error means that the connection is closed
+        }
+    }
+
+    /// Sends close_notify.
+    pub(crate) fn close(&mut self, now: Instant) {
+        if let State::Connected(endpoint) = &mut self.state {
+            endpoint.stop(now, PEER);
+        }
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<BytesMut> {
+        match &mut self.state {
+            State::Handshake { endpoint, .. } | State::Connected(endpoint) => {
+                endpoint.poll_transmit().map(|transmit| transmit.message)
+            }
+            State::Hello(_) | State::Ended => None,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let retransmit = match &self.state {
+            State::Handshake { retransmit_at, .. } => *retransmit_at,
+            _ => None,
+        };
+        match (retransmit, self.deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Progressed {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.state = State::Ended;
+            self.deadline = None;
+            return Progressed::Failed;
+        }
+        if let State::Handshake { endpoint, retransmit_at, interval, .. } = &mut self.state
+            && retransmit_at.is_some_and(|at| at <= now)
+        {
+            // rtc-dtls has a fixed interval; calling it later than it asks for is our back-off.
+            if endpoint.handle_timeout(PEER, now).is_err() {
+                self.state = State::Ended;
+                self.deadline = None;
+                return Progressed::Failed;
+            }
+            *interval = interval.saturating_mul(2).min(MAX_FLIGHT_INTERVAL);
+            self.arm(now, false);
+        }
+        Progressed::Nothing
+    }
+}

@@ -1,0 +1,204 @@
+//! ICE-lite (RFC 8445 §2.5) with consent (RFC 7675): answers authenticated binding requests, follows the
+//! client's nomination, knows when the client is gone. Never sends a check of its own, and changes nothing for a
+//! request whose MESSAGE-INTEGRITY does not verify.
+
+use crate::random::Random;
+use rtc_crypto::RTCCrypto;
+use rtc_stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_USE_CANDIDATE, ATTR_USERNAME};
+use rtc_stun::fingerprint::FINGERPRINT;
+use rtc_stun::integrity::MessageIntegrity;
+use rtc_stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Message, Setter};
+use rtc_stun::xoraddr::XorMappedAddress;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// A peer from which nothing authenticated came for this long is gone: 10 s "disconnected" plus 5 s "failed",
+/// as LiveKit's clients expect. Higher: the dead linger; lower: a tunnel or a lift ends the call.
+pub(crate) const CONSENT: Duration = Duration::from_secs(15);
+
+/// How long the credentials before an ICE restart still work. Higher: an old path lives longer than its use;
+/// lower: media stops before the new path is nominated.
+const OLD_CREDENTIALS: Duration = Duration::from_secs(30);
+
+/// Addresses that one peer may have validated at the same time. Higher: memory an authenticated client can
+/// take; lower: clients with many interfaces lose a usable path.
+const MAX_PATHS: usize = 8;
+
+/// Largest STUN message looked at. Browsers send about 100 bytes.
+const MAX_STUN: usize = 1280;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) ufrag: String,
+    pub(crate) pwd: String,
+}
+
+impl Credentials {
+    /// 8 and 24 characters of the ICE alphabet (RFC 8445 §5.3 asks for 24 and 128 bits).
+    pub(crate) fn random(random: &mut Random) -> Self {
+        Self { ufrag: random.ice_chars(8), pwd: random.ice_chars(24) }
+    }
+}
+
+/// A binding request, decoded but not yet believed.
+pub(crate) struct Check {
+    message: Message,
+    local_ufrag: String,
+    remote_ufrag: String,
+}
+
+impl Check {
+    /// `None` for anything that is not a well-formed binding request with USERNAME and MESSAGE-INTEGRITY.
+    pub(crate) fn decode(datagram: &[u8]) -> Option<Self> {
+        if datagram.len() > MAX_STUN {
+            return None;
+        }
+        let mut message = Message::new();
+        message.unmarshal_binary(datagram).ok()?;
+        if message.typ != BINDING_REQUEST || !message.contains(ATTR_MESSAGE_INTEGRITY) {
+            return None;
+        }
+        let username = String::from_utf8(message.get(ATTR_USERNAME).ok()?).ok()?;
+        let (local, remote) = username.split_once(':')?;
+        Some(Self { local_ufrag: local.to_owned(), remote_ufrag: remote.to_owned(), message })
+    }
+
+    /// Whose check this claims to be: the server-side fragment of USERNAME (RFC 8445 §7.2.2).
+    pub(crate) fn local_ufrag(&self) -> &str {
+        &self.local_ufrag
+    }
+}
+
+/// What an authenticated check did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// The success response to send back to the check's source.
+    pub(crate) response: Vec<u8>,
+    /// The source was not among the validated addresses before.
+    pub(crate) new_path: bool,
+    /// An address that had to make room for it.
+    pub(crate) dropped_path: Option<SocketAddr>,
+    /// The source is where media goes from now on, and was not before.
+    pub(crate) nominated: bool,
+}
+
+/// The server side of one peer's ICE session.
+pub(crate) struct Agent {
+    local: Credentials,
+    remote: Option<Credentials>,
+    previous: Option<(Credentials, Instant)>,
+    paths: Vec<SocketAddr>,
+    selected: Option<SocketAddr>,
+}
+
+impl Agent {
+    pub(crate) fn new(local: Credentials) -> Self {
+        Self { local, remote: None, previous: None, paths: Vec::new(), selected: None }
+    }
+
+    pub(crate) fn local(&self) -> &Credentials {
+        &self.local
+    }
+
+    /// Where media goes; `None` before the first nomination.
+    pub(crate) fn selected(&self) -> Option<SocketAddr> {
+        self.selected
+    }
+
+    pub(crate) fn paths(&self) -> &[SocketAddr] {
+        &self.paths
+    }
+
+    /// Ufrags under which checks for this peer arrive.
+    pub(crate) fn ufrags(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.local.ufrag.as_str()).chain(self.previous.iter().map(|(c, _)| c.ufrag.as_str()))
+    }
+
+    /// Takes the credentials of an offer. New ones mean an ICE restart (RFC 8445 §9): the server gets new
+    /// ones too (`fresh`), and the old pair stays valid for a while. Returns whether it was a restart.
+    pub(crate) fn set_remote(
+        &mut self,
+        now: Instant,
+        remote: Credentials,
+        fresh: impl FnOnce() -> Credentials,
+    ) -> bool {
+        let restart = self.remote.as_ref().is_some_and(|known| *known != remote);
+        self.remote = Some(remote);
+        if restart {
+            let old = std::mem::replace(&mut self.local, fresh());
+            self.previous = Some((old, now + OLD_CREDENTIALS));
+        }
+        restart
+    }
+
+    /// Ends the time of the credentials before the last restart; returns the fragment that is free again.
+    pub(crate) fn expire_previous(&mut self, now: Instant) -> Option<String> {
+        match &self.previous {
+            Some((_, until)) if *until <= now => {
+                self.previous.take().map(|(credentials, _)| credentials.ufrag)
+            }
+            _ => None,
+        }
+    }
+
+    /// When [`Self::expire_previous`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.previous.as_ref().map(|(_, until)| *until)
+    }
+
+    /// Authenticates a check (RFC 8489 §9.1) and only then acts on it. `None`: answer nothing.
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        mut check: Check,
+        crypto: &dyn RTCCrypto,
+    ) -> Option<Accepted> {
+        self.expire_previous(now);
+        let current = check.local_ufrag == self.local.ufrag;
+        let credentials = if current {
+            &self.local
+        } else {
+            self.previous
+                .as_ref()
+                .map(|(credentials, _)| credentials)
+                .filter(|c| c.ufrag == check.local_ufrag)?
+        };
+        MessageIntegrity::check(&mut check.message, credentials.pwd.as_bytes(), crypto).ok()?;
+        // A peer may check before its offer was read here only with a server bug; its fragment must match.
+        if current && self.remote.as_ref().is_none_or(|remote| remote.ufrag != check.remote_ufrag) {
+            return None;
+        }
+        let pwd = credentials.pwd.clone();
+        let new_path = !self.paths.contains(&source);
+        let mut dropped_path = None;
+        if new_path {
+            if self.paths.len() >= MAX_PATHS {
+                let oldest = self.paths.iter().position(|path| Some(*path) != self.selected)?;
+                dropped_path = Some(self.paths.remove(oldest));
+            }
+            self.paths.push(source);
+        }
+        let nominated = check.message.contains(ATTR_USE_CANDIDATE) && self.selected != Some(source);
+        if nominated {
+            self.selected = Some(source);
+        }
+        Some(Accepted {
+            response: response(&check.message, source, pwd, crypto)?,
+            new_path,
+            dropped_path,
+            nominated,
+        })
+    }
+}
+
+fn response(request: &Message, source: SocketAddr, pwd: String, crypto: &dyn RTCCrypto) -> Option<Vec<u8>> {
+    let mut message = Message::new();
+    message.transaction_id = request.transaction_id;
+    message.set_type(BINDING_SUCCESS);
+    message.write_header();
+    XorMappedAddress { ip: source.ip(), port: source.port() }.add_to(&mut message).ok()?;
+    MessageIntegrity::new_short_term_integrity_with_provider(pwd, crypto).add_to(&mut message).ok()?;
+    FINGERPRINT.add_to(&mut message).ok()?;
+    Some(message.raw)
+}

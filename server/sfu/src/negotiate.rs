@@ -1,0 +1,316 @@
+//! What an offer changes: which m-line carries which track, in and out. Owns the order of decisions for one
+//! offer; the reading and printing of SDP is `sdp`'s.
+//!
+//! An m-line that stops carrying a track is answered `inactive` once before it carries another, or the client
+//! would not notice the change (RFC 9429 §5.10, W3C WebRTC `[[FiredDirection]]`).
+
+use crate::codec::{PayloadTypes, Translation};
+use crate::downlink::{Downlink, Start};
+use crate::ice::Credentials;
+use crate::packet::ExtensionIds;
+use crate::peer::{Peer, SectionUse, is_free};
+use crate::rtp::extension::Uri;
+use crate::sdp::{AnswerSection, Local, Offer, OfferError, SectionKind, answer};
+use crate::shard::{Shard, kind_of};
+use crate::uplink::Subscriber;
+use crate::{Event, MediaKind, TrackId};
+use std::time::Instant;
+
+impl Peer {
+    /// Ends a downlink; its m-line becomes inactive at the next offer.
+    pub(crate) fn release(&mut self, downlink: usize) {
+        if let Some(downlink) = self.downlinks.try_remove(downlink) {
+            self.downlink_slots.remove(&downlink.ssrc);
+            if let Some(used) = self.sections.get_mut(downlink.section) {
+                *used = SectionUse::Released;
+            }
+        }
+    }
+}
+
+impl Shard {
+    pub(crate) fn negotiate(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        offer_id: u32,
+        sdp: &str,
+    ) -> Result<(), OfferError> {
+        let offer = Offer::parse(sdp)?;
+        let fresh = self.fresh_credentials();
+        let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
+        if let Some(previous) = &peer.offer {
+            offer.check_continues(previous)?;
+        }
+        let remote = Credentials { ufrag: offer.ice_ufrag.clone(), pwd: offer.ice_pwd.clone() };
+        if peer.agent.set_remote(now, remote, || fresh) {
+            self.ufrags.insert(peer.agent.local().ufrag.clone(), slot);
+        }
+        peer.dtls.set_client_fingerprint(&offer.fingerprint.value);
+        peer.requested = None;
+        peer.extensions = extension_ids(&offer);
+        peer.sections.resize(offer.sections.len(), SectionUse::Idle);
+        let ended = settle_sections(peer, &offer);
+        let id = peer.id;
+        peer.offer = Some(offer);
+        for track in ended {
+            self.unpublish(id, track);
+        }
+        self.match_uplinks(now, slot);
+        let begun = self.assign_downlinks(slot);
+        self.print_answer(slot, offer_id);
+        for (track, peer) in begun {
+            self.events.push_back(Event::Subscribed { peer: id, track });
+            self.retarget(now, peer);
+        }
+        self.unsettled.push(slot);
+        Ok(())
+    }
+
+    /// The client took the m-line of a track away.
+    fn unpublish(&mut self, peer: crate::PeerId, slot: usize) {
+        let Some(track) = self.tracks.get_mut(slot) else { return };
+        track.mid = None;
+        let id = track.id;
+        if let Some(owner) = self.peers.get_mut(track.peer) {
+            owner.streams.retain(|_, stream| stream.track != slot);
+        }
+        self.events.push_back(Event::Unpublished { peer, track: id });
+    }
+
+    /// Binds announced tracks to sending m-lines: by the client's own track id, then by kind and order.
+    pub(crate) fn match_uplinks(&mut self, now: Instant, slot: usize) {
+        for by_id in [true, false] {
+            let Some(peer) = self.peers.get_mut(slot) else { return };
+            let Some(offer) = &peer.offer else { return };
+            for (section, used) in offer.sections.iter().zip(&mut peer.sections) {
+                if *used != SectionUse::Uplink(None) {
+                    continue;
+                }
+                let Some(kind) = kind_of(section) else { continue };
+                let found = peer.tracks.iter().copied().find(|track| {
+                    self.tracks.get(*track).is_some_and(|track| {
+                        track.mid.is_none()
+                            && track.description.kind == kind
+                            && (!by_id
+                                || section
+                                    .msid
+                                    .as_ref()
+                                    .is_some_and(|(_, msid)| *msid == track.description.cid))
+                    })
+                });
+                let Some(track) = found.and_then(|track| self.tracks.get_mut(track)) else { continue };
+                let types = PayloadTypes::of(section);
+                let Some(codec) = types.first() else { continue };
+                *used = SectionUse::Uplink(found);
+                track.mid = Some(section.mid.clone());
+                track.payload_types = types;
+                self.events.push_back(Event::Published {
+                    peer: peer.id,
+                    track: track.id,
+                    mid: section.mid.clone(),
+                    mime_type: codec.mime_type().to_owned(),
+                });
+                // Whoever waits for this track can have an m-line now.
+                let room = self.rooms.get(&track.room);
+                self.unsettled.extend(room.into_iter().flat_map(|room| room.peers.iter().copied()));
+            }
+        }
+        let _ = now;
+    }
+
+    /// Gives free receiving m-lines to the subscriptions that wait. Returns what began: track and its slot.
+    fn assign_downlinks(&mut self, slot: usize) -> Vec<(TrackId, usize)> {
+        let mut begun = Vec::new();
+        let Some(peer) = self.peers.get_mut(slot) else { return begun };
+        let Some(offer) = &peer.offer else { return begun };
+        let mut waiting: Vec<TrackId> = peer
+            .subscriptions
+            .iter()
+            .filter(|(_, subscription)| subscription.downlink.is_none() && !subscription.refused)
+            .map(|(track, _)| *track)
+            .collect();
+        waiting.sort_unstable();
+        for id in waiting {
+            let Some(track_slot) = self.track_slots.get(&id).copied() else { continue };
+            let Some(track) = self.tracks.get_mut(track_slot).filter(|track| track.mid.is_some()) else {
+                continue;
+            };
+            let kind = SectionKind::Media(track.description.kind);
+            let free = offer.sections.iter().zip(&peer.sections).position(|(section, used)| {
+                *used == SectionUse::Idle && section.kind == kind && is_free(section)
+            });
+            let Some(index) = free else { continue };
+            let Some(section) = offer.sections.get(index) else { continue };
+            let Some(subscription) = peer.subscriptions.get_mut(&id) else { continue };
+            let types = PayloadTypes::of(section);
+            if !types.shares_codec_with(&track.payload_types) {
+                subscription.refused = true;
+                self.events.push_back(Event::SubscriptionRefused { peer: peer.id, track: id });
+                continue;
+            }
+            let translation = Translation::new(&track.payload_types, &types, track.description.encrypted);
+            let start = Start {
+                ssrc: self.random.u32().max(1),
+                rtx_ssrc: self.random.u32().max(1),
+                sequence: self.random.u32() as u16,
+                rtx_sequence: self.random.u32() as u16,
+            };
+            let ssrc = start.ssrc;
+            let downlink = Downlink::new(track, track_slot, index, start, translation, subscription.setting);
+            let downlink = peer.downlinks.insert(downlink);
+            peer.downlink_slots.insert(ssrc, downlink);
+            subscription.downlink = Some(downlink);
+            if let Some(used) = peer.sections.get_mut(index) {
+                *used = SectionUse::Downlink(downlink);
+            }
+            track.subscribers.push(Subscriber { peer: slot, downlink });
+            begun.push((id, track_slot));
+        }
+        begun
+    }
+
+    fn print_answer(&mut self, slot: usize, offer_id: u32) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.session_version = peer.session_version.wrapping_add(1);
+        let Some(peer) = self.peers.get(slot) else { return };
+        let Some(offer) = &peer.offer else { return };
+        let mut mid_to_track = Vec::new();
+        let sections: Vec<AnswerSection<'_>> = offer
+            .sections
+            .iter()
+            .zip(&peer.sections)
+            .map(|(section, used)| match used {
+                SectionUse::Application => AnswerSection::Application,
+                SectionUse::Uplink(_) => AnswerSection::Receive {
+                    rids: section.rids.iter().map(String::as_str).collect(),
+                    codecs: Vec::new(),
+                },
+                SectionUse::Downlink(downlink) => {
+                    let sent = peer.downlinks.get(*downlink).and_then(|downlink| {
+                        let track = self.tracks.get(downlink.track_slot)?;
+                        Some((downlink, track, self.peers.get(track.peer)?))
+                    });
+                    let Some((downlink, track, publisher)) = sent else { return AnswerSection::Inactive };
+                    mid_to_track.push((section.mid.clone(), track.id));
+                    AnswerSection::Send {
+                        stream_label: &track.description.stream_label,
+                        track_label: &track.description.track_label,
+                        cname: &publisher.cname,
+                        ssrc: downlink.ssrc,
+                        rtx_ssrc: track.is_video().then_some(downlink.rtx_ssrc),
+                        codecs: Vec::new(),
+                    }
+                }
+                SectionUse::Idle | SectionUse::Released => AnswerSection::Inactive,
+            })
+            .collect();
+        let local = peer.agent.local();
+        let fingerprint = format!("sha-256 {}", self.certificate.fingerprint);
+        let sdp = answer(
+            offer,
+            &Local {
+                ice_ufrag: &local.ufrag,
+                ice_pwd: &local.pwd,
+                fingerprint: &fingerprint,
+                candidates: &self.candidates,
+                session_id: peer.session_id,
+                session_version: peer.session_version,
+            },
+            &sections,
+        );
+        self.events.push_back(Event::Answer { peer: peer.id, offer_id, sdp, mid_to_track });
+        // Answered inactive now: the next offer may use them again.
+        if let Some(peer) = self.peers.get_mut(slot) {
+            for used in &mut peer.sections {
+                if *used == SectionUse::Released {
+                    *used = SectionUse::Idle;
+                }
+            }
+        }
+    }
+
+    /// Asks the client for another offer when subscriptions wait for one, or m-lines for their end. Asked once
+    /// per offer, and again only for more.
+    pub(crate) fn ask_for_sections(&mut self, slot: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if peer.offer.is_none() {
+            return;
+        }
+        let mut waiting = (0_u32, 0_u32);
+        for (id, subscription) in &peer.subscriptions {
+            if subscription.downlink.is_some() || subscription.refused {
+                continue;
+            }
+            match self.track_slots.get(id).and_then(|track| self.tracks.get(*track)) {
+                Some(track) if track.mid.is_some() && track.description.kind == MediaKind::Audio => {
+                    waiting.0 = waiting.0.saturating_add(1);
+                }
+                Some(track) if track.mid.is_some() => waiting.1 = waiting.1.saturating_add(1),
+                _ => {}
+            }
+        }
+        if waiting == (0, 0) && !peer.sections.contains(&SectionUse::Released) {
+            return;
+        }
+        let free = peer.free_sections();
+        let need = (waiting.0.saturating_sub(free.0), waiting.1.saturating_sub(free.1));
+        let ask = match peer.requested {
+            None => need,
+            Some(asked) if need.0 > asked.0 || need.1 > asked.1 => {
+                (need.0.saturating_sub(asked.0), need.1.saturating_sub(asked.1))
+            }
+            Some(_) => return,
+        };
+        let before = peer.requested.unwrap_or((0, 0));
+        peer.requested = Some((before.0.saturating_add(ask.0), before.1.saturating_add(ask.1)));
+        self.events.push_back(Event::MediaSections { peer: peer.id, audios: ask.0, videos: ask.1 });
+    }
+}
+
+/// Follows the directions of an offer. Returns the slots of tracks that are not sent any more.
+fn settle_sections(peer: &mut Peer, offer: &Offer) -> Vec<usize> {
+    let mut ended = Vec::new();
+    let mut released = Vec::new();
+    for (section, used) in offer.sections.iter().zip(&mut peer.sections) {
+        if section.kind == SectionKind::Application {
+            *used = SectionUse::Application;
+            continue;
+        }
+        let sends = !section.rejected && section.direction.sends();
+        match *used {
+            SectionUse::Uplink(_) if sends => {}
+            SectionUse::Uplink(track) => {
+                ended.extend(track);
+                *used = SectionUse::Released;
+            }
+            SectionUse::Downlink(downlink) if section.rejected || !section.direction.receives() => {
+                released.push(downlink);
+                *used = SectionUse::Idle;
+            }
+            SectionUse::Downlink(_) => {}
+            SectionUse::Idle | SectionUse::Released | SectionUse::Application if sends => {
+                *used = SectionUse::Uplink(None);
+            }
+            SectionUse::Idle | SectionUse::Released | SectionUse::Application => {}
+        }
+    }
+    for slot in released {
+        // The subscription stays and waits for another line.
+        for subscription in peer.subscriptions.values_mut().filter(|s| s.downlink == Some(slot)) {
+            subscription.downlink = None;
+        }
+        peer.release(slot);
+    }
+    ended
+}
+
+fn extension_ids(offer: &Offer) -> ExtensionIds {
+    let mut ids = ExtensionIds::default();
+    for (id, uri) in offer.sections.iter().flat_map(|section| &section.extensions) {
+        if let Ok(uri) = uri.parse::<Uri>() {
+            ids.learn(*id, uri);
+        }
+    }
+    ids
+}

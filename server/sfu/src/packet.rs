@@ -1,0 +1,124 @@
+//! One received media packet after its header was parsed, as every subscriber's downlink sees it.
+
+use crate::rtp::extension::{Uri, Writer};
+use crate::rtp::{red, vp8};
+
+/// What header extensions said that subscribers should hear too. Plain values: extension ids differ by peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// RFC 6464 byte: voice flag and level.
+    pub(crate) audio_level: Option<u8>,
+    /// 3GPP TS 26.114 CVO byte: how a phone is held.
+    pub(crate) orientation: Option<u8>,
+}
+
+/// A decrypted packet of one layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet<'a> {
+    /// Index of the layer it came on: 0 is the lowest.
+    pub(crate) layer: usize,
+    /// Extended sequence number on that layer.
+    pub(crate) sequence: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+    /// The publisher's number.
+    pub(crate) payload_type: u8,
+    /// A decoder can start with this packet.
+    pub(crate) keyframe: bool,
+    pub(crate) marks: Marks,
+    /// The VP8 payload descriptor, read once; `None` for other codecs and for opaque payloads.
+    pub(crate) vp8: Option<vp8::Descriptor>,
+    /// Without padding; empty for a padding-only packet.
+    pub(crate) payload: &'a [u8],
+}
+
+/// Extension ids of one peer, from its offer; 0 is "not negotiated". BUNDLE makes one id mean one thing on
+/// all m-lines (RFC 8843 §9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExtensionIds {
+    pub(crate) mid: u8,
+    pub(crate) rid: u8,
+    pub(crate) repaired_rid: u8,
+    pub(crate) audio_level: u8,
+    pub(crate) transport_sequence: u8,
+    pub(crate) orientation: u8,
+}
+
+impl ExtensionIds {
+    pub(crate) fn learn(&mut self, id: u8, uri: Uri) {
+        match uri {
+            Uri::Mid => self.mid = id,
+            Uri::Rid => self.rid = id,
+            Uri::RepairedRid => self.repaired_rid = id,
+            Uri::AudioLevel => self.audio_level = id,
+            Uri::TransportSequence => self.transport_sequence = id,
+            Uri::VideoOrientation => self.orientation = id,
+            _ => {}
+        }
+    }
+}
+
+/// How a packet is addressed to one subscriber.
+pub(crate) struct Address {
+    pub(crate) ssrc: u32,
+    pub(crate) payload_type: u8,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    /// Rewritten VP8 picture id and TL0PICIDX.
+    pub(crate) vp8: Option<(u16, u8)>,
+    pub(crate) strip_red: bool,
+    /// RTX (RFC 4588): the original sequence number that goes in front of the payload.
+    pub(crate) original_sequence: Option<u16>,
+}
+
+/// Writes the packet into `buffer`. Returns the header's length and the whole length; `None` when it does not
+/// fit or its RED is broken.
+pub(crate) fn write(
+    buffer: &mut [u8],
+    packet: &Packet<'_>,
+    address: &Address,
+    ids: &ExtensionIds,
+) -> Option<(usize, usize)> {
+    let mut header_len = 12;
+    let audio_level = packet.marks.audio_level.filter(|_| ids.audio_level != 0);
+    let orientation = packet.marks.orientation.filter(|_| ids.orientation != 0);
+    let extended = audio_level.is_some() || orientation.is_some();
+    if extended {
+        let mut writer = Writer::new(buffer.get_mut(12..)?);
+        let level_fits = audio_level.is_none_or(|level| writer.push(ids.audio_level, &[level]));
+        let orientation_fits =
+            orientation.is_none_or(|orientation| writer.push(ids.orientation, &[orientation]));
+        if !(level_fits && orientation_fits) {
+            return None;
+        }
+        header_len = writer.finish().checked_add(12)?;
+    }
+    let (head, body) = buffer.split_at_mut_checked(header_len)?;
+    let head = head.get_mut(..12)?;
+    *head.get_mut(0)? = 0x80 | (u8::from(extended) << 4);
+    *head.get_mut(1)? = (u8::from(packet.marker) << 7) | (address.payload_type & 0x7f);
+    head.get_mut(2..4)?.copy_from_slice(&address.sequence.to_be_bytes());
+    head.get_mut(4..8)?.copy_from_slice(&address.timestamp.to_be_bytes());
+    head.get_mut(8..12)?.copy_from_slice(&address.ssrc.to_be_bytes());
+
+    let payload = if address.strip_red && !packet.payload.is_empty() {
+        let (_, range) = red::primary(packet.payload)?;
+        packet.payload.get(range)?
+    } else {
+        packet.payload
+    };
+    let mut at = 0;
+    if let Some(original) = address.original_sequence {
+        body.get_mut(..2)?.copy_from_slice(&original.to_be_bytes());
+        at = 2;
+    }
+    let end = payload.len().checked_add(at)?;
+    let to = body.get_mut(at..end)?;
+    to.copy_from_slice(payload);
+    if let Some((picture_id, tl0_pic_idx)) = address.vp8
+        && let Some(descriptor) = &packet.vp8
+    {
+        vp8::rewrite(to, descriptor, picture_id, tl0_pic_idx);
+    }
+    Some((header_len, end.checked_add(header_len)?))
+}

@@ -1,0 +1,42 @@
+//! How well one participant's media goes, both ways, in LiveKit's four words.
+
+use crate::ConnectionQuality;
+use crate::peer::{Link, Peer};
+use crate::uplink::Track;
+use slab::Slab;
+
+/// Share of packets lost above which a connection is called good, then poor. Below the first nobody hears it:
+/// NACK and Opus' own concealment cover it.
+const GOOD_FROM: f64 = 0.02;
+const POOR_FROM: f64 = 0.10;
+
+/// Packets in an interval below which loss says nothing.
+const TOO_FEW: u64 = 20;
+
+/// Judges the time since the last call.
+pub(crate) fn judge(peer: &Peer, tracks: &mut Slab<Track>) -> ConnectionQuality {
+    if peer.link != (Link::Connected { silent: false }) {
+        return ConnectionQuality::Lost;
+    }
+    let (mut expected, mut lost) = (0_u64, 0_u64);
+    for slot in &peer.tracks {
+        for layer in tracks.get_mut(*slot).into_iter().flat_map(|track| &mut track.layers) {
+            if layer.statistics.is_receiving() {
+                let (e, l) = layer.statistics.quality_interval();
+                expected = expected.saturating_add(e);
+                lost = lost.saturating_add(l);
+            }
+        }
+    }
+    let up = if expected < TOO_FEW { 0.0 } else { lost as f64 / expected as f64 };
+    let down = peer
+        .downlinks
+        .iter()
+        .map(|(_, downlink)| f64::from(downlink.fraction_lost) / 256.0)
+        .fold(0.0, f64::max);
+    match up.max(down) {
+        loss if loss >= POOR_FROM => ConnectionQuality::Poor,
+        loss if loss >= GOOD_FROM => ConnectionQuality::Good,
+        _ => ConnectionQuality::Excellent,
+    }
+}

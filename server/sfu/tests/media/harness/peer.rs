@@ -1,0 +1,756 @@
+//! One client: ICE, DTLS, SRTP, SCTP, its m-lines, what it publishes and what it receives. Sans-I/O like the shard.
+
+use super::channels::Channels;
+use super::ice::{Agent, Credentials, Nomination};
+use super::network::Class;
+use super::random::Random;
+use super::receive::{Incoming, Reception};
+use super::sdp::{Answer, Dialect, Direction, OfferContext, Section, SectionKind, Sending, offer};
+use super::secure::{DtlsClient, DtlsOptions, Session};
+use super::send::{Publication, Source};
+use bytes::Bytes;
+use rtc_crypto::RTCCryptoProvider;
+use rtc_rtcp::packet::Packet as RtcpPacket;
+use rtc_rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtc_rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc_rtcp::receiver_report::ReceiverReport;
+use rtc_rtcp::reception_report::ReceptionReport;
+use rtc_rtcp::sender_report::SenderReport;
+use rtc_rtcp::transport_feedbacks::transport_layer_cc::{
+    PacketStatusChunk, RecvDelta, StatusChunkTypeTcc, StatusVectorChunk, SymbolSizeTypeTcc, SymbolTypeTcc,
+    TransportLayerCc,
+};
+use rtc_rtcp::transport_feedbacks::transport_layer_nack::{
+    TransportLayerNack, nack_pairs_from_sequence_numbers,
+};
+use rtc_rtp::header::Header;
+use rtc_rtp::packet::Packet;
+use rtc_shared::marshal::{Marshal, Unmarshal};
+use sfu::{PeerId, RoomId, TrackId};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) dialect: Dialect,
+    pub(crate) dtls: DtlsOptions,
+    pub(crate) nomination: Nomination,
+    /// RED offered on audio lines.
+    pub(crate) red: bool,
+    /// Receiving m-lines in the first offer.
+    pub(crate) audios: usize,
+    pub(crate) videos: usize,
+    /// Ask for lost packets; ask for key frames.
+    pub(crate) nack: bool,
+    pub(crate) pli: bool,
+    /// Put another certificate's fingerprint into the offer.
+    pub(crate) wrong_fingerprint: bool,
+}
+
+impl Client {
+    pub(crate) fn chromium() -> Self {
+        Self {
+            dialect: Dialect::CHROMIUM,
+            dtls: DtlsOptions::chromium(),
+            nomination: Nomination::Regular,
+            red: true,
+            audios: 3,
+            videos: 3,
+            nack: true,
+            pli: true,
+            wrong_fingerprint: false,
+        }
+    }
+
+    pub(crate) fn firefox() -> Self {
+        Self { dialect: Dialect::FIREFOX, nomination: Nomination::Aggressive, red: false, ..Self::chromium() }
+    }
+}
+
+/// RTCP that came from the server.
+#[derive(Default)]
+pub(crate) struct Feedback {
+    /// (when, my SSRC, sequence number)
+    pub(crate) nacks: Vec<(Instant, u32, u16)>,
+    /// (when, my SSRC): PLI or FIR
+    pub(crate) key_frame_requests: Vec<(Instant, u32)>,
+    pub(crate) sender_reports: Vec<(Instant, SenderReport)>,
+    /// (when, block): about what I send
+    pub(crate) reports: Vec<(Instant, ReceptionReport)>,
+    /// Transport-wide sequence numbers reported as received.
+    pub(crate) transport_cc: BTreeSet<u16>,
+    pub(crate) transport_cc_packets: u64,
+}
+
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) room: RoomId,
+    pub(crate) address: SocketAddr,
+    pub(crate) client: Client,
+    pub(crate) ice: Agent,
+    pub(crate) dtls: DtlsClient,
+    pub(crate) session: Option<Session>,
+    pub(crate) channels: Option<Channels>,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) publications: Vec<Publication>,
+    pub(crate) receptions: BTreeMap<TrackId, Reception>,
+    pub(crate) feedback: Feedback,
+    /// RTP whose SSRC or m-line no answer explains.
+    pub(crate) unexplained: u64,
+    pub(crate) undecryptable: u64,
+    pub(crate) transport_sequence: u16,
+    pub(crate) mid_to_track: HashMap<String, TrackId>,
+    provider: Arc<dyn RTCCryptoProvider>,
+    random: Random,
+    version: u32,
+    incoming: BTreeMap<u32, Incoming>,
+    ssrc_to_mid: HashMap<u32, String>,
+    rtx_to_primary: HashMap<u32, u32>,
+    next_report: Option<Instant>,
+    arrivals: Vec<(u16, Instant)>,
+    next_transport_feedback: Option<Instant>,
+    transport_feedback_count: u8,
+    origin: Instant,
+    outbox: VecDeque<Vec<u8>>,
+    /// The tab is gone: nothing is sent any more.
+    pub(crate) silent: bool,
+}
+
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+const TRANSPORT_FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
+
+impl Peer {
+    pub(crate) fn new(
+        id: PeerId,
+        room: RoomId,
+        address: SocketAddr,
+        client: Client,
+        origin: Instant,
+        mut random: Random,
+        provider: Arc<dyn RTCCryptoProvider>,
+    ) -> Self {
+        let ice = Agent::new(client.nomination, &mut random);
+        let dtls = DtlsClient::new(provider.clone(), &client.dtls);
+        let mut peer = Self {
+            id,
+            room,
+            address,
+            client,
+            ice,
+            dtls,
+            session: None,
+            channels: None,
+            sections: Vec::new(),
+            answer: None,
+            publications: Vec::new(),
+            receptions: BTreeMap::new(),
+            feedback: Feedback::default(),
+            unexplained: 0,
+            undecryptable: 0,
+            transport_sequence: 0,
+            mid_to_track: HashMap::new(),
+            provider,
+            random,
+            version: 0,
+            incoming: BTreeMap::new(),
+            ssrc_to_mid: HashMap::new(),
+            rtx_to_primary: HashMap::new(),
+            next_report: None,
+            arrivals: Vec::new(),
+            next_transport_feedback: None,
+            transport_feedback_count: 0,
+            origin,
+            outbox: VecDeque::new(),
+            silent: false,
+        };
+        for _ in 0..peer.client.audios {
+            peer.add_section(SectionKind::Audio, Direction::RecvOnly, None);
+        }
+        for _ in 0..peer.client.videos {
+            peer.add_section(SectionKind::Video, Direction::RecvOnly, None);
+        }
+        peer.add_section(SectionKind::Application, Direction::Inactive, None);
+        peer
+    }
+
+    pub(crate) fn add_section(
+        &mut self,
+        kind: SectionKind,
+        direction: Direction,
+        sending: Option<Sending>,
+    ) -> String {
+        let mid = self.sections.len().to_string();
+        self.sections.push(Section { mid: mid.clone(), kind, direction, sending });
+        mid
+    }
+
+    /// As many more receiving m-lines as `media_sections_requirement` says.
+    pub(crate) fn add_receiving(&mut self, audios: u32, videos: u32) {
+        for _ in 0..audios {
+            self.add_section(SectionKind::Audio, Direction::RecvOnly, None);
+        }
+        for _ in 0..videos {
+            self.add_section(SectionKind::Video, Direction::RecvOnly, None);
+        }
+    }
+
+    /// A new sending m-line for `source`. The next offer carries it.
+    pub(crate) fn publish(&mut self, token: u32, source: Source) -> usize {
+        let cid = format!("track-{token}");
+        let mid = self.sections.len().to_string();
+        let publication = Publication::new(token, cid, mid, source, &mut self.random);
+        self.add_publication(publication)
+    }
+
+    pub(crate) fn add_publication(&mut self, publication: Publication) -> usize {
+        let audio = publication.is_audio();
+        let encoding = &publication.encodings[0];
+        let sending = Sending {
+            stream: "-".to_owned(),
+            cid: publication.cid.clone(),
+            rids: publication.rids(),
+            ssrc: encoding.ssrc,
+            rtx: (!audio).then_some(encoding.rtx),
+        };
+        let kind = if audio { SectionKind::Audio } else { SectionKind::Video };
+        let mid = self.add_section(kind, Direction::SendOnly, Some(sending));
+        assert_eq!(mid, publication.mid, "a new m-line at the end");
+        self.publications.push(publication);
+        self.publications.len() - 1
+    }
+
+    /// `RTCRtpTransceiver.stop`-less removal: the m-line stays, inactive.
+    pub(crate) fn unpublish(&mut self, publication: usize) {
+        let publication = self.publications.remove(publication);
+        let section = self.sections.iter_mut().find(|section| section.mid == publication.mid);
+        let section = section.expect("its m-line");
+        section.direction = Direction::Inactive;
+        section.sending = None;
+    }
+
+    pub(crate) fn offer(&mut self) -> String {
+        self.version += 1;
+        let fingerprint = if self.client.wrong_fingerprint {
+            DtlsClient::new(self.provider.clone(), &self.client.dtls).fingerprint
+        } else {
+            self.dtls.fingerprint.clone()
+        };
+        let context = OfferContext {
+            dialect: &self.client.dialect,
+            credentials: &self.ice.local,
+            fingerprint: &fingerprint,
+            version: self.version,
+            red: self.client.red,
+        };
+        offer(&context, &self.sections)
+    }
+
+    /// New ICE credentials for the next offer. The old pair goes on until the answer comes.
+    pub(crate) fn restart_ice(&mut self) {
+        self.ice.local = Credentials::generate(&mut self.random);
+    }
+
+    pub(crate) fn apply_answer(&mut self, now: Instant, sdp: &str, mid_to_track: Vec<(String, TrackId)>) {
+        let answer = Answer::parse(sdp);
+        answer.check_against(&self.sections, &self.client.dialect);
+        assert_eq!(answer.setup, "passive", "a lite agent waits for the client's handshake");
+        let credentials = answer.credentials.clone().expect("ICE credentials");
+        self.ice.set_remote(now, credentials, *answer.candidates.first().expect("a candidate"));
+        if let Some(session) = &self.session {
+            assert_eq!(session.server_fingerprint, answer.fingerprint, "the certificate stays");
+        }
+        self.mid_to_track = mid_to_track.into_iter().collect();
+        self.ssrc_to_mid.clear();
+        for section in &answer.sections {
+            assert_eq!(
+                section.direction == "sendonly",
+                self.mid_to_track.contains_key(&section.mid),
+                "m-line {} is {} but mid_to_track is {:?}",
+                section.mid,
+                section.direction,
+                self.mid_to_track
+            );
+            for ssrc in &section.ssrcs {
+                let before = self.ssrc_to_mid.insert(*ssrc, section.mid.clone());
+                assert!(before.is_none(), "SSRC {ssrc} on two m-lines");
+            }
+            for (primary, rtx) in &section.fid {
+                self.rtx_to_primary.insert(*rtx, *primary);
+            }
+        }
+        self.answer = Some(answer);
+        self.start_publications(now);
+    }
+
+    fn start_publications(&mut self, now: Instant) {
+        let Some(answer) = &self.answer else { return };
+        if self.session.is_none() {
+            return;
+        }
+        for publication in &mut self.publications {
+            let accepted = answer
+                .sections
+                .iter()
+                .any(|section| section.mid == publication.mid && section.direction == "recvonly");
+            if accepted {
+                publication.start(now);
+            }
+        }
+    }
+
+    /// The address under the socket changed (Wi-Fi to mobile): checks begin anew from there.
+    pub(crate) fn move_to(&mut self, now: Instant, address: SocketAddr) {
+        self.address = address;
+        self.ice.begin(now);
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        let next = self.outbox.pop_front();
+        if self.silent { None } else { next }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.silent {
+            return None;
+        }
+        let publications = self.publications.iter().filter_map(Publication::poll_timeout);
+        let incoming = self.incoming.values().filter_map(Incoming::poll_timeout);
+        let channels = self.channels.as_ref().and_then(Channels::poll_timeout);
+        [
+            self.ice.poll_timeout(),
+            self.dtls.poll_timeout(),
+            channels,
+            self.next_report,
+            self.next_transport_feedback,
+        ]
+        .into_iter()
+        .flatten()
+        .chain(publications)
+        .chain(incoming)
+        .min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.silent {
+            return;
+        }
+        if let Some(check) = self.ice.handle_timeout(now, &mut self.random, self.provider.crypto()) {
+            self.outbox.push_back(check);
+        }
+        self.dtls.handle_timeout(now);
+        if let Some(channels) = &mut self.channels {
+            channels.handle_timeout(now);
+        }
+        for index in 0..self.publications.len() {
+            for packet in self.publications[index].handle_timeout(now, &self.client.dialect) {
+                self.send_rtp(now, packet);
+            }
+        }
+        self.play(now);
+        if self.next_report.is_some_and(|at| at <= now) {
+            self.next_report = Some(now + REPORT_INTERVAL);
+            self.send_reports(now);
+        }
+        if self.next_transport_feedback.is_some_and(|at| at <= now) {
+            self.send_transport_feedback();
+        }
+        self.flush(now);
+    }
+
+    pub(crate) fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) {
+        if self.silent {
+            return;
+        }
+        match Class::of(bytes) {
+            Class::Stun => {
+                let own = self.address;
+                if self.ice.handle_message(now, bytes, own, self.provider.crypto()) {
+                    self.dtls.start(now);
+                }
+            }
+            Class::Dtls => self.handle_dtls(now, bytes),
+            Class::Rtp => self.handle_rtp(now, bytes),
+            Class::Rtcp => self.handle_rtcp(now, bytes),
+            Class::Other => panic!("a datagram of no known class"),
+        }
+        self.play(now);
+        self.flush(now);
+    }
+
+    fn handle_dtls(&mut self, now: Instant, bytes: &[u8]) {
+        let outcome = self.dtls.read(now, bytes);
+        if outcome.established {
+            let session = self.dtls.session();
+            let answer = self.answer.as_ref().expect("an answer");
+            assert_eq!(session.server_fingerprint, answer.fingerprint, "the certificate of the answer");
+            self.session = Some(session);
+            self.channels = Some(Channels::connect(now));
+            self.next_report = Some(now + REPORT_INTERVAL);
+            self.start_publications(now);
+        }
+        for data in outcome.application_data {
+            if let Some(channels) = &mut self.channels {
+                channels.handle_packet(now, &data);
+            }
+        }
+    }
+
+    fn handle_rtp(&mut self, now: Instant, bytes: &[u8]) {
+        let Some(session) = &mut self.session else { return };
+        let Ok(plain) = session.incoming.decrypt_rtp(bytes) else {
+            self.undecryptable += 1;
+            return;
+        };
+        let mut packet = Packet::unmarshal(&mut plain.freeze()).expect("an RTP packet");
+        let dialect = self.client.dialect;
+        self.note_arrival(now, &packet.header);
+        if let Some(mid) = packet.header.get_extension(dialect.mid) {
+            let mid = String::from_utf8(mid.to_vec()).expect("a mid");
+            if !self.rtx_to_primary.contains_key(&packet.header.ssrc) {
+                self.ssrc_to_mid.insert(packet.header.ssrc, mid);
+            }
+        }
+        let by_rtx = [dialect.vp8_rtx, dialect.h264_rtx].contains(&packet.header.payload_type);
+        if by_rtx {
+            let Some(primary) = self.rtx_to_primary.get(&packet.header.ssrc) else {
+                self.unexplained += 1;
+                return;
+            };
+            if packet.payload.len() < 2 {
+                return; // padding on the RTX stream: a probe
+            }
+            packet.header.ssrc = *primary;
+            packet.header.sequence_number = u16::from_be_bytes([packet.payload[0], packet.payload[1]]);
+            packet.header.payload_type =
+                if packet.header.payload_type == dialect.vp8_rtx { dialect.vp8 } else { dialect.h264 };
+            packet.payload = packet.payload.slice(2..);
+        }
+        let ssrc = packet.header.ssrc;
+        let Some((track, video)) = self.track_of(ssrc) else {
+            self.unexplained += 1;
+            return;
+        };
+        let incoming = self.incoming.entry(ssrc).or_insert_with(|| Incoming::new(ssrc, video));
+        let reception = self.receptions.entry(track).or_default();
+        incoming.insert(now, packet, by_rtx, reception);
+    }
+
+    fn track_of(&self, ssrc: u32) -> Option<(TrackId, bool)> {
+        let mid = self.ssrc_to_mid.get(&ssrc)?;
+        let track = self.mid_to_track.get(mid)?;
+        let section = self.sections.iter().find(|section| section.mid == *mid)?;
+        Some((*track, section.kind == SectionKind::Video))
+    }
+
+    fn play(&mut self, now: Instant) {
+        let mut lost: Vec<(u32, Vec<u16>)> = Vec::new();
+        let mut broken = Vec::new();
+        let ssrcs: Vec<u32> = self.incoming.keys().copied().collect();
+        for ssrc in ssrcs {
+            let Some((track, _)) = self.track_of(ssrc) else {
+                self.incoming.remove(&ssrc);
+                continue;
+            };
+            let incoming = self.incoming.get_mut(&ssrc).expect("an SSRC");
+            let reception = self.receptions.entry(track).or_default();
+            incoming.play(now, &self.client.dialect, reception);
+            if incoming.video {
+                let missing = incoming.nacks(now);
+                if self.client.nack && !missing.is_empty() {
+                    lost.push((ssrc, missing));
+                }
+                if incoming.pli(now) && self.client.pli {
+                    broken.push(ssrc);
+                }
+            }
+        }
+        for (ssrc, missing) in lost {
+            let nack = TransportLayerNack {
+                sender_ssrc: 1,
+                media_ssrc: ssrc,
+                nacks: nack_pairs_from_sequence_numbers(&missing),
+            };
+            self.send_rtcp(&[Box::new(nack)]);
+        }
+        for ssrc in broken {
+            self.request_key_frame(ssrc);
+        }
+    }
+
+    pub(crate) fn request_key_frame(&mut self, ssrc: u32) {
+        self.send_rtcp(&[Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: ssrc })]);
+    }
+
+    /// The SSRC this track comes with now.
+    pub(crate) fn ssrc_of(&self, track: TrackId) -> Option<u32> {
+        let (mid, _) = self.mid_to_track.iter().find(|(_, id)| **id == track)?;
+        let answer = self.answer.as_ref()?;
+        let section = answer.sections.iter().find(|section| section.mid == *mid)?;
+        let announced = section.ssrcs.iter().find(|ssrc| !self.rtx_to_primary.contains_key(ssrc)).copied();
+        announced.or_else(|| self.ssrc_to_mid.iter().find(|(_, other)| *other == mid).map(|(ssrc, _)| *ssrc))
+    }
+
+    fn note_arrival(&mut self, now: Instant, header: &Header) {
+        if let Some(value) = header.get_extension(self.client.dialect.transport_cc)
+            && value.len() == 2
+        {
+            self.arrivals.push((u16::from_be_bytes([value[0], value[1]]), now));
+            self.next_transport_feedback.get_or_insert(now + TRANSPORT_FEEDBACK_INTERVAL);
+        }
+    }
+
+    pub(crate) fn send_rtp(&mut self, now: Instant, mut packet: Packet) {
+        let dialect = self.client.dialect;
+        let audio =
+            packet.header.payload_type == dialect.opus || Some(packet.header.payload_type) == dialect.red;
+        if !audio || dialect.transport_cc_on_audio {
+            let sequence = self.transport_sequence.to_be_bytes();
+            self.transport_sequence = self.transport_sequence.wrapping_add(1);
+            packet
+                .header
+                .set_extension(dialect.transport_cc, Bytes::copy_from_slice(&sequence))
+                .expect("an extension");
+            let fixed_point = ((now - self.origin).as_micros() << 18) / 1_000_000;
+            let time = (fixed_point as u32 & 0x00ff_ffff).to_be_bytes();
+            packet
+                .header
+                .set_extension(dialect.abs_send_time, Bytes::copy_from_slice(&time[1..]))
+                .expect("an extension");
+        }
+        let plain = packet.marshal().expect("an RTP packet");
+        let session = self.session.as_mut().expect("keys");
+        let sealed = session.outgoing.encrypt_rtp(&plain).expect("an SRTP packet");
+        self.outbox.push_back(sealed.to_vec());
+    }
+
+    pub(crate) fn send_rtcp(&mut self, packets: &[Box<dyn RtcpPacket>]) {
+        let plain = rtc_rtcp::packet::marshal(packets).expect("an RTCP packet");
+        let Some(session) = self.session.as_mut() else { return };
+        let sealed = session.outgoing.encrypt_rtcp(&plain).expect("an SRTCP packet");
+        self.outbox.push_back(sealed.to_vec());
+    }
+
+    /// Anything, as it is.
+    pub(crate) fn send_raw(&mut self, bytes: Vec<u8>) {
+        self.outbox.push_back(bytes);
+    }
+
+    pub(crate) fn send_data(&mut self, now: Instant, channel: sfu::DataChannel, payload: &[u8]) {
+        self.channels.as_mut().expect("channels").send(now, channel, payload);
+        self.flush(now);
+    }
+
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.dtls.close(now);
+        self.flush(now);
+    }
+
+    fn handle_rtcp(&mut self, now: Instant, bytes: &[u8]) {
+        let Some(session) = &mut self.session else { return };
+        let Ok(plain) = session.incoming.decrypt_rtcp(bytes) else {
+            self.undecryptable += 1;
+            return;
+        };
+        let packets = rtc_rtcp::packet::unmarshal(&mut plain.freeze()).expect("an RTCP packet");
+        for packet in packets {
+            let any = packet.as_any();
+            if let Some(report) = any.downcast_ref::<SenderReport>() {
+                if let Some(incoming) = self.incoming.get_mut(&report.ssrc) {
+                    incoming.last_sender_report = Some(((report.ntp_time >> 16) as u32, now));
+                }
+                self.feedback.sender_reports.push((now, report.clone()));
+                self.handle_report_blocks(now, &report.reports);
+            } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
+                self.handle_report_blocks(now, &report.reports);
+            } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
+                for sequence in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
+                    self.feedback.nacks.push((now, nack.media_ssrc, sequence));
+                    self.answer_nack(now, nack.media_ssrc, sequence);
+                }
+            } else if let Some(pli) = any.downcast_ref::<PictureLossIndication>() {
+                self.handle_key_frame_request(now, pli.media_ssrc);
+            } else if let Some(fir) = any.downcast_ref::<FullIntraRequest>() {
+                for entry in &fir.fir {
+                    self.handle_key_frame_request(now, entry.ssrc);
+                }
+            } else if let Some(feedback) = any.downcast_ref::<TransportLayerCc>() {
+                self.handle_transport_feedback(feedback);
+            }
+        }
+    }
+
+    fn handle_report_blocks(&mut self, now: Instant, blocks: &[ReceptionReport]) {
+        for block in blocks {
+            self.feedback.reports.push((now, block.clone()));
+            for encoding in self.publications.iter_mut().flat_map(|publication| &mut publication.encodings) {
+                if encoding.ssrc == block.ssrc {
+                    encoding.acknowledged = true;
+                }
+                if encoding.rtx == block.ssrc {
+                    encoding.rtx_acknowledged = true;
+                }
+            }
+        }
+    }
+
+    fn answer_nack(&mut self, now: Instant, ssrc: u32, sequence: u16) {
+        let dialect = self.client.dialect;
+        let packet = self
+            .publications
+            .iter_mut()
+            .find_map(|publication| publication.retransmit(ssrc, sequence, &dialect));
+        if let Some(packet) = packet {
+            self.send_rtp(now, packet);
+        }
+    }
+
+    fn handle_key_frame_request(&mut self, now: Instant, ssrc: u32) {
+        let known = self.publications.iter_mut().any(|publication| publication.want_key_frame(ssrc));
+        assert!(known, "a key frame is asked of SSRC {ssrc}, which is not mine");
+        self.feedback.key_frame_requests.push((now, ssrc));
+    }
+
+    fn handle_transport_feedback(&mut self, feedback: &TransportLayerCc) {
+        self.feedback.transport_cc_packets += 1;
+        let mut sequence = feedback.base_sequence_number;
+        let mut left = feedback.packet_status_count;
+        for chunk in &feedback.packet_chunks {
+            let symbols: Vec<SymbolTypeTcc> = match chunk {
+                PacketStatusChunk::RunLengthChunk(run) => {
+                    vec![run.packet_status_symbol; usize::from(run.run_length)]
+                }
+                PacketStatusChunk::StatusVectorChunk(vector) => vector.symbol_list.clone(),
+            };
+            for symbol in symbols.into_iter().take(usize::from(left)) {
+                left -= 1;
+                if symbol != SymbolTypeTcc::PacketNotReceived {
+                    self.feedback.transport_cc.insert(sequence);
+                }
+                sequence = sequence.wrapping_add(1);
+            }
+        }
+        assert_eq!(left, 0, "transport-cc feedback has fewer symbols than it counts");
+    }
+
+    fn send_reports(&mut self, now: Instant) {
+        let origin = self.origin;
+        let mut blocks = Vec::new();
+        for incoming in self.incoming.values_mut() {
+            let (fraction_lost, total_lost, last_sequence_number) = incoming.report();
+            let (last_sender_report, delay) = incoming
+                .last_sender_report
+                .map(|(middle, at)| (middle, ((now - at).as_secs_f64() * 65_536.0) as u32))
+                .unwrap_or_default();
+            blocks.push(ReceptionReport {
+                ssrc: incoming.ssrc,
+                fraction_lost,
+                total_lost,
+                last_sequence_number,
+                jitter: 0,
+                last_sender_report,
+                delay,
+            });
+        }
+        let mut packets: Vec<Box<dyn RtcpPacket>> = Vec::new();
+        for chunk in blocks.chunks(24) {
+            packets.push(Box::new(ReceiverReport { ssrc: 1, reports: chunk.to_vec(), ..Default::default() }));
+        }
+        for publication in &self.publications {
+            for report in publication.reports(now, |at| ntp(origin, at)) {
+                packets.push(Box::new(report));
+            }
+        }
+        if !packets.is_empty() {
+            self.send_rtcp(&packets);
+        }
+    }
+
+    fn send_transport_feedback(&mut self) {
+        self.next_transport_feedback = None;
+        let arrivals = std::mem::take(&mut self.arrivals);
+        let Some((base, first)) = arrivals.iter().copied().min_by_key(|(sequence, _)| *sequence) else {
+            return;
+        };
+        if arrivals.iter().any(|(sequence, _)| sequence.wrapping_sub(base) > 1000) {
+            return; // around the wrap: report nothing rather than wrongly
+        }
+        let reference = (first - self.origin).as_millis() / 64;
+        let received: BTreeMap<u16, Instant> = arrivals.into_iter().collect();
+        let last = received.keys().next_back().copied().unwrap_or(base);
+        let mut symbols = Vec::new();
+        let mut deltas = Vec::new();
+        let mut previous = self.origin + Duration::from_millis(64 * reference as u64);
+        for sequence in base..=last {
+            let Some(at) = received.get(&sequence) else {
+                symbols.push(SymbolTypeTcc::PacketNotReceived);
+                continue;
+            };
+            let micros = if *at >= previous {
+                (*at - previous).as_micros() as i64
+            } else {
+                -((previous - *at).as_micros() as i64)
+            };
+            let ticks = micros / 250;
+            let symbol = if (0..256).contains(&ticks) {
+                SymbolTypeTcc::PacketReceivedSmallDelta
+            } else {
+                SymbolTypeTcc::PacketReceivedLargeDelta
+            };
+            symbols.push(symbol);
+            deltas.push(RecvDelta { type_tcc_packet: symbol, delta: ticks * 250 });
+            previous = *at;
+        }
+        let count = symbols.len() as u16;
+        let packet_chunks = symbols
+            .chunks(7)
+            .map(|symbols| {
+                let mut symbol_list = symbols.to_vec();
+                symbol_list.resize(7, SymbolTypeTcc::PacketNotReceived);
+                PacketStatusChunk::StatusVectorChunk(StatusVectorChunk {
+                    type_tcc: StatusChunkTypeTcc::StatusVectorChunk,
+                    symbol_size: SymbolSizeTypeTcc::TwoBit,
+                    symbol_list,
+                })
+            })
+            .collect();
+        let feedback = TransportLayerCc {
+            sender_ssrc: 1,
+            media_ssrc: 0,
+            base_sequence_number: base,
+            packet_status_count: count,
+            reference_time: reference as u32,
+            fb_pkt_count: self.transport_feedback_count,
+            packet_chunks,
+            recv_deltas: deltas,
+        };
+        self.transport_feedback_count = self.transport_feedback_count.wrapping_add(1);
+        self.send_rtcp(&[Box::new(feedback)]);
+    }
+
+    fn flush(&mut self, now: Instant) {
+        if let Some(channels) = &mut self.channels {
+            while let Some(packets) = channels.poll_transmit(now) {
+                for packet in packets {
+                    if self.dtls.state == super::secure::DtlsState::Established {
+                        self.dtls.write(now, &packet);
+                    }
+                }
+            }
+        }
+        while let Some(datagram) = self.dtls.poll_transmit() {
+            self.outbox.push_back(datagram.to_vec());
+        }
+    }
+}
+
+/// Virtual time as an NTP timestamp (RFC 5905), from an arbitrary day.
+pub(crate) fn ntp(origin: Instant, at: Instant) -> u64 {
+    const DAY: u64 = 3_900_000_000;
+    let elapsed = at - origin;
+    let fraction = (u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000;
+    (DAY + elapsed.as_secs()) << 32 | fraction
+}

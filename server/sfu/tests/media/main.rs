@@ -1,0 +1,4 @@
+//! The media plane from outside: whole clients against a [`sfu::Shard`], no sockets, virtual time.
+
+mod harness;
+mod harness_itself;
