@@ -7,16 +7,17 @@ use crate::rtp::extension::Uri;
 /// (RFC 8285 §4.2), which a client must allow first.
 pub(super) const MAX_ONE_BYTE_ID: u8 = 14;
 
-/// Whether an answer accepts the extension on m-lines of this kind. Those left out cost bytes in every packet and
-/// nobody here reads or forwards them.
+/// Whether an answer accepts the extension on m-lines of this kind. Each one costs bytes in every packet, but the
+/// first answer fixes what a sender can ever use: a simulcast publication fails in libwebrtc when RID was missing
+/// in an earlier answer. So everything the server reads or may come to read is accepted from the start.
 pub(super) fn supported(kind: MediaKind, uri: Uri) -> bool {
-    match (kind, uri) {
-        (_, Uri::Mid | Uri::TransportSequence | Uri::AbsSendTime | Uri::AbsCaptureTime) => true,
-        (MediaKind::Audio, Uri::AudioLevel) => true,
-        (
-            MediaKind::Video,
-            Uri::Rid | Uri::RepairedRid | Uri::DependencyDescriptor | Uri::VideoOrientation,
-        ) => true,
-        _ => false,
-    }
+    matches!(
+        (kind, uri),
+        (_, Uri::Mid | Uri::TransportSequence | Uri::AbsSendTime | Uri::AbsCaptureTime)
+            | (MediaKind::Audio, Uri::AudioLevel)
+            | (
+                MediaKind::Video,
+                Uri::Rid | Uri::RepairedRid | Uri::DependencyDescriptor | Uri::VideoOrientation
+            )
+    )
 }
