@@ -1,0 +1,185 @@
+/**
+ * What the room screen knows: who sits here, how the line is, what our own devices do.
+ * Pure: `reduceRoom(state, event)` and selectors. Must never know livekit-client, the DOM or a clock.
+ */
+
+import type { Role } from '../protocol/http';
+import type { Devices } from './devices';
+import { noDevices } from './devices';
+import type { Mark, Person } from './person';
+import { seated } from './person';
+import type { Voices } from './voices';
+import { heard, nextVoiceChange, settled, silence } from './voices';
+
+export type DeviceKind = 'microphone' | 'camera';
+/** Why a device cannot be used now; each has its own words. */
+export type DeviceFault = 'none' | 'denied' | 'busy' | 'insecure' | 'failed';
+export type OwnDevice =
+  | { readonly at: 'off' }
+  | { readonly at: 'opening' }
+  | { readonly at: 'on' }
+  | { readonly at: 'fault'; readonly why: DeviceFault };
+
+export type Line =
+  | { readonly at: 'connecting' }
+  | { readonly at: 'live' }
+  /** livekit-client is mending it. */
+  | { readonly at: 'resuming'; readonly since: number }
+  /** livekit-client gave up; the page joins anew. */
+  | { readonly at: 'rejoining'; readonly since: number };
+
+/** Why a call ended for good. Everything else is a lost line, and the page comes back by itself. */
+export type Ending = 'removed' | 'ended' | 'twice';
+
+export interface RoomState {
+  readonly room: string;
+  readonly role: Role;
+  readonly people: readonly Person[];
+  readonly line: Line;
+  /** Until when "connected again" is shown; null when it is not. */
+  readonly backUntil: number | null;
+  readonly voices: Voices;
+  readonly microphone: OwnDevice;
+  readonly camera: OwnDevice;
+  /** The browser wants a press before it plays sound. */
+  readonly soundBlocked: boolean;
+  /** A host closed this device of ours; shown until our next press. */
+  readonly closedByHost: DeviceKind | null;
+  readonly devices: Devices;
+  /** The newest moment a tick told us of, milliseconds. */
+  readonly now: number;
+}
+
+export type RoomEvent =
+  | { readonly type: 'people'; readonly people: readonly Person[] }
+  | { readonly type: 'voices'; readonly identities: readonly string[]; readonly at: number }
+  | { readonly type: 'live'; readonly at: number }
+  | { readonly type: 'resuming'; readonly at: number }
+  | { readonly type: 'lost'; readonly at: number }
+  | { readonly type: 'device'; readonly kind: DeviceKind; readonly device: OwnDevice }
+  | { readonly type: 'closed-by-host'; readonly kind: DeviceKind }
+  | { readonly type: 'sound'; readonly blocked: boolean }
+  | { readonly type: 'devices'; readonly devices: Devices }
+  | { readonly type: 'tick'; readonly at: number };
+
+/** Reconnecting is said from the second second on; shorter gaps are nobody's business. */
+export const SAY_RECONNECTING_AFTER_MS = 2_000;
+/** From here on the words change to "still no connection", with a button. */
+export const SAY_STILL_LOST_AFTER_MS = 60_000;
+export const SAY_BACK_FOR_MS = 3_000;
+
+export function enterRoom(
+  ticket: { readonly room: string; readonly role: Role; readonly name: string; readonly mark: Mark },
+  now: number,
+): RoomState {
+  const me: Person = {
+    identity: '',
+    name: ticket.name,
+    me: true,
+    host: ticket.role === 'host',
+    mark: ticket.mark,
+    joinedAt: now,
+    microphone: false,
+    video: null,
+    gone: false,
+  };
+  return {
+    room: ticket.room,
+    role: ticket.role,
+    people: [me],
+    line: { at: 'connecting' },
+    backUntil: null,
+    voices: silence,
+    microphone: { at: 'off' },
+    camera: { at: 'off' },
+    soundBlocked: false,
+    closedByHost: null,
+    devices: noDevices,
+    now,
+  };
+}
+
+export function reduceRoom(state: RoomState, event: RoomEvent): RoomState {
+  switch (event.type) {
+    case 'people': {
+      const people = seated(state.people, event.people);
+      return people === state.people ? state : { ...state, people };
+    }
+    case 'voices':
+      return { ...state, voices: heard(state.voices, event.identities, event.at) };
+    case 'live': {
+      const said = lostSince(state.line);
+      const wasSaid = said !== null && event.at - said >= SAY_RECONNECTING_AFTER_MS;
+      return {
+        ...state,
+        line: { at: 'live' },
+        backUntil: wasSaid ? event.at + SAY_BACK_FOR_MS : state.backUntil,
+        now: event.at,
+      };
+    }
+    case 'resuming':
+      // Coming from a rejoin the line stays as bad as it was: the count from the first loss goes on.
+      return state.line.at === 'live'
+        ? { ...state, line: { at: 'resuming', since: event.at }, backUntil: null, now: event.at }
+        : state;
+    case 'lost':
+      return {
+        ...state,
+        line: { at: 'rejoining', since: lostSince(state.line) ?? event.at },
+        voices: silence,
+        backUntil: null,
+        now: event.at,
+      };
+    case 'device': {
+      const own = { ...state, [event.kind]: event.device };
+      return event.device.at === 'on' && state.closedByHost === event.kind ? { ...own, closedByHost: null } : own;
+    }
+    case 'closed-by-host':
+      return { ...state, [event.kind]: { at: 'off' }, closedByHost: event.kind };
+    case 'sound':
+      return state.soundBlocked === event.blocked ? state : { ...state, soundBlocked: event.blocked };
+    case 'devices':
+      return { ...state, devices: event.devices };
+    case 'tick':
+      return {
+        ...state,
+        now: event.at,
+        voices: settled(state.voices, event.at),
+        backUntil: state.backUntil !== null && event.at >= state.backUntil ? null : state.backUntil,
+      };
+  }
+}
+
+function lostSince(line: Line): number | null {
+  return line.at === 'resuming' || line.at === 'rejoining' ? line.since : null;
+}
+
+export type Banner = 'none' | 'reconnecting' | 'still-lost' | 'back';
+
+export function banner(state: RoomState): Banner {
+  const since = lostSince(state.line);
+  if (since === null) return state.backUntil === null ? 'none' : 'back';
+  const lostFor = state.now - since;
+  if (lostFor >= SAY_STILL_LOST_AFTER_MS) return 'still-lost';
+  return lostFor >= SAY_RECONNECTING_AFTER_MS ? 'reconnecting' : 'none';
+}
+
+/** When a `tick` would next change what is shown; null when nothing is waiting for time. */
+export function nextTick(state: RoomState): number | null {
+  const due: number[] = [];
+  const voice = nextVoiceChange(state.voices);
+  if (voice !== null) due.push(voice);
+  if (state.backUntil !== null) due.push(state.backUntil);
+  const since = lostSince(state.line);
+  if (since !== null) {
+    for (const wait of [SAY_RECONNECTING_AFTER_MS, SAY_STILL_LOST_AFTER_MS]) {
+      if (since + wait > state.now) due.push(since + wait);
+    }
+  }
+  return due.length === 0 ? null : Math.min(...due);
+}
+
+/** Our own line is not usable: our seat and our tools say so. */
+export function isOff(state: RoomState): boolean {
+  return state.line.at !== 'live' && state.line.at !== 'connecting' && banner(state) !== 'none';
+}

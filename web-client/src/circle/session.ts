@@ -1,0 +1,67 @@
+/**
+ * What one tab remembers so that a reload comes straight back to its seat.
+ * Owns the form of that memory; where it is kept (sessionStorage) is the composition root's business.
+ */
+
+import type { Mark } from './person';
+import { readMark } from './person';
+
+export interface Session {
+  readonly invite: string;
+  readonly name: string;
+  readonly mark: Mark;
+  /** Open when the page was last seen; a reload opens exactly these again and nothing else. */
+  readonly microphone: boolean;
+  readonly camera: boolean;
+  readonly microphoneId: string | null;
+  readonly cameraId: string | null;
+  readonly speakerId: string | null;
+  /** Whether this tab was in the room. */
+  readonly entered: boolean;
+  /** When it was last in the room, milliseconds. */
+  readonly seenAt: number;
+}
+
+/**
+ * A page that was in the room this recently goes straight back, devices as they were. Later than that (a browser
+ * that restores yesterday's tabs) nobody may be surprised by an open camera: the steps are shown, the name kept.
+ */
+export const COME_STRAIGHT_BACK_MS = 2 * 60_000;
+
+export function comesStraightBack(session: Session, invite: string, now: number): boolean {
+  const age = now - session.seenAt;
+  return session.entered && session.invite === invite && age >= 0 && age <= COME_STRAIGHT_BACK_MS;
+}
+
+export function readSession(text: string | null): Session | null {
+  if (text === null) return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof value !== 'object' || value === null) return null;
+  const kept = value as Readonly<Record<string, unknown>>;
+  const invite = kept['invite'];
+  const name = kept['name'];
+  const mark = readMark(kept['mark']);
+  const seenAt = kept['seenAt'];
+  if (typeof invite !== 'string' || typeof name !== 'string' || mark === null || typeof seenAt !== 'number') return null;
+  return {
+    invite,
+    name,
+    mark,
+    microphone: kept['microphone'] === true,
+    camera: kept['camera'] === true,
+    microphoneId: readId(kept['microphoneId']),
+    cameraId: readId(kept['cameraId']),
+    speakerId: readId(kept['speakerId']),
+    entered: kept['entered'] === true,
+    seenAt,
+  };
+}
+
+function readId(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null;
+}

@@ -1,0 +1,424 @@
+/**
+ * One connection to the room: livekit-client in, plain state out. The only file that names livekit-client, and it
+ * is loaded while people look at their own picture. Owns tracks and media elements; must never know a screen.
+ */
+
+import {
+  ConnectionError,
+  ConnectionErrorReason,
+  ConnectionQuality,
+  ConnectionState,
+  DisconnectReason,
+  LocalAudioTrack,
+  LocalVideoTrack,
+  LogLevel,
+  Room,
+  RoomEvent,
+  Track,
+  VideoPreset,
+  setLogLevel,
+} from 'livekit-client';
+import type { LocalTrack, LocalTrackPublication, Participant, TrackPublication } from 'livekit-client';
+import type { Mark, Person } from '../circle/person';
+import { markFor, readMark } from '../circle/person';
+import { resumeDelay } from '../circle/rejoin';
+import type { DeviceKind, Ending, OwnDevice } from '../circle/room';
+import type { ChosenIds } from './devices';
+import { CAMERA, cameraConstraints, faultOf, microphoneConstraints } from './devices';
+import type { OwnTracks } from './preview';
+
+export type CallEvent =
+  | { readonly type: 'people'; readonly people: readonly Person[] }
+  | { readonly type: 'voices'; readonly identities: readonly string[] }
+  | { readonly type: 'resuming' }
+  | { readonly type: 'live' }
+  | { readonly type: 'device'; readonly kind: DeviceKind; readonly device: OwnDevice }
+  | { readonly type: 'closed-by-host'; readonly kind: DeviceKind }
+  | { readonly type: 'sound'; readonly blocked: boolean }
+  /** The call is over for good. */
+  | { readonly type: 'ended'; readonly ending: Ending }
+  /** livekit-client gave up; the tracks that were open come along for the next call. */
+  | { readonly type: 'lost'; readonly tracks: OwnTracks };
+
+export interface CallOptions {
+  readonly url: string;
+  readonly token: string;
+  readonly mark: Mark;
+  readonly host: boolean;
+  readonly ids: ChosenIds;
+}
+
+/** What shall be open in the room. */
+export interface Wish {
+  /** Open tracks to publish at once. */
+  readonly tracks: OwnTracks;
+  /** Devices to open that have no track yet. */
+  readonly open: readonly DeviceKind[];
+}
+
+/** `blocked`: the server answered but media did not get through. */
+export type ConnectFailure = 'unreachable' | 'blocked';
+export type Connected = { readonly call: Call } | { readonly failure: ConnectFailure; readonly detail: string };
+
+export interface Call {
+  /** From here on events are sent; publishes what shall be open. */
+  begin(wish: Wish): Promise<void>;
+  setDevice(kind: DeviceKind, on: boolean): Promise<void>;
+  choose(device: DeviceKind | 'speaker', id: string): Promise<void>;
+  startSound(): Promise<void>;
+  /** Draws somebody's picture into an element until the returned function is called. */
+  draw(identity: string, element: HTMLVideoElement): () => void;
+  microphoneTrack(): MediaStreamTrack | null;
+  /** Says goodbye and lets the devices go. */
+  leave(): Promise<void>;
+}
+
+/** Modest on purpose: a seat is small, a hospital's line is shared. 450 + 120 kbit/s and Opus stay below 650. */
+const HIGH = { maxBitrate: 450_000, maxFramerate: CAMERA.frameRate } as const;
+const LOW = new VideoPreset(320, 180, 120_000, 15);
+const VOICE_BITRATE = 32_000;
+
+const SOURCES = { microphone: Track.Source.Microphone, camera: Track.Source.Camera } as const;
+
+// livekit-client's chattier levels write names and addresses to the console.
+setLogLevel(LogLevel.warn);
+
+export async function connect(options: CallOptions, emit: (event: CallEvent) => void): Promise<Connected> {
+  const room = new Room({
+    adaptiveStream: true,
+    dynacast: true,
+    // Leaving is ours: a tab that closes says goodbye in `pagehide`, a frozen one does not.
+    disconnectOnPageLeave: false,
+    // Tracks outlive a lost connection, so that coming back asks for no permission.
+    stopLocalTrackOnUnpublish: false,
+    reconnectPolicy: { nextRetryDelayInMs: ({ retryCount }) => resumeDelay(retryCount, Math.random()) },
+    audioCaptureDefaults: {
+      echoCancellation: true,
+      noiseSuppression: true,
+      autoGainControl: true,
+      ...(options.ids.microphoneId === null ? {} : { deviceId: { ideal: options.ids.microphoneId } }),
+    },
+    videoCaptureDefaults: {
+      resolution: { ...CAMERA },
+      ...(options.ids.cameraId === null ? { facingMode: 'user' } : { deviceId: { ideal: options.ids.cameraId } }),
+    },
+    ...(options.ids.speakerId === null ? {} : { audioOutput: { deviceId: options.ids.speakerId } }),
+    publishDefaults: {
+      videoCodec: 'vp8',
+      backupCodec: false,
+      simulcast: true,
+      videoEncoding: HIGH,
+      videoSimulcastLayers: [LOW],
+      audioPreset: { maxBitrate: VOICE_BITRATE },
+      dtx: true,
+      red: true,
+    },
+  });
+  const call = new LiveCall(room, options, emit);
+  try {
+    await room.connect(options.url, options.token, { maxRetries: 0 });
+  } catch (error) {
+    await call.abandon();
+    return { failure: failureOf(error), detail: error instanceof Error ? error.message : 'failed' };
+  }
+  return { call };
+}
+
+function failureOf(error: unknown): ConnectFailure {
+  // livekit-client reports a peer connection that never came up as an internal error after the join.
+  return error instanceof ConnectionError &&
+    (error.reason === ConnectionErrorReason.InternalError || error.reason === ConnectionErrorReason.Timeout)
+    ? 'blocked'
+    : 'unreachable';
+}
+
+function endingFor(reason: DisconnectReason | undefined): Ending | null {
+  switch (reason) {
+    case DisconnectReason.DUPLICATE_IDENTITY:
+      return 'twice';
+    case DisconnectReason.PARTICIPANT_REMOVED:
+      return 'removed';
+    case DisconnectReason.ROOM_DELETED:
+    case DisconnectReason.ROOM_CLOSED:
+      return 'ended';
+    default:
+      return null;
+  }
+}
+
+class LiveCall implements Call {
+  readonly #room: Room;
+  readonly #options: CallOptions;
+  readonly #emit: (event: CallEvent) => void;
+  readonly #voicesOut: HTMLElement;
+  /** Our own tracks, kept because livekit-client forgets them before it says that the call was lost. */
+  #microphone: LocalAudioTrack | null = null;
+  #camera: LocalVideoTrack | null = null;
+  /** Presses of ours under way, to tell them from a host's hand. */
+  #asked: Record<DeviceKind, number> = { microphone: 0, camera: 0 };
+  #over = false;
+  #begun = false;
+  #peopleDue = false;
+
+  constructor(room: Room, options: CallOptions, emit: (event: CallEvent) => void) {
+    this.#room = room;
+    this.#options = options;
+    this.#emit = (event) => {
+      if (!this.#over) emit(event);
+    };
+    this.#voicesOut = document.createElement('div');
+    this.#voicesOut.hidden = true;
+    this.#voicesOut.dataset['part'] = 'voices';
+    document.body.append(this.#voicesOut);
+    this.#listen();
+  }
+
+  #listen(): void {
+    const people = (): void => {
+      this.#tellPeople();
+    };
+    this.#room
+      .on(RoomEvent.Connected, people)
+      .on(RoomEvent.ParticipantConnected, people)
+      .on(RoomEvent.ParticipantDisconnected, people)
+      .on(RoomEvent.ParticipantNameChanged, people)
+      .on(RoomEvent.ParticipantAttributesChanged, people)
+      .on(RoomEvent.TrackPublished, people)
+      .on(RoomEvent.TrackUnpublished, people)
+      .on(RoomEvent.LocalTrackPublished, (publication) => {
+        this.#keep(publication);
+        people();
+      })
+      .on(RoomEvent.LocalTrackUnpublished, people)
+      .on(RoomEvent.ConnectionQualityChanged, people)
+      .on(RoomEvent.TrackSubscribed, (track, _publication, participant) => {
+        if (track.kind === Track.Kind.Audio) {
+          const element = track.attach();
+          element.dataset['identity'] = participant.identity;
+          this.#voicesOut.append(element);
+        }
+        people();
+      })
+      .on(RoomEvent.TrackUnsubscribed, (track) => {
+        for (const element of track.detach()) {
+          if (element.parentElement === this.#voicesOut) element.remove();
+        }
+        people();
+      })
+      .on(RoomEvent.TrackMuted, (publication, participant) => {
+        if (participant.isLocal) this.#closedUnasked(publication);
+        people();
+      })
+      .on(RoomEvent.TrackUnmuted, people)
+      .on(RoomEvent.ActiveSpeakersChanged, (speakers) => {
+        this.#emit({ type: 'voices', identities: speakers.map((speaker) => speaker.identity) });
+      })
+      .on(RoomEvent.AudioPlaybackStatusChanged, () => {
+        this.#emit({ type: 'sound', blocked: !this.#room.canPlaybackAudio });
+      })
+      .on(RoomEvent.SignalReconnecting, () => {
+        this.#emit({ type: 'resuming' });
+      })
+      .on(RoomEvent.Reconnecting, () => {
+        this.#emit({ type: 'resuming' });
+      })
+      .on(RoomEvent.Reconnected, () => {
+        this.#emit({ type: 'live' });
+        this.#sendMark();
+        people();
+      })
+      .on(RoomEvent.Disconnected, (reason) => {
+        // While connecting, the failure is `connect`'s to report.
+        if (this.#begun) this.#gone(reason);
+      });
+  }
+
+  async begin({ tracks, open }: Wish): Promise<void> {
+    this.#begun = true;
+    if (this.#room.state === ConnectionState.Disconnected) {
+      this.#lose(tracks);
+      return;
+    }
+    this.#emit({ type: 'live' });
+    this.#sendMark();
+    this.#tellPeople();
+    this.#emit({ type: 'sound', blocked: !this.#room.canPlaybackAudio });
+    const own = this.#room.localParticipant;
+    const publish = async (kind: DeviceKind, track: MediaStreamTrack): Promise<void> => {
+      const { microphoneId, cameraId } = this.#options.ids;
+      const local =
+        kind === 'microphone'
+          ? (this.#microphone = new LocalAudioTrack(track, microphoneConstraints(microphoneId), false))
+          : (this.#camera = new LocalVideoTrack(track, cameraConstraints(cameraId), false));
+      try {
+        // The cast is for livekit-client's own types, which are not written for exact optional properties.
+        await own.publishTrack(local as LocalTrack, { source: SOURCES[kind] });
+        this.#emit({ type: 'device', kind, device: { at: 'on' } });
+      } catch {
+        // Lost in the middle: the track already went on to the next call.
+        if (this.#over) return;
+        track.stop();
+        this.#emit({ type: 'device', kind, device: { at: 'fault', why: 'failed' } });
+      }
+    };
+    await Promise.all([
+      ...(['microphone', 'camera'] as const).map((kind) => {
+        const track = tracks[kind];
+        return track === null ? Promise.resolve() : publish(kind, track);
+      }),
+      ...open.filter((kind) => tracks[kind] === null).map((kind) => this.setDevice(kind, true)),
+    ]);
+  }
+
+  /** After a failed `connect`: nothing of this call remains, the tracks stay the caller's. */
+  async abandon(): Promise<void> {
+    this.#over = true;
+    this.#voicesOut.remove();
+    await this.#room.disconnect(false);
+  }
+
+  async setDevice(kind: DeviceKind, on: boolean): Promise<void> {
+    const own = this.#room.localParticipant;
+    this.#asked[kind] += 1;
+    if (on) this.#emit({ type: 'device', kind, device: { at: 'opening' } });
+    try {
+      if (kind === 'microphone') await own.setMicrophoneEnabled(on);
+      else await own.setCameraEnabled(on);
+      this.#emit({ type: 'device', kind, device: { at: on ? 'on' : 'off' } });
+    } catch (error) {
+      this.#emit({ type: 'device', kind, device: { at: 'fault', why: faultOf(error) } });
+    } finally {
+      this.#asked[kind] -= 1;
+      this.#tellPeople();
+    }
+  }
+
+  async choose(device: DeviceKind | 'speaker', id: string): Promise<void> {
+    const kinds = { microphone: 'audioinput', camera: 'videoinput', speaker: 'audiooutput' } as const;
+    try {
+      await this.#room.switchActiveDevice(kinds[device], id, false);
+    } catch (error) {
+      if (device !== 'speaker') {
+        this.#emit({ type: 'device', kind: device, device: { at: 'fault', why: faultOf(error) } });
+      }
+    }
+    this.#tellPeople();
+  }
+
+  async startSound(): Promise<void> {
+    await this.#room.startAudio();
+    this.#emit({ type: 'sound', blocked: !this.#room.canPlaybackAudio });
+  }
+
+  draw(identity: string, element: HTMLVideoElement): () => void {
+    const track = this.#room.getParticipantByIdentity(identity)?.getTrackPublication(Track.Source.Camera)?.track;
+    if (track === undefined) return () => undefined;
+    track.attach(element);
+    // Sound has its own elements; an unmuted picture would be held back by autoplay rules.
+    element.muted = true;
+    return () => {
+      track.detach(element);
+    };
+  }
+
+  microphoneTrack(): MediaStreamTrack | null {
+    return this.#microphone?.mediaStreamTrack ?? null;
+  }
+
+  async leave(): Promise<void> {
+    this.#over = true;
+    this.#voicesOut.remove();
+    await this.#room.disconnect(true);
+    this.#microphone?.stop();
+    this.#camera?.stop();
+  }
+
+  #keep(publication: LocalTrackPublication): void {
+    if (publication.track instanceof LocalAudioTrack) this.#microphone = publication.track;
+    if (publication.track instanceof LocalVideoTrack && publication.source === Track.Source.Camera) {
+      this.#camera = publication.track;
+    }
+  }
+
+  /** One of our devices closed without a press of ours: it was unplugged, or a host closed it. */
+  #closedUnasked(publication: TrackPublication): void {
+    const kind: DeviceKind | null =
+      publication.source === Track.Source.Microphone
+        ? 'microphone'
+        : publication.source === Track.Source.Camera
+          ? 'camera'
+          : null;
+    if (kind === null || this.#asked[kind] > 0) return;
+    // A camera's track ends whenever it is muted, so only a microphone's says something about the plug.
+    const unplugged = kind === 'microphone' && this.#microphone?.mediaStreamTrack.readyState === 'ended';
+    this.#emit(
+      unplugged ? { type: 'device', kind, device: { at: 'fault', why: 'none' } } : { type: 'closed-by-host', kind },
+    );
+  }
+
+  #gone(reason: DisconnectReason | undefined): void {
+    const ending = endingFor(reason);
+    const carried = (track: LocalAudioTrack | LocalVideoTrack | null): MediaStreamTrack | null => {
+      if (track === null) return null;
+      // A closed microphone is let go, not carried: nothing comes back open that was not.
+      if (ending !== null || track.isMuted || track.mediaStreamTrack.readyState !== 'live') {
+        track.stop();
+        return null;
+      }
+      return track.mediaStreamTrack;
+    };
+    const tracks: OwnTracks = { microphone: carried(this.#microphone), camera: carried(this.#camera) };
+    if (ending === null) {
+      this.#lose(tracks);
+      return;
+    }
+    this.#voicesOut.remove();
+    this.#emit({ type: 'ended', ending });
+    this.#over = true;
+  }
+
+  #lose(tracks: OwnTracks): void {
+    this.#voicesOut.remove();
+    this.#emit({ type: 'lost', tracks });
+    this.#over = true;
+  }
+
+  /** Tells the others which mark is ours. A server that does not allow it leaves them with one from the identity. */
+  #sendMark(): void {
+    const own = this.#room.localParticipant;
+    if (own.attributes['mark'] === this.#options.mark) return;
+    own.setAttributes({ mark: this.#options.mark }).catch(() => undefined);
+  }
+
+  /** Many notices arrive together; the page hears of them once. */
+  #tellPeople(): void {
+    if (this.#peopleDue || !this.#begun) return;
+    this.#peopleDue = true;
+    queueMicrotask(() => {
+      this.#peopleDue = false;
+      this.#emit({ type: 'people', people: this.#people() });
+    });
+  }
+
+  #people(): Person[] {
+    const own = this.#room.localParticipant;
+    return [own, ...this.#room.remoteParticipants.values()].map((participant) => this.#person(participant));
+  }
+
+  #person(participant: Participant): Person {
+    const me = participant.isLocal;
+    const camera = participant.getTrackPublication(Track.Source.Camera);
+    const shown = camera?.track !== undefined && !camera.isMuted;
+    return {
+      identity: participant.identity,
+      name: participant.name ?? participant.identity,
+      me,
+      host: me ? this.#options.host : participant.attributes['role'] === 'host',
+      mark: me ? this.#options.mark : (readMark(participant.attributes['mark']) ?? markFor(participant.identity)),
+      joinedAt: participant.joinedAt?.getTime() ?? Number.MAX_SAFE_INTEGER,
+      microphone: participant.isMicrophoneEnabled,
+      video: shown ? camera.trackSid : null,
+      gone: !me && participant.connectionQuality === ConnectionQuality.Lost,
+    };
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The picture and the level people see of themselves before entering. Owns the devices until they are handed to
+ * the call or let go. Nothing of it leaves the page.
+ */
+
+import type { Preview } from '../circle/devices';
+import { emptyPreview } from '../circle/devices';
+import type { DeviceKind, OwnDevice } from '../circle/room';
+import type { ChosenIds, Opened } from './devices';
+import { listDevices, openBoth, openDevice, watchDevices } from './devices';
+import { ringBell } from './sound';
+import { mayUseDevices } from './support';
+
+/** Tracks that go on into the call. */
+export interface OwnTracks {
+  readonly microphone: MediaStreamTrack | null;
+  readonly camera: MediaStreamTrack | null;
+}
+
+export interface PreviewDesk {
+  readonly microphone: () => MediaStreamTrack | null;
+  readonly camera: () => MediaStreamTrack | null;
+  toggle(kind: DeviceKind): Promise<void>;
+  choose(device: DeviceKind | 'speaker', id: string): Promise<void>;
+  ring(): Promise<void>;
+  readonly ids: () => ChosenIds;
+  /** Hands over what shall be open in the room, closes the rest. */
+  take(): OwnTracks;
+  close(): void;
+}
+
+export function openPreview(wanted: ChosenIds, show: (preview: Preview) => void): PreviewDesk {
+  let state: Preview = {
+    ...emptyPreview,
+    microphone: mayUseDevices() ? { at: 'opening' } : { at: 'fault', why: 'insecure' },
+    camera: mayUseDevices() ? { at: 'opening' } : { at: 'fault', why: 'insecure' },
+    devices: { ...emptyPreview.devices, ...wanted },
+  };
+  const tracks: Record<DeviceKind, MediaStreamTrack | null> = { microphone: null, camera: null };
+  let over = false;
+
+  const change = (next: Partial<Preview>): void => {
+    state = { ...state, ...next };
+    if (!over) show(state);
+  };
+  const ids = (): ChosenIds => {
+    const { microphoneId, cameraId, speakerId } = state.devices;
+    return { microphoneId, cameraId, speakerId };
+  };
+  const list = async (): Promise<void> => {
+    const devices = await listDevices(ids());
+    change({ devices: { ...devices, ...ids() } });
+  };
+  const shut = (kind: DeviceKind): void => {
+    tracks[kind]?.stop();
+    tracks[kind] = null;
+  };
+  const put = (kind: DeviceKind, opened: Opened): void => {
+    shut(kind);
+    if ('track' in opened && over) {
+      opened.track.stop();
+      return;
+    }
+    let device: OwnDevice;
+    if ('track' in opened) {
+      const { track } = opened;
+      tracks[kind] = track;
+      device = { at: 'on' };
+      track.addEventListener('ended', () => {
+        if (tracks[kind] === track) put(kind, { fault: 'none' });
+      });
+      const id = track.getSettings().deviceId ?? null;
+      state = {
+        ...state,
+        devices: { ...state.devices, ...(kind === 'microphone' ? { microphoneId: id } : { cameraId: id }) },
+      };
+    } else {
+      device = { at: 'fault', why: opened.fault };
+    }
+    const shown = tracks[kind]?.id ?? null;
+    change(kind === 'microphone' ? { microphone: device, sound: shown } : { camera: device, picture: shown });
+  };
+  const openAgain = async (kind: DeviceKind): Promise<void> => {
+    change(kind === 'microphone' ? { microphone: { at: 'opening' } } : { camera: { at: 'opening' } });
+    put(kind, await openDevice(kind, kind === 'microphone' ? ids().microphoneId : ids().cameraId));
+    await list();
+  };
+
+  const unwatch = watchDevices(() => {
+    void list();
+  });
+  show(state);
+  if (mayUseDevices()) {
+    void openBoth(wanted).then(async ({ microphone, camera }) => {
+      put('microphone', microphone);
+      put('camera', camera);
+      await list();
+    });
+  }
+
+  return {
+    microphone: () => tracks.microphone,
+    camera: () => tracks.camera,
+    ids,
+    async toggle(kind) {
+      if (kind === 'microphone') {
+        if (state.microphone.at === 'fault') await openAgain('microphone');
+        else if (state.microphone.at === 'on') change({ enterWithMicrophone: !state.enterWithMicrophone });
+      } else if (state.camera.at === 'on') {
+        shut('camera');
+        change({ camera: { at: 'off' }, picture: null });
+      } else if (state.camera.at !== 'opening') {
+        await openAgain('camera');
+      }
+    },
+    async choose(device, id) {
+      if (device === 'speaker') {
+        change({ devices: { ...state.devices, speakerId: id } });
+      } else if (device === 'microphone') {
+        change({ devices: { ...state.devices, microphoneId: id } });
+        await openAgain('microphone');
+      } else {
+        change({ devices: { ...state.devices, cameraId: id } });
+        if (state.camera.at !== 'off') await openAgain('camera');
+      }
+    },
+    async ring() {
+      await ringBell(ids().speakerId);
+    },
+    take() {
+      const taken: OwnTracks = {
+        microphone: state.enterWithMicrophone ? tracks.microphone : null,
+        camera: tracks.camera,
+      };
+      if (taken.microphone === null) shut('microphone');
+      tracks.microphone = null;
+      tracks.camera = null;
+      over = true;
+      unwatch();
+      return taken;
+    },
+    close() {
+      over = true;
+      unwatch();
+      shut('microphone');
+      shut('camera');
+    },
+  };
+}

@@ -1,0 +1,19 @@
+/**
+ * Whether this browser can take part at all, and whether this page may use devices.
+ */
+
+export function canTakePart(): boolean {
+  return (
+    typeof RTCPeerConnection === 'function' &&
+    typeof WebSocket === 'function' &&
+    typeof MediaStream === 'function' &&
+    'addTransceiver' in RTCPeerConnection.prototype &&
+    typeof structuredClone === 'function'
+  );
+}
+
+/** Browsers keep cameras and microphones from pages that did not come over https (or from this very machine). */
+export function mayUseDevices(): boolean {
+  // The DOM types promise `mediaDevices` everywhere; on an insecure page it is not there.
+  return window.isSecureContext && (navigator as Partial<Navigator>).mediaDevices !== undefined;
+}

@@ -1,0 +1,12 @@
+/**
+ * What a screen may do with live media: draw it and measure it. Implemented by the composition root.
+ * Each call starts something and returns its end.
+ */
+export interface Stage {
+  /** Our own picture before entering. */
+  readonly preview: (element: HTMLVideoElement) => () => void;
+  /** Somebody's picture in the room. */
+  readonly picture: (identity: string, element: HTMLVideoElement) => () => void;
+  /** How loud our own microphone is, 0 to 1. */
+  readonly level: (report: (level: number) => void) => () => void;
+}
