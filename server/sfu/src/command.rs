@@ -5,7 +5,7 @@ use crate::{PeerId, RoomId, TrackId};
 use bytes::Bytes;
 
 /// One order to a [`Shard`](crate::Shard), executed in full before the next one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// A participant's transport may exist from now on. Nothing happens until its first [`Command::Offer`].
     Connect { peer: PeerId, room: RoomId },

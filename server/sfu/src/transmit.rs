@@ -17,7 +17,9 @@ const MAX_BATCH: usize = 16_384;
 
 #[derive(Default)]
 pub(crate) struct SendSlab {
+    /// Grows to what the largest wake-up needed and stays; only `..used` means anything.
     bytes: Vec<u8>,
+    used: usize,
     entries: Vec<(SocketAddr, Range<usize>)>,
     /// The batch was handed to the caller and is cleared at the next use.
     handed_out: bool,
@@ -25,7 +27,7 @@ pub(crate) struct SendSlab {
 }
 
 impl SendSlab {
-    /// Lets `write` fill a zero-extended buffer of [`MAX_DATAGRAM`] bytes and return the datagram's length;
+    /// Lets `write` fill a buffer of [`MAX_DATAGRAM`] bytes (with old content) and return the datagram's length;
     /// `None` or 0 leaves nothing behind.
     pub(crate) fn push(&mut self, to: SocketAddr, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
         self.begin();
@@ -33,14 +35,15 @@ impl SendSlab {
             self.dropped = self.dropped.saturating_add(1);
             return false;
         }
-        let start = self.bytes.len();
+        let start = self.used;
         let end = start.saturating_add(MAX_DATAGRAM);
-        self.bytes.resize(end, 0);
+        if self.bytes.len() < end {
+            self.bytes.resize(end.saturating_mul(2), 0);
+        }
         let written = self.bytes.get_mut(start..end).and_then(write).unwrap_or(0).min(MAX_DATAGRAM);
-        let used = start.saturating_add(written);
-        self.bytes.truncate(used);
         if written > 0 {
-            self.entries.push((to, start..used));
+            self.used = start.saturating_add(written);
+            self.entries.push((to, start..self.used));
         }
         written > 0
     }
@@ -55,7 +58,7 @@ impl SendSlab {
     fn begin(&mut self) {
         if self.handed_out {
             self.handed_out = false;
-            self.bytes.clear();
+            self.used = 0;
             self.entries.clear();
         }
     }

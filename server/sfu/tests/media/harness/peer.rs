@@ -494,6 +494,13 @@ impl Peer {
         announced.or_else(|| self.ssrc_to_mid.iter().find(|(_, other)| *other == mid).map(|(ssrc, _)| *ssrc))
     }
 
+    /// Primary and RTX SSRC this track comes with now.
+    pub(crate) fn ssrcs_of(&self, track: TrackId) -> Vec<u32> {
+        let primary = self.ssrc_of(track);
+        let rtx = self.rtx_to_primary.iter().find(|(_, of)| Some(**of) == primary).map(|(rtx, _)| *rtx);
+        primary.into_iter().chain(rtx).collect()
+    }
+
     fn note_arrival(&mut self, now: Instant, header: &Header) {
         if let Some(value) = header.get_extension(self.client.dialect.transport_cc)
             && value.len() == 2

@@ -1,8 +1,9 @@
 //! A shard, its peers and the network between them on virtual time: nothing sleeps, time jumps from one deadline to
 //! the next. The world also plays the signalling: it carries offers and answers and offers again when asked to.
 
-use super::network::{Datagram, Destination, InFlight, Ledger, Path};
+use super::network::{Class, Datagram, Destination, InFlight, Ledger, Path};
 use super::peer::{Client, Peer};
+use super::receive::Reception;
 use super::random::Random;
 use super::send::Source;
 use rtc_crypto::RTCCryptoProvider;
@@ -27,6 +28,14 @@ pub(crate) struct Line {
     pub(crate) lose_down: Option<Filter>,
 }
 
+/// Somebody with microphone and camera on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Participant {
+    pub(crate) handle: Handle,
+    pub(crate) audio: TrackId,
+    pub(crate) video: TrackId,
+}
+
 /// Index of a peer in its world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Handle(usize);
@@ -42,6 +51,9 @@ pub(crate) struct World {
     /// Everything the peers sent, when on.
     pub(crate) captured: Option<Vec<(SocketAddr, Vec<u8>)>>,
     pub(crate) random: Random,
+    /// Called with `true` before and `false` after the shard works for an RTP packet (the allocation test counts
+    /// in between).
+    pub(crate) meter: fn(bool),
     peers: Vec<Peer>,
     lines: Vec<Line>,
     addresses: HashMap<SocketAddr, Handle>,
@@ -83,6 +95,7 @@ impl World {
             renegotiate: true,
             captured: None,
             random,
+            meter: |_| {},
             peers: Vec::new(),
             lines: Vec::new(),
             addresses: HashMap::new(),
@@ -218,6 +231,12 @@ impl World {
         self.settle();
     }
 
+    /// The NAT in front of a client maps it to another address; the client does not know.
+    pub(crate) fn rebind(&mut self, handle: Handle, address: SocketAddr) {
+        self.addresses.insert(address, handle);
+        self[handle].address = address;
+    }
+
     /// Acts on a peer and sends what came of it.
     pub(crate) fn with<R>(&mut self, handle: Handle, act: impl FnOnce(&mut Peer, Instant) -> R) -> R {
         let now = self.now;
@@ -285,8 +304,11 @@ impl World {
             match datagram.destination {
                 Destination::Shard => {
                     let mut bytes = datagram.bytes;
+                    let metered = Class::of(&bytes) == Class::Rtp;
+                    (self.meter)(metered);
                     self.shard.handle_datagram(self.now, datagram.source, &mut bytes);
-                    self.drain();
+                    (self.meter)(false);
+                    self.drain_metered(metered);
                 }
                 Destination::Address(address) => {
                     if let Some(handle) = self.addresses.get(&address).copied()
@@ -312,9 +334,16 @@ impl World {
 
     /// Everything the shard has to say, as its contract asks after each input.
     fn drain(&mut self) {
+        self.drain_metered(false);
+    }
+
+    fn drain_metered(&mut self, metered: bool) {
         let mut events = Vec::new();
         loop {
-            match self.shard.poll_output() {
+            (self.meter)(metered);
+            let output = self.shard.poll_output();
+            (self.meter)(false);
+            match output {
                 Output::Transmit(batch) => {
                     for (to, bytes) in batch.iter() {
                         let handle = self.addresses.get(&to).copied();
@@ -393,9 +422,61 @@ impl World {
         self.events.iter().filter(|(_, event)| matches(event)).count()
     }
 
+    /// What happened, for a message: when, and everything but SDP. The state of each client's handshake last.
+    pub(crate) fn story(&self) -> Vec<String> {
+        let events = self
+            .events
+            .iter()
+            .filter(|(_, event)| !matches!(event, Event::Answer { .. } | Event::Data { .. }))
+            .map(|(at, event)| format!("{:?} {event:?}", *at - self.origin));
+        let peers = self.peers.iter().map(|peer| {
+            format!("{:?}: {:?}, {} checks answered", peer.id, peer.dtls.state, peer.ice.responses)
+        });
+        events.chain(peers).collect()
+    }
+
     pub(crate) fn connected(&self, handle: Handle) -> bool {
         let id = self[handle].id;
         self.count(|event| *event == Event::Connected { peer: id }) == 1
+    }
+
+    /// These clients come into a room, publish microphone and camera, and everybody subscribes to everybody.
+    pub(crate) fn call(&mut self, room: RoomId, clients: &[Client], camera: &Source) -> Vec<Participant> {
+        let handles: Vec<Handle> = clients.iter().map(|client| self.join(room, client.clone())).collect();
+        self.connect(&handles);
+        let participants: Vec<Participant> = handles
+            .into_iter()
+            .map(|handle| Participant {
+                handle,
+                audio: self.publish(handle, Source::opus()),
+                video: self.publish(handle, camera.clone()),
+            })
+            .collect();
+        self.subscribe_all(&participants);
+        participants
+    }
+
+    pub(crate) fn subscribe_all(&mut self, participants: &[Participant]) {
+        for subscriber in participants {
+            for publisher in participants.iter().filter(|other| other.handle != subscriber.handle) {
+                self.subscribe(subscriber.handle, publisher.audio);
+                self.subscribe(subscriber.handle, publisher.video);
+            }
+        }
+    }
+
+    pub(crate) fn reception(&self, handle: Handle, track: TrackId) -> &Reception {
+        self[handle].receptions.get(&track).unwrap_or_else(|| panic!("nothing of {track:?} came to {handle:?}"))
+    }
+
+    /// RTP of this track sent to this peer since `since`: primary and RTX SSRC together.
+    pub(crate) fn sent_of(&self, handle: Handle, track: TrackId, since: Instant) -> usize {
+        let ssrcs = self[handle].ssrcs_of(track);
+        let address = self[handle].address;
+        self.ledger
+            .rtp()
+            .filter(|sent| sent.at > since && sent.to == address && ssrcs.contains(&sent.ssrc))
+            .count()
     }
 
     /// Runs until all peers have keys and the shard says they are connected.

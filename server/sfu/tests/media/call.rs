@@ -1,0 +1,121 @@
+//! People see and hear each other.
+
+use crate::harness::network::Class;
+use crate::harness::peer::Client;
+use crate::harness::send::Source;
+use crate::harness::world::World;
+use sfu::{Event, RoomId};
+use std::collections::HashMap;
+use std::time::Duration;
+
+const ROOM: RoomId = RoomId(1);
+
+/// Every participant gets every other one's sound and picture, whole and in order.
+fn everybody_gets_everybody(seed: u64, clients: &[Client]) -> World {
+    let mut world = World::new(seed);
+    let participants = world.call(ROOM, clients, &Source::vp8());
+    let seconds = 6;
+    world.run_for(Duration::from_secs(seconds));
+    for subscriber in &participants {
+        for publisher in participants.iter().filter(|other| other.handle != subscriber.handle) {
+            let audio = &world.reception(subscriber.handle, publisher.audio).audio;
+            assert!(audio.len() as u64 >= 50 * seconds - 25, "{} audio packets", audio.len());
+            let token = world.token(publisher.handle, 0);
+            assert!(audio.iter().all(|packet| packet.stamp.token == token));
+            for pair in audio.windows(2) {
+                assert_eq!(pair[1].stamp.number, pair[0].stamp.number + 1);
+                assert_eq!(pair[1].timestamp.wrapping_sub(pair[0].timestamp), 960);
+            }
+            let frames = &world.reception(subscriber.handle, publisher.video).frames;
+            assert!(frames.len() as u64 >= 20 * seconds - 25, "{} frames", frames.len());
+            let token = world.token(publisher.handle, 1);
+            assert!(frames.iter().all(|frame| frame.stamp.token == token));
+            for pair in frames.windows(2) {
+                assert_eq!(pair[1].stamp.number, pair[0].stamp.number + 1);
+                assert_eq!(pair[1].timestamp.wrapping_sub(pair[0].timestamp), 4500);
+            }
+        }
+        assert_eq!(world[subscriber.handle].unexplained, 0);
+    }
+    world.assert_flawless();
+    world
+}
+
+#[test]
+fn two_clients_see_and_hear_each_other() {
+    let world = everybody_gets_everybody(1, &[Client::chromium(), Client::chromium()]);
+    assert_eq!(world.count(|event| matches!(event, Event::Connected { .. })), 2);
+    assert_eq!(world.count(|event| matches!(event, Event::Published { .. })), 4);
+    assert_eq!(world.count(|event| matches!(event, Event::Subscribed { .. })), 4);
+    assert_eq!(world.count(|event| matches!(event, Event::Disconnected { .. } | Event::Silent { .. })), 0);
+}
+
+#[test]
+fn browsers_that_number_payloads_and_extensions_differently_understand_each_other() {
+    everybody_gets_everybody(2, &[Client::chromium(), Client::firefox()]);
+}
+
+#[test]
+fn five_clients_are_all_with_each_other() {
+    let [chromium, firefox] = [Client::chromium(), Client::firefox()];
+    everybody_gets_everybody(3, &[chromium.clone(), firefox.clone(), chromium.clone(), firefox, chromium]);
+}
+
+/// On a clean network nothing is repaired, so the shard's own order is the order on the wire: each SSRC counts
+/// up by one and its timestamps never go back.
+#[test]
+fn sequence_numbers_and_timestamps_of_each_downlink_only_grow() {
+    let world = everybody_gets_everybody(4, &[Client::chromium(), Client::firefox(), Client::chromium()]);
+    let mut last: HashMap<_, (u16, u32, bool)> = HashMap::new();
+    let mut packets = 0;
+    for sent in world.ledger.rtp() {
+        let previous = last.insert((sent.to, sent.ssrc), (sent.sequence, sent.timestamp, true));
+        if let Some((sequence, timestamp, _)) = previous {
+            assert_eq!(sent.sequence, sequence.wrapping_add(1), "SSRC {}", sent.ssrc);
+            assert!(sent.timestamp.wrapping_sub(timestamp) < 1 << 31, "SSRC {}", sent.ssrc);
+        }
+        packets += 1;
+    }
+    assert!(packets > 3000, "{packets}");
+    assert_eq!(last.len(), 3 * 4, "one SSRC per subscription");
+}
+
+#[test]
+fn a_participant_that_leaves_gets_nothing_more_and_the_others_go_on() {
+    let mut world = World::new(5);
+    let clients = [Client::chromium(), Client::chromium(), Client::chromium()];
+    let participants = world.call(ROOM, &clients, &Source::vp8());
+    world.run_for(Duration::from_secs(2));
+    let gone = participants[2];
+    let peer = world[gone.handle].id;
+    world.command(sfu::Command::Disconnect { peer });
+    let left = world.now;
+    let address = world[gone.handle].address;
+    world.run_for(Duration::from_secs(3));
+    let closing: Vec<_> = world.ledger.sent.iter().filter(|sent| sent.to == address && sent.at > left).collect();
+    assert!(closing.is_empty(), "{closing:?}");
+    assert_eq!(
+        world.count(|event| matches!(event, Event::Disconnected { peer: other, .. } if *other == peer)),
+        0,
+        "no event follows a command"
+    );
+    let frames = &world.reception(participants[0].handle, participants[1].video).frames;
+    assert!(frames.iter().filter(|frame| frame.at > left).count() > 50);
+    let of_gone = world.reception(participants[0].handle, gone.video).last_arrival.expect("packets before");
+    assert!(of_gone < left + Duration::from_millis(50));
+    world.assert_flawless();
+}
+
+#[test]
+fn an_idle_room_sends_little_and_wakes_rarely() {
+    let mut world = World::new(6);
+    let handles = [world.join(ROOM, Client::chromium()), world.join(ROOM, Client::chromium())];
+    world.connect(&handles);
+    world.run_for(Duration::from_secs(5));
+    let since = world.now;
+    world.run_for(Duration::from_secs(20));
+    let sent = world.ledger.sent.iter().filter(|sent| sent.at > since);
+    let stun = sent.clone().filter(|sent| sent.class == Class::Stun).count();
+    assert!((14..=20).contains(&stun), "{stun} answers to consent checks");
+    assert!(sent.filter(|sent| sent.class != Class::Stun).count() < 60);
+}
