@@ -138,9 +138,13 @@ proptest! {
         prop_assert_eq!(requests.collect::<Vec<_>>(), entries);
 
         let length = rtcp::bye(&mut out, &ssrcs).unwrap();
-        let expected = oracle::goodbye::Goodbye { sources: ssrcs.clone(), ..Default::default() };
-        prop_assert_eq!(&out[..length], &expected.marshal().unwrap()[..]);
+        let read = oracle::goodbye::Goodbye::unmarshal(&mut &out[..length]).unwrap();
+        prop_assert_eq!(&read.sources, &ssrcs);
         let Packet::Bye { ssrcs: read } = only(&out[..length]) else { panic!("not a BYE") };
+        prop_assert_eq!(read.collect::<Vec<_>>(), ssrcs.clone());
+        let theirs = oracle::goodbye::Goodbye { sources: ssrcs.clone(), reason: name.clone().into() };
+        let bytes = theirs.marshal().unwrap();
+        let Packet::Bye { ssrcs: read } = only(&bytes) else { panic!("not a BYE") };
         prop_assert_eq!(read.collect::<Vec<_>>(), ssrcs.clone());
 
         let length = rtcp::cname(&mut out, sender, &name).unwrap();
