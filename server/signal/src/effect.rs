@@ -1,0 +1,36 @@
+//! What a [`Room`](crate::Room) wants done. Effects are values, executed in order.
+
+use crate::{ConnectionId, Grants};
+use livekit_protocol::{DisconnectReason, LeaveRequest, SignalResponse, leave_request, signal_response};
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Send on this connection, in the order of the effects.
+    Send { connection: ConnectionId, response: Box<SignalResponse> },
+    /// Close the connection after everything sent before. No later effect names it.
+    Close { connection: ConnectionId },
+    /// An order for the media plane.
+    Media(sfu::Command),
+    /// Sign a fresh token for these grants and send it as `refresh_token`. `grants` carries the current name,
+    /// metadata and attributes, and the expiry of the token the participant came with.
+    RefreshToken { connection: ConnectionId, grants: Grants },
+    /// Nobody came, or nobody came back: drop the room. Comes once; nothing follows but refusals.
+    Ended,
+}
+
+/// A `leave` for the client. [`Disconnect`](leave_request::Action::Disconnect) ends the session,
+/// [`Resume`](leave_request::Action::Resume) asks for the same session on a new WebSocket,
+/// [`Reconnect`](leave_request::Action::Reconnect) for a new session.
+pub fn leave_response(reason: DisconnectReason, action: leave_request::Action) -> SignalResponse {
+    response(signal_response::Message::Leave(LeaveRequest {
+        can_reconnect: action != leave_request::Action::Disconnect, // read by protocols below 13
+        reason: reason.into(),
+        action: action.into(),
+        regions: None,
+    }))
+}
+
+pub(crate) fn response(message: signal_response::Message) -> SignalResponse {
+    SignalResponse { message: Some(message) }
+}

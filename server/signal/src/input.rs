@@ -1,0 +1,41 @@
+//! What a [`Room`](crate::Room) is told.
+
+use crate::Grants;
+use livekit_protocol::{DisconnectReason, JoinRequest, SignalRequest};
+use std::time::Instant;
+
+/// One WebSocket. Chosen by the caller, never reused while the room lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// The time of an input: monotonic for timers, wall clock for what messages show.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub instant: Instant,
+    pub unix_millis: u64,
+}
+
+/// One thing that happened, handled in full before the next one.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an input lives for one call; a request is moved, never stored"
+)]
+pub enum Input {
+    /// A WebSocket with a verified token opened: a plain join, or a resume when `request.reconnect`.
+    Join { connection: ConnectionId, grants: Grants, request: Box<JoinRequest> },
+    /// A message on an open connection.
+    Request { connection: ConnectionId, request: SignalRequest },
+    /// The socket is gone (close frame, FIN or error), with or without a `leave` before it.
+    Closed { connection: ConnectionId },
+    /// The media plane reports. Events about peers and tracks of other rooms are ignored.
+    Media(sfu::Event),
+    /// [`Room::next_deadline`](crate::Room::next_deadline) passed.
+    Tick,
+    /// The host's block of one track, or its end. Lifting it never un-mutes the participant.
+    MuteTrack { identity: String, track_sid: String, muted: bool },
+    /// The host removes a participant.
+    Remove { identity: String, reason: DisconnectReason },
+    /// The server stops, or the room is deleted: everybody is told to leave.
+    End { reason: DisconnectReason },
+}

@@ -1,0 +1,107 @@
+//! Joining: who may come in, what the newcomer is told, what everybody else is told.
+
+use crate::limits::{MAX_IDENTITY, MAX_TRACKS, PING_INTERVAL, PING_TIMEOUT};
+use crate::participant::Participant;
+use crate::presence::{Farewell, Occupancy};
+use crate::settings::enabled_codecs;
+use crate::subscription::Wishes;
+use crate::update::Tell;
+use crate::{ConnectionId, Grants, Room};
+use livekit_protocol::signal_response::Message;
+use livekit_protocol::{DisconnectReason, JoinRequest, JoinResponse, leave_request::Action};
+use sfu::{Command, PeerId};
+
+impl Room {
+    /// A WebSocket opened. Its first message is `join`, `reconnect` or `leave`.
+    pub(crate) fn join(&mut self, connection: ConnectionId, grants: Grants, request: JoinRequest) {
+        if self.connections.contains_key(&connection) {
+            return;
+        }
+        if let Occupancy::Ended { reason, action } = self.occupancy {
+            self.refuse(connection, reason, action);
+            return;
+        }
+        if request.reconnect {
+            self.resume(connection, &grants, request);
+            return;
+        }
+        let grants = own_words(grants, &request);
+        if grants.identity.is_empty() || grants.identity.len() > MAX_IDENTITY || !grants.fits() {
+            self.refuse(connection, DisconnectReason::JoinFailure, Action::Disconnect);
+            return;
+        }
+        // The newest connection of an identity wins: its older one may be a tab that never said goodbye.
+        if let Some(older) = self.peer_by_identity(&grants.identity) {
+            let farewell = Farewell::Leave(Action::Disconnect);
+            self.drop_participant(older, DisconnectReason::DuplicateIdentity, farewell);
+        }
+        if self.participants.len() >= self.settings.capacity() {
+            self.refuse(connection, DisconnectReason::JoinFailure, Action::Disconnect);
+            return;
+        }
+        let Some(peer) = self.next_number().map(PeerId) else {
+            self.refuse(connection, DisconnectReason::JoinFailure, Action::Disconnect);
+            return;
+        };
+        self.admit(connection, peer, grants, request);
+    }
+
+    fn admit(&mut self, connection: ConnectionId, peer: PeerId, grants: Grants, request: JoinRequest) {
+        let sid = self.sids.participant();
+        let identity = grants.identity.clone();
+        let settings = request.connection_settings.unwrap_or_default();
+        let wishes = Wishes::new(settings.auto_subscribe);
+        let client = request.client_info.as_ref();
+        let mut participant = Participant::new(self.now, peer, sid, connection, grants, client, wishes);
+        participant.data_tracks.auto_subscribe = settings.auto_subscribe_data_track.unwrap_or(false);
+        self.participants.insert(peer, participant);
+        self.identities.insert(identity, peer);
+        self.connections.insert(connection, peer);
+        self.occupancy = Occupancy::Occupied;
+        self.room_changed();
+
+        let room = self.room_info();
+        let other_participants = self.others(peer);
+        let Some(participant) = self.participants.get(&peer) else { return };
+        let response = JoinResponse {
+            room: Some(room),
+            participant: Some(participant.info(&self.tracks)),
+            other_participants,
+            server_version: self.settings.server_version.to_owned(),
+            ping_interval: PING_INTERVAL,
+            ping_timeout: PING_TIMEOUT,
+            server_info: Some(self.settings.server_info()),
+            sif_trailer: self.sif_trailer.clone(),
+            enabled_publish_codecs: enabled_codecs(),
+            fast_publish: participant.grants.permission().can_publish,
+            ..Default::default()
+        };
+        self.send_on(connection, Message::Join(response));
+        self.refresh_token(peer);
+        self.command(Command::Connect { peer, room: self.settings.id });
+        self.announce(peer, Tell::Others);
+        // Before the offer, so that its answer already carries what is there.
+        self.reconcile_subscriber(peer);
+        if settings.auto_subscribe_data_track == Some(true) {
+            self.subscribe_all_data(peer);
+        }
+        for request in request.add_track_requests.into_iter().take(MAX_TRACKS) {
+            self.add_track(peer, request);
+        }
+        if let Some(offer) = request.publisher_offer {
+            self.offer(peer, offer);
+        }
+    }
+}
+
+/// A join request may replace what the token says of the participant, if the token allows changing it.
+fn own_words(mut grants: Grants, request: &JoinRequest) -> Grants {
+    if grants.can_update_own_metadata {
+        if !request.metadata.is_empty() {
+            grants.metadata.clone_from(&request.metadata);
+        }
+        let set = request.participant_attributes.iter().filter(|(_, value)| !value.is_empty());
+        grants.merge_attributes(set);
+    }
+    grants
+}

@@ -1,0 +1,200 @@
+//! One participant: who it is, how it is reachable, what it publishes and wants to receive.
+
+use crate::data::DataState;
+use crate::data_track::DataTracks;
+use crate::limits::{
+    FAILED_GRACE, JOIN_TIMEOUT, MAX_FEATURES, REFRESH_INTERVAL, SILENT_GRACE, UNCONNECTED_GRACE,
+};
+use crate::simulate::{ResumeFault, SimulatedSpeech};
+use crate::speaker::Voice;
+use crate::subscription::{Audience, Wishes};
+use crate::track::Track;
+use crate::{ConnectionId, Grants, Now};
+use livekit_protocol::{
+    ClientInfo, DisconnectReason, ParticipantInfo, SpeakerInfo, TrackInfo, client_info::Capability,
+    participant_info,
+};
+use sfu::{ConnectionQuality, PeerId, TrackId};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+/// The participant's WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Socket {
+    Open(ConnectionId),
+    Lost { since: Instant },
+}
+
+/// The participant's media transport as the media plane reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Not up yet: the participant is JOINED, not ACTIVE.
+    Connecting,
+    Up,
+    Silent {
+        since: Instant,
+    },
+    /// The media plane forgot the peer; only a full reconnect helps.
+    Failed {
+        since: Instant,
+    },
+}
+
+/// An offer on its way through the media plane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingOffer {
+    pub(crate) id: u32,
+    /// Where it came from. Native clients number every offer 0, so an answer must not reach a later connection.
+    pub(crate) connection: ConnectionId,
+}
+
+pub(crate) struct Participant {
+    pub(crate) peer: PeerId,
+    pub(crate) sid: String,
+    /// Name, metadata and attributes in here are the current ones.
+    pub(crate) grants: Grants,
+    client_protocol: i32,
+    capabilities: Vec<i32>,
+    joined_unix_millis: u64,
+    pub(crate) joined_at: Instant,
+    /// Grows with every change that is told: clients ignore older information.
+    pub(crate) version: u32,
+    pub(crate) socket: Socket,
+    pub(crate) transport: Transport,
+    pub(crate) refresh_at: Instant,
+    pub(crate) offers: VecDeque<PendingOffer>,
+    /// Announced and published tracks, oldest first.
+    pub(crate) tracks: Vec<TrackId>,
+    pub(crate) wishes: Wishes,
+    /// Who may receive this participant's tracks.
+    pub(crate) audience: Audience,
+    /// A `media_sections_requirement` that found no open socket: audio and video lines.
+    pub(crate) missed_sections: Option<(u32, u32)>,
+    pub(crate) data: DataState,
+    pub(crate) data_tracks: DataTracks,
+    pub(crate) voice: Option<Voice>,
+    pub(crate) quality: Option<ConnectionQuality>,
+    pub(crate) simulated_speech: Option<SimulatedSpeech>,
+    pub(crate) resume_fault: Option<ResumeFault>,
+}
+
+impl Participant {
+    pub(crate) fn new(
+        now: Now,
+        peer: PeerId,
+        sid: String,
+        connection: ConnectionId,
+        grants: Grants,
+        client: Option<&ClientInfo>,
+        wishes: Wishes,
+    ) -> Self {
+        let mut capabilities: Vec<i32> = client.map_or_else(Vec::new, |client| {
+            client.capabilities.iter().copied().filter(|&c| Capability::try_from(c).is_ok()).collect()
+        });
+        capabilities.sort_unstable();
+        capabilities.dedup();
+        capabilities.truncate(MAX_FEATURES);
+        Self {
+            peer,
+            sid,
+            grants,
+            client_protocol: client.map_or(0, |client| client.client_protocol),
+            capabilities,
+            joined_unix_millis: now.unix_millis,
+            joined_at: now.instant,
+            version: 1,
+            socket: Socket::Open(connection),
+            transport: Transport::Connecting,
+            refresh_at: now.instant + REFRESH_INTERVAL,
+            offers: VecDeque::new(),
+            tracks: Vec::new(),
+            wishes,
+            audience: Audience::Everyone,
+            missed_sections: None,
+            data: DataState::new(now.instant),
+            data_tracks: DataTracks::default(),
+            voice: None,
+            quality: None,
+            simulated_speech: None,
+            resume_fault: None,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        match self.socket {
+            Socket::Open(connection) => Some(connection),
+            Socket::Lost { .. } => None,
+        }
+    }
+
+    /// ICE and DTLS were up at least once.
+    pub(crate) fn is_active(&self) -> bool {
+        self.transport != Transport::Connecting
+    }
+
+    /// When and why this participant is dropped if nothing changes.
+    pub(crate) fn drop_at(&self) -> Option<(Instant, DisconnectReason)> {
+        match (self.socket, self.transport) {
+            (Socket::Open(_), Transport::Connecting) => {
+                Some((self.joined_at + JOIN_TIMEOUT, DisconnectReason::JoinFailure))
+            }
+            (Socket::Lost { since }, Transport::Connecting) => {
+                let at = (since + UNCONNECTED_GRACE).min(self.joined_at + JOIN_TIMEOUT);
+                Some((at, DisconnectReason::SignalClose))
+            }
+            (_, Transport::Up) | (Socket::Open(_), Transport::Silent { .. }) => None,
+            (Socket::Lost { since: closed }, Transport::Silent { since }) => {
+                Some((closed.max(since) + SILENT_GRACE, DisconnectReason::SignalClose))
+            }
+            (_, Transport::Failed { since }) => {
+                Some((since + FAILED_GRACE, DisconnectReason::ConnectionTimeout))
+            }
+        }
+    }
+
+    pub(crate) fn info(&self, tracks: &BTreeMap<TrackId, Track>) -> ParticipantInfo {
+        let published: Vec<TrackInfo> = self
+            .tracks
+            .iter()
+            .filter_map(|id| tracks.get(id))
+            .filter(|track| track.is_published())
+            .map(|track| track.info.clone())
+            .collect();
+        let state =
+            if self.is_active() { participant_info::State::Active } else { participant_info::State::Joined };
+        ParticipantInfo {
+            sid: self.sid.clone(),
+            identity: self.grants.identity.clone(),
+            state: state.into(),
+            is_publisher: !published.is_empty(),
+            tracks: published,
+            metadata: self.grants.metadata.clone(),
+            joined_at: seconds(self.joined_unix_millis),
+            joined_at_ms: millis(self.joined_unix_millis),
+            name: self.grants.name.clone(),
+            version: self.version,
+            permission: Some(self.grants.permission()),
+            kind: participant_info::Kind::Standard.into(),
+            attributes: self.grants.attributes.clone().into_iter().collect(),
+            data_tracks: self.data_tracks.infos(),
+            client_protocol: self.client_protocol,
+            capabilities: self.capabilities.clone(),
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn speaker_info(&self) -> Option<SpeakerInfo> {
+        let voice = self.simulated_speech.as_ref().map(SimulatedSpeech::voice).or(self.voice)?;
+        Some(SpeakerInfo { sid: self.sid.clone(), level: voice.level, active: voice.active })
+    }
+}
+
+/// Unix time as protobuf carries it, s.
+pub(crate) fn seconds(unix_millis: u64) -> i64 {
+    i64::try_from(unix_millis / 1000).unwrap_or(i64::MAX)
+}
+
+/// Unix time as protobuf carries it, ms.
+pub(crate) fn millis(unix_millis: u64) -> i64 {
+    i64::try_from(unix_millis).unwrap_or(i64::MAX)
+}

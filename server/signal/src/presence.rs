@@ -1,0 +1,229 @@
+//! How participants and the room itself end: sockets that close, media that fails, timers, the host, the server.
+
+use crate::limits::ANNOUNCED_TIMEOUT;
+use crate::participant::{Participant, Socket, Transport};
+use crate::subscription::Wishes;
+use crate::track::Track;
+use crate::update::RoomUpdatePacing;
+use crate::{ConnectionId, Effect, Room, leave_response};
+use livekit_protocol::{DisconnectReason, leave_request::Action, participant_info};
+use sfu::{Command, PeerId, TrackId};
+use std::time::Instant;
+
+/// Whether the room lives, and how long it waits when nobody is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occupancy {
+    Occupied,
+    Vacant {
+        until: Instant,
+    },
+    /// Whoever still comes is sent away with this.
+    Ended {
+        reason: DisconnectReason,
+        action: Action,
+    },
+}
+
+/// What a participant that is dropped hears about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    Leave(Action),
+    /// Its socket just closes.
+    Silence,
+}
+
+impl Room {
+    /// The socket is gone. Whether the participant stays is decided by its media.
+    pub(crate) fn closed(&mut self, connection: ConnectionId) {
+        let Some(peer) = self.connections.remove(&connection) else { return };
+        if let Some(participant) = self.participants.get_mut(&peer) {
+            participant.socket = Socket::Lost { since: self.now.instant };
+        }
+    }
+
+    pub(crate) fn expel(&mut self, identity: &str, reason: DisconnectReason) {
+        if let Some(peer) = self.peer_by_identity(identity) {
+            self.drop_participant(peer, reason, Farewell::Leave(Action::Disconnect));
+        }
+    }
+
+    /// A stopping server asks everybody back: by then the next one may run. Any other end is final.
+    pub(crate) fn end(&mut self, reason: DisconnectReason) {
+        if matches!(self.occupancy, Occupancy::Ended { .. }) {
+            return;
+        }
+        let action =
+            if reason == DisconnectReason::ServerShutdown { Action::Reconnect } else { Action::Disconnect };
+        while let Some((&peer, _)) = self.participants.first_key_value() {
+            self.drop_participant(peer, reason, Farewell::Leave(action));
+        }
+        self.finish(reason, action);
+    }
+
+    fn finish(&mut self, reason: DisconnectReason, action: Action) {
+        self.occupancy = Occupancy::Ended { reason, action };
+        self.room_update = RoomUpdatePacing::Settled { last: None };
+        self.effect(Effect::Ended);
+    }
+
+    /// Sends a connection away that has no participant.
+    pub(crate) fn refuse(&mut self, connection: ConnectionId, reason: DisconnectReason, action: Action) {
+        self.effect(Effect::Send { connection, response: Box::new(leave_response(reason, action)) });
+        self.effect(Effect::Close { connection });
+    }
+
+    /// Closes a participant's socket, keeping the participant.
+    pub(crate) fn hang_up(&mut self, peer: PeerId, farewell: Farewell, reason: DisconnectReason) {
+        let now = self.now.instant;
+        let Some(participant) = self.participants.get_mut(&peer) else { return };
+        let Socket::Open(connection) = participant.socket else { return };
+        participant.socket = Socket::Lost { since: now };
+        self.connections.remove(&connection);
+        if let Farewell::Leave(action) = farewell {
+            self.effect(Effect::Send { connection, response: Box::new(leave_response(reason, action)) });
+        }
+        self.effect(Effect::Close { connection });
+    }
+
+    /// Ends a participant: its socket, its media, its tracks everywhere, and tells the others.
+    pub(crate) fn drop_participant(&mut self, peer: PeerId, reason: DisconnectReason, farewell: Farewell) {
+        self.hang_up(peer, farewell, reason);
+        let Some(mut participant) = self.participants.remove(&peer) else { return };
+        if self.identities.get(&participant.grants.identity) == Some(&peer) {
+            self.identities.remove(&participant.grants.identity);
+        }
+        tracing::debug!(participant = participant.sid, reason = reason.as_str_name(), "participant left");
+        for track in std::mem::take(&mut participant.tracks) {
+            self.forget_track(track);
+        }
+        self.forget_data_tracks_of(peer);
+        self.command(Command::Disconnect { peer });
+        if !participant.grants.hidden {
+            participant.version = participant.version.saturating_add(1);
+            let mut info = participant.info(&self.tracks);
+            info.state = participant_info::State::Disconnected.into();
+            info.disconnect_reason = reason.into();
+            info.data_tracks.clear();
+            self.announce_departure(&info);
+        }
+        self.room_changed();
+        if self.participants.is_empty() {
+            self.replay.clear();
+            self.room_update = RoomUpdatePacing::Settled { last: None };
+            self.occupancy = Occupancy::Vacant { until: self.now.instant + self.settings.departure_timeout };
+        }
+    }
+
+    /// Removes a track from every table; telling is the caller's.
+    pub(crate) fn forget_track(&mut self, id: TrackId) {
+        if let Some(track) = self.tracks.remove(&id) {
+            self.track_sids.remove(&track.info.sid);
+        }
+        self.participants
+            .values_mut()
+            .map(|p| &mut p.wishes)
+            .for_each(|wishes: &mut Wishes| wishes.forget(id));
+    }
+
+    /// The media plane lost the peer for good.
+    pub(crate) fn media_lost(&mut self, peer: PeerId, why: sfu::DisconnectReason) {
+        let now = self.now.instant;
+        let Some(participant) = self.participants.get_mut(&peer) else { return };
+        participant.offers.clear();
+        let was = participant.transport;
+        let open = participant.connection().is_some();
+        participant.transport = Transport::Failed { since: now };
+        match (was, open) {
+            (Transport::Failed { .. }, _) => participant.transport = was,
+            // Never up: a resume would bring nothing back.
+            (Transport::Connecting, _) => {
+                participant.transport = was;
+                self.drop_participant(
+                    peer,
+                    DisconnectReason::JoinFailure,
+                    Farewell::Leave(Action::Reconnect),
+                );
+            }
+            (Transport::Up | Transport::Silent { .. }, true) => {
+                self.hang_up(peer, Farewell::Leave(Action::Resume), DisconnectReason::ConnectionTimeout);
+            }
+            (Transport::Up | Transport::Silent { .. }, false) => {
+                let reason = match why {
+                    sfu::DisconnectReason::ClosedByPeer => DisconnectReason::ClientInitiated,
+                    _ => DisconnectReason::SignalClose,
+                };
+                self.drop_participant(peer, reason, Farewell::Silence);
+            }
+        }
+    }
+
+    /// Everything that waits for a time.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        let vacant = match self.occupancy {
+            Occupancy::Vacant { until } => Some(until),
+            Occupancy::Occupied | Occupancy::Ended { .. } => None,
+        };
+        let room_update = match self.room_update {
+            RoomUpdatePacing::Due(at) => Some(at),
+            RoomUpdatePacing::Settled { .. } => None,
+        };
+        let participants = self.participants.values().flat_map(|p| {
+            [
+                p.drop_at().map(|(at, _)| at),
+                p.connection().map(|_| p.refresh_at),
+                p.data.opens_at(),
+                p.simulated_speech.as_ref().map(|speech| speech.until),
+            ]
+        });
+        let announced = self.tracks.values().map(Track::expires_at);
+        [vacant, room_update].into_iter().chain(participants).chain(announced).flatten()
+    }
+
+    pub(crate) fn run_timers(&mut self) {
+        let now = self.now.instant;
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let dropped: Vec<(PeerId, DisconnectReason)> = self
+            .participants
+            .values()
+            .filter_map(|p| p.drop_at().filter(|(at, _)| *at <= now).map(|(_, reason)| (p.peer, reason)))
+            .collect();
+        for (peer, reason) in dropped {
+            self.drop_participant(peer, reason, Farewell::Leave(Action::Disconnect));
+        }
+        let peers = |room: &Self, test: &dyn Fn(&Participant) -> bool| -> Vec<PeerId> {
+            room.participants.values().filter(|p| test(p)).map(|p| p.peer).collect()
+        };
+        for peer in peers(self, &|p| p.connection().is_some() && p.refresh_at <= now) {
+            self.refresh(peer);
+        }
+        for peer in peers(self, &|p| due(p.data.opens_at())) {
+            self.open_data(peer);
+        }
+        for peer in peers(self, &|p| due(p.simulated_speech.as_ref().map(|speech| speech.until))) {
+            self.end_simulated_speech(peer);
+        }
+        let expired: Vec<TrackId> =
+            self.tracks.values().filter(|track| due(track.expires_at())).map(|track| track.id).collect();
+        for track in expired {
+            tracing::debug!(timeout = ?ANNOUNCED_TIMEOUT, "an announced track never came");
+            self.unpublish(track);
+        }
+        if let RoomUpdatePacing::Due(at) = self.room_update
+            && at <= now
+        {
+            self.tell_room();
+        }
+        if let Occupancy::Vacant { until } = self.occupancy
+            && until <= now
+        {
+            self.finish(DisconnectReason::RoomClosed, Action::Reconnect);
+        }
+    }
+
+    fn refresh(&mut self, peer: PeerId) {
+        if let Some(participant) = self.participants.get_mut(&peer) {
+            participant.refresh_at = self.now.instant + crate::limits::REFRESH_INTERVAL;
+        }
+        self.refresh_token(peer);
+    }
+}

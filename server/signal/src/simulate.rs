@@ -1,0 +1,90 @@
+//! `simulate`: trouble that a client asks for to test itself. Each scenario touches only the participant that asks.
+
+use crate::Room;
+use crate::limits::MAX_SIMULATED_SPEAKING;
+use crate::presence::Farewell;
+use crate::speaker::Voice;
+use livekit_protocol::simulate_scenario::Scenario;
+use livekit_protocol::{DisconnectReason, SimulateScenario, leave_request::Action};
+use sfu::PeerId;
+use std::time::{Duration, Instant};
+
+/// Loudness of simulated speech.
+const LEVEL: f32 = 0.9;
+
+/// Speech shown to everybody until this time, whatever the media says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SimulatedSpeech {
+    pub(crate) until: Instant,
+}
+
+impl SimulatedSpeech {
+    #[expect(
+        clippy::unused_self,
+        reason = "a simulated voice has one level; the call reads like a measured one"
+    )]
+    pub(crate) fn voice(&self) -> Voice {
+        Voice { level: LEVEL, active: true }
+    }
+}
+
+/// How the participant's next resume breaks, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResumeFault {
+    CloseBeforeMessages,
+    CloseAfterMessages,
+}
+
+impl Room {
+    pub(crate) fn simulate(&mut self, peer: PeerId, request: &SimulateScenario) {
+        match request.scenario {
+            Some(Scenario::SpeakerUpdate(seconds)) => self.simulate_speech(peer, seconds),
+            Some(Scenario::NodeFailure(_)) => {
+                self.drop_participant(peer, DisconnectReason::ServerShutdown, Farewell::Silence);
+            }
+            Some(Scenario::ServerLeave(_)) => {
+                let farewell = Farewell::Leave(Action::Disconnect);
+                self.drop_participant(peer, DisconnectReason::ServerShutdown, farewell);
+            }
+            Some(Scenario::LeaveRequestFullReconnect(_)) => {
+                let farewell = Farewell::Leave(Action::Reconnect);
+                self.drop_participant(peer, DisconnectReason::StateMismatch, farewell);
+            }
+            // The participant stays where it is; only its socket breaks.
+            Some(Scenario::Migration(_)) => {
+                self.hang_up(peer, Farewell::Silence, DisconnectReason::Migration);
+            }
+            Some(Scenario::DisconnectSignalOnResume(_)) => {
+                self.set_resume_fault(peer, ResumeFault::CloseAfterMessages);
+            }
+            Some(Scenario::DisconnectSignalOnResumeNoMessages(_)) => {
+                self.set_resume_fault(peer, ResumeFault::CloseBeforeMessages);
+            }
+            // Other candidates and bandwidth limits are the media plane's to have.
+            Some(Scenario::SwitchCandidateProtocol(_) | Scenario::SubscriberBandwidth(_)) | None => {}
+        }
+    }
+
+    fn set_resume_fault(&mut self, peer: PeerId, fault: ResumeFault) {
+        if let Some(participant) = self.participants.get_mut(&peer) {
+            participant.resume_fault = Some(fault);
+        }
+    }
+
+    fn simulate_speech(&mut self, peer: PeerId, seconds: i32) {
+        let wanted = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        if let Some(participant) = self.participants.get_mut(&peer) {
+            let until = self.now.instant + wanted.min(MAX_SIMULATED_SPEAKING);
+            participant.simulated_speech = Some(SimulatedSpeech { until });
+            self.tell_speaker(peer);
+        }
+    }
+
+    pub(crate) fn end_simulated_speech(&mut self, peer: PeerId) {
+        if let Some(participant) = self.participants.get_mut(&peer) {
+            participant.simulated_speech = None;
+            participant.voice.get_or_insert(Voice { level: 0.0, active: false });
+            self.tell_speaker(peer);
+        }
+    }
+}
