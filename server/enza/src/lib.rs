@@ -1,1 +1,30 @@
+//! The program around the rooms: sockets, threads, clocks, TLS, HTTP and the command line. The only crate with
+//! tokio, axum and `Instant::now`; what a room does is decided in `signal`, what a packet does in `sfu`.
+//!
+//! | owner | file | state |
+//! |---|---|---|
+//! | one task per WebSocket | `session.rs` | the socket and its limits |
+//! | one task per live room | `room.rs` | [`signal::Room`] and its connections' outboxes |
+//! | one task | `rooms.rs` | which rooms live |
+//! | one task | `attempts.rs` | who tried wrong invites |
+//! | one thread | `media/` | [`sfu::Shard`] and the UDP socket |
+//!
+//! It is a library too, so that tests run the real server inside their own process.
 
+mod attempts;
+pub mod catalogue;
+pub mod cli;
+pub mod config;
+pub mod data_folder;
+mod http;
+mod listen;
+pub mod logs;
+mod media;
+mod room;
+mod rooms;
+pub mod server;
+mod session;
+pub mod start_error;
+mod tls;
+pub mod token;
+pub mod welcome;

@@ -1,0 +1,332 @@
+//! The command line: which command, which flags. What they mean is [`crate::config`]'s business.
+
+use crate::catalogue::Language;
+use crate::config::{Config, Settings};
+use crate::start_error::StartError;
+use crate::token::{ApiKey, TokenAuthority};
+use crate::{data_folder, rooms};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use signal::Grants;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use store::{InviteId, Role, Store};
+
+/// Self-hosted video dialogue rooms: people open a link and see and hear each other.
+///
+/// Without a command it serves. Each setting may also stand in enza.toml or in a variable such as ENZA_PORT
+/// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_PLAIN_HTTP,
+/// ENZA_ANNOUNCE, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
+#[derive(Debug, Parser)]
+#[command(name = "enza", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Commands>,
+    #[command(flatten)]
+    serve: ServeFlags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Commands {
+    /// Serve rooms (the same as no command)
+    Serve(ServeFlags),
+    /// Print a room token for a LiveKit client
+    Token(TokenFlags),
+    /// List, make and revoke invite links
+    #[command(subcommand)]
+    Invite(InviteCommands),
+}
+
+#[derive(Debug, Default, Args)]
+struct CommonFlags {
+    /// Folder of the database and the keys [default: data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Name of the key that signs room tokens [default: made at the first start]
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
+    /// Its secret, 32 characters or more; better given in ENZA_API_SECRET, which other users cannot list
+    #[arg(long, value_name = "SECRET")]
+    api_secret: Option<String>,
+    /// Configuration file [default: enza.toml beside the data folder, if there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+struct ServeFlags {
+    #[command(flatten)]
+    common: CommonFlags,
+    /// TCP and UDP port [default: 7880]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR")]
+    bind: Option<IpAddr>,
+    /// Serve the local network over HTTPS, with a development certificate in certs/ unless --cert is given
+    #[arg(long)]
+    lan: bool,
+    /// Certificate chain for HTTPS (PEM)
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Plain HTTP on any address, for a proxy in front that adds HTTPS
+    #[arg(long)]
+    plain_http: bool,
+    /// Address at which clients reach the media port, when it is not one of this machine's own (repeatable)
+    #[arg(long, value_name = "ADDR")]
+    announce: Vec<IpAddr>,
+}
+
+#[derive(Debug, Args)]
+struct TokenFlags {
+    #[command(flatten)]
+    common: CommonFlags,
+    /// Room to enter
+    #[arg(long)]
+    room: String,
+    /// Who enters: unique in the room
+    #[arg(long)]
+    identity: String,
+    /// What the others read
+    #[arg(long, default_value = "")]
+    name: String,
+    /// How long the token is valid, such as 30m, 6h or 7d
+    #[arg(long, default_value = "6h", value_parser = parse_duration)]
+    ttl: Duration,
+    /// May only watch and listen
+    #[arg(long)]
+    no_publish: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum InviteCommands {
+    /// Show all invites with their numbers
+    List {
+        #[command(flatten)]
+        common: CommonFlags,
+    },
+    /// Make an invite and print its secret: the part of a link after /join#
+    Create {
+        #[command(flatten)]
+        common: CommonFlags,
+        /// What it makes of whoever opens it
+        #[arg(long, value_enum, default_value = "guest")]
+        role: RoleFlag,
+        /// Room id as listed [default: the first room]
+        #[arg(long)]
+        room: Option<String>,
+    },
+    /// Close an invite for good
+    Revoke {
+        #[command(flatten)]
+        common: CommonFlags,
+        /// Number as listed
+        invite: i64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleFlag {
+    Host,
+    Guest,
+}
+
+/// What to do, fully decided.
+#[derive(Debug)]
+pub enum Command {
+    Serve(Config),
+    /// Print this and end.
+    Print(String),
+}
+
+impl Cli {
+    /// Reads settings from every source and carries out what needs no server.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn decide(
+        self,
+        language: Language,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Command, StartError> {
+        match self.command {
+            None => Ok(Command::Serve(self.serve.config(variable)?)),
+            Some(Commands::Serve(flags)) => Ok(Command::Serve(flags.config(variable)?)),
+            Some(Commands::Token(flags)) => flags.print(variable),
+            Some(Commands::Invite(command)) => command.run(language, variable).await,
+        }
+    }
+}
+
+impl CommonFlags {
+    fn settings(&self) -> Settings {
+        Settings {
+            data: self.data.clone(),
+            api_key: self.api_key.clone(),
+            api_secret: self.api_secret.clone(),
+            ..Settings::default()
+        }
+    }
+
+    fn config(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Config, StartError> {
+        self.settings().resolve(self.config.as_deref(), variable)
+    }
+}
+
+impl ServeFlags {
+    fn config(self, variable: impl Fn(&str) -> Option<String>) -> Result<Config, StartError> {
+        let settings = Settings {
+            port: self.port,
+            bind: self.bind,
+            lan: self.lan.then_some(true),
+            cert: self.cert,
+            key: self.key,
+            plain_http: self.plain_http.then_some(true),
+            announce: (!self.announce.is_empty()).then_some(self.announce),
+            ..self.common.settings()
+        };
+        settings.resolve(self.common.config.as_deref(), variable)
+    }
+}
+
+impl TokenFlags {
+    fn print(self, variable: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
+        let config = self.common.config(variable)?;
+        let key = match config.api_key {
+            Some(key) => key,
+            None => {
+                data_folder::prepare(&config.data)?;
+                ApiKey::load_or_create(&config.data)?
+            }
+        };
+        let grants = Grants {
+            identity: self.identity,
+            name: self.name,
+            metadata: String::new(),
+            attributes: BTreeMap::new(),
+            room: self.room,
+            can_publish: !self.no_publish,
+            can_subscribe: true,
+            can_publish_data: true,
+            can_publish_sources: Vec::new(),
+            can_update_own_metadata: false,
+            hidden: false,
+            room_admin: false,
+            expires_at_unix: 0,
+        };
+        Ok(Command::Print(format!("{}\n", TokenAuthority::new(&key).sign(&grants, self.ttl))))
+    }
+}
+
+impl InviteCommands {
+    async fn run(
+        self,
+        language: Language,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Command, StartError> {
+        let (Self::List { common } | Self::Create { common, .. } | Self::Revoke { common, .. }) = &self;
+        let config = common.config(variable)?;
+        data_folder::prepare(&config.data)?;
+        let store = Store::open(&data_folder::database(&config.data)).await?;
+        let now = i64::try_from(rooms::now().unix_millis).unwrap_or(i64::MAX);
+        let said = match self {
+            Self::List { .. } => list(&store, language).await?,
+            Self::Create { role, room, .. } => {
+                let room = match room {
+                    Some(id) => store.room(&id).await?,
+                    None => match store.first_room().await? {
+                        Some(room) => room,
+                        None => store.create_room(language.first_room(), now).await?,
+                    },
+                };
+                let role = match role {
+                    RoleFlag::Host => Role::Host,
+                    RoleFlag::Guest => Role::Guest,
+                };
+                let (_, secret) = store.create_invite(&room.id, role, now).await?;
+                format!("{}\n", secret.reveal())
+            }
+            Self::Revoke { invite, .. } => {
+                store.revoke_invite(InviteId(invite), now).await?;
+                format!("{}\n", language.invite_revoked())
+            }
+        };
+        store.close().await;
+        Ok(Command::Print(said))
+    }
+}
+
+async fn list(store: &Store, language: Language) -> Result<String, StartError> {
+    let mut text = String::new();
+    for room in store.rooms().await? {
+        for invite in store.invites(&room.id).await? {
+            let state = match invite.revoked_unix_millis {
+                None => language.state_open(),
+                Some(_) => language.state_revoked(),
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "{:>6}  {:<5}  {state}  {}  {}",
+                invite.id.0,
+                invite.role.name(),
+                room.id,
+                room.title
+            );
+        }
+    }
+    if text.is_empty() { Ok(format!("{}\n", language.no_invites())) } else { Ok(text) }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err("a duration is a number with s, m, h or d, such as 6h".to_owned()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(seconds))
+        .filter(|seconds| *seconds > 0 && *seconds <= 10 * 365 * 86_400)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a duration is from 1s to 3650d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("6h"), Ok(Duration::from_secs(21_600)));
+        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "6", "h", "0h", "6 h", "-6h", "99999999999999999999d", "4000d"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_command_it_serves_with_the_same_flags() {
+        for arguments in [&["enza", "--port", "1234"][..], &["enza", "serve", "--port", "1234"][..]] {
+            let cli = Cli::try_parse_from(arguments).unwrap();
+            let command = cli.decide(Language::English, |_| None).await.unwrap();
+            assert!(matches!(command, Command::Serve(config) if config.port == 1234), "{arguments:?}");
+        }
+    }
+}

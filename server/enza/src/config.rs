@@ -1,0 +1,248 @@
+//! The settings: flags win over `ENZA_*` variables, those over `enza.toml`, that over the defaults.
+//!
+//! Owns how a setting is named, read and checked. It opens nothing but the configuration file.
+
+use crate::start_error::StartError;
+use crate::token::ApiKey;
+use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+/// The default port, TCP and UDP.
+pub const PORT: u16 = 7880;
+
+/// A secret shorter than this is refused: HS256 wants 256 bits (RFC 7518 section 3.2).
+pub const SECRET_MIN: usize = 32;
+
+/// An unknown key is answered with a known one when they are this alike (Jaro–Winkler, 0 to 1). Higher: typing
+/// errors get no hint; lower: the hint is nonsense.
+const ALIKE: f64 = 0.75;
+
+/// Settings as one source gives them; every one may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    pub port: Option<u16>,
+    pub bind: Option<IpAddr>,
+    pub data: Option<PathBuf>,
+    pub api_key: Option<String>,
+    pub api_secret: Option<String>,
+    pub lan: Option<bool>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub plain_http: Option<bool>,
+    pub announce: Option<Vec<IpAddr>>,
+}
+
+/// The keys of `enza.toml`, same names as the fields of [`Settings`].
+const KEYS: [&str; 10] =
+    ["port", "bind", "data", "api_key", "api_secret", "lan", "cert", "key", "plain_http", "announce"];
+
+/// How the TCP port speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP. Browsers give camera and microphone on `localhost` only, or behind a proxy that adds HTTPS.
+    Plain,
+    /// HTTPS with a certificate that this program makes in [`Config::certs`].
+    Development,
+    /// HTTPS with these PEM files.
+    Files { cert: PathBuf, key: PathBuf },
+}
+
+/// Everything decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// TCP and UDP; 0 lets the operating system choose (tests).
+    pub port: u16,
+    pub bind: IpAddr,
+    pub data: PathBuf,
+    /// Where the development certificate lives: `certs` beside the data folder.
+    pub certs: PathBuf,
+    /// `None`: taken from the data folder, made there at the first start.
+    pub api_key: Option<ApiKey>,
+    pub transport: Transport,
+    /// Addresses at which clients reach the media port; empty: those of [`Config::bind`].
+    pub announce: Vec<IpAddr>,
+}
+
+impl Settings {
+    /// The `ENZA_*` variables. An empty variable counts as unset, so that a compose file may pass it through.
+    ///
+    /// # Errors
+    /// [`StartError::Value`] for a value of the wrong kind.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, StartError> {
+        let get = |name: &str| variable(name).filter(|value| !value.is_empty());
+        fn parse<T: std::str::FromStr>(
+            name: &str,
+            value: Option<String>,
+            expected: &'static str,
+        ) -> Result<Option<T>, StartError> {
+            value
+                .map(|value| {
+                    value.trim().parse().map_err(|_| StartError::Value {
+                        name: name.to_owned(),
+                        value,
+                        expected,
+                    })
+                })
+                .transpose()
+        }
+        let announce = match get("ENZA_ANNOUNCE") {
+            None => None,
+            Some(list) => Some(
+                list.split(',')
+                    .filter_map(|part| {
+                        parse("ENZA_ANNOUNCE", Some(part.to_owned()), IP_ADDRESSES).transpose()
+                    })
+                    .collect::<Result<_, _>>()?,
+            ),
+        };
+        Ok(Self {
+            port: parse("ENZA_PORT", get("ENZA_PORT"), PORT_NUMBER)?,
+            bind: parse("ENZA_BIND", get("ENZA_BIND"), IP_ADDRESS)?,
+            data: get("ENZA_DATA").map(PathBuf::from),
+            api_key: get("ENZA_API_KEY"),
+            api_secret: get("ENZA_API_SECRET"),
+            lan: parse("ENZA_LAN", get("ENZA_LAN"), TRUE_OR_FALSE)?,
+            cert: get("ENZA_CERT").map(PathBuf::from),
+            key: get("ENZA_KEY").map(PathBuf::from),
+            plain_http: parse("ENZA_PLAIN_HTTP", get("ENZA_PLAIN_HTTP"), TRUE_OR_FALSE)?,
+            announce,
+        })
+    }
+
+    /// Reads `enza.toml`. Relative paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// [`StartError::UnknownKey`] names the nearest known key; [`StartError::File`] for anything unreadable.
+    pub fn from_file(file: &Path) -> Result<Self, StartError> {
+        let unreadable = |reason: String| StartError::File { file: file.to_owned(), reason };
+        let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| unreadable(one_line(&error)))?;
+        if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(StartError::UnknownKey {
+                file: file.to_owned(),
+                key: key.clone(),
+                nearest: nearest_key(key),
+            });
+        }
+        let mut settings: Self =
+            table.try_into().map_err(|error: toml::de::Error| unreadable(one_line(&error)))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        for path in [&mut settings.data, &mut settings.cert, &mut settings.key].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+        Ok(settings)
+    }
+
+    /// These settings, completed by weaker ones. Pairs that belong together (key and secret, certificate and
+    /// its key) are taken whole from one source: half a pair from each would never fit.
+    #[must_use]
+    pub fn or(self, weaker: Self) -> Self {
+        let (api_key, api_secret) = if self.api_key.is_some() || self.api_secret.is_some() {
+            (self.api_key, self.api_secret)
+        } else {
+            (weaker.api_key, weaker.api_secret)
+        };
+        let (cert, key) = if self.cert.is_some() || self.key.is_some() {
+            (self.cert, self.key)
+        } else {
+            (weaker.cert, weaker.key)
+        };
+        Self {
+            port: self.port.or(weaker.port),
+            bind: self.bind.or(weaker.bind),
+            data: self.data.or(weaker.data),
+            api_key,
+            api_secret,
+            lan: self.lan.or(weaker.lan),
+            cert,
+            key,
+            plain_http: self.plain_http.or(weaker.plain_http),
+            announce: self.announce.or(weaker.announce),
+        }
+    }
+
+    /// Merges the sources: these flags, the environment, and the file (`file`, else `enza.toml` beside the data
+    /// folder when there is one).
+    ///
+    /// # Errors
+    /// Any [`StartError`] with exit code 2.
+    pub fn resolve(
+        self,
+        file: Option<&Path>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Config, StartError> {
+        let given = self.or(Self::from_environment(&variable)?);
+        let named = file
+            .map(Path::to_owned)
+            .or_else(|| variable("ENZA_CONFIG").filter(|v| !v.is_empty()).map(Into::into));
+        let settings = match named {
+            Some(file) => given.or(Self::from_file(&file)?),
+            None => {
+                let data = given.data.clone().unwrap_or_else(|| PathBuf::from("data"));
+                let beside = beside(&data, "enza.toml");
+                if beside.exists() { given.or(Self::from_file(&beside)?) } else { given }
+            }
+        };
+        settings.decide()
+    }
+
+    fn decide(self) -> Result<Config, StartError> {
+        let api_key = match (self.api_key, self.api_secret) {
+            (None, None) => None,
+            (Some(key), Some(secret)) => Some(ApiKey::new(key, secret)?),
+            _ => return Err(StartError::Together { one: "--api-key", other: "--api-secret" }),
+        };
+        let lan = self.lan.unwrap_or(false);
+        let plain = self.plain_http.unwrap_or(false);
+        let bind =
+            self.bind.unwrap_or(IpAddr::V4(if lan { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }));
+        let transport = match (self.cert, self.key) {
+            (Some(_), Some(_)) if plain => {
+                return Err(StartError::Conflict { one: "--plain-http", other: "--cert" });
+            }
+            (Some(cert), Some(key)) => Transport::Files { cert, key },
+            (None, None) if lan && plain => {
+                return Err(StartError::Conflict { one: "--plain-http", other: "--lan" });
+            }
+            // Camera and microphone need a secure page everywhere but on localhost.
+            (None, None) if lan || (!bind.is_loopback() && !plain) => Transport::Development,
+            (None, None) => Transport::Plain,
+            _ => return Err(StartError::Together { one: "--cert", other: "--key" }),
+        };
+        let data = self.data.unwrap_or_else(|| PathBuf::from("data"));
+        Ok(Config {
+            port: self.port.unwrap_or(PORT),
+            bind,
+            certs: beside(&data, "certs"),
+            data,
+            api_key,
+            transport,
+            announce: self.announce.unwrap_or_default(),
+        })
+    }
+}
+
+const PORT_NUMBER: &str = "a port number from 0 to 65535";
+const IP_ADDRESS: &str = "an IP address such as 127.0.0.1, 0.0.0.0 or ::";
+const IP_ADDRESSES: &str = "IP addresses with commas between them";
+const TRUE_OR_FALSE: &str = "true or false";
+
+/// `name` in the folder that holds `data`.
+fn beside(data: &Path, name: &str) -> PathBuf {
+    data.parent().unwrap_or(Path::new("")).join(name)
+}
+
+fn nearest_key(unknown: &str) -> Option<&'static str> {
+    KEYS.into_iter()
+        .map(|key| (key, strsim::jaro_winkler(key, &unknown.to_lowercase().replace('-', "_"))))
+        .filter(|(_, likeness)| *likeness >= ALIKE)
+        .max_by(|one, other| one.1.total_cmp(&other.1))
+        .map(|(key, _)| key)
+}
+
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().split_whitespace().collect::<Vec<_>>().join(" ")
+}

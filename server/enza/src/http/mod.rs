@@ -1,0 +1,77 @@
+//! Every HTTP route of the program, and the headers that every answer carries.
+
+mod api;
+mod headers;
+mod page;
+mod rtc;
+
+use crate::attempts::Attempts;
+use crate::rooms::Rooms;
+use crate::token::TokenAuthority;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::Uri;
+use axum::middleware::from_fn;
+use axum::routing::{any, get, post};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use store::Store;
+use tokio::sync::{mpsc, watch};
+use tower::Layer as _;
+use tower::util::MapRequestLayer;
+
+/// Largest request body: an invite and a name. Higher: more memory for nothing.
+const BODY_MAX: usize = 16 << 10;
+
+/// What the routes need. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) rooms: Rooms,
+    pub(crate) tokens: Arc<TokenAuthority>,
+    pub(crate) store: Store,
+    pub(crate) attempts: Attempts,
+    /// True once the rooms have said goodbye.
+    pub(crate) stopped: watch::Receiver<bool>,
+    /// Held by every WebSocket session, so that the end of the last one is seen.
+    pub(crate) alive: mpsc::Sender<Infallible>,
+}
+
+/// The address a request came from, put into its extensions by the listener. Never logged.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// All routes.
+pub(crate) fn routes(app: App) -> Router {
+    let routes = Router::new()
+        .route("/", get(page::root))
+        .route("/rtc/v1", get(rtc::connect))
+        .route("/rtc/v1/validate", get(rtc::validate))
+        .route("/rtc/validate", get(rtc::validate))
+        // LiveKit's older protocol: 404 tells clients that only v1 is spoken.
+        .route("/rtc", any(rtc::absent))
+        .route("/rtc/{*rest}", any(rtc::absent))
+        .route("/api/invite", post(api::invite))
+        .route("/api/join", post(api::join))
+        .fallback(page::asset)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn(headers::cross_origin))
+        .layer(from_fn(headers::security))
+        .with_state(app);
+    // The path must be right before the router looks at it, so this stands around the router.
+    Router::new().fallback_service(MapRequestLayer::new(collapse_slashes).layer(routes))
+}
+
+/// Clients given `ws://host/` ask for `//rtc/v1`.
+fn collapse_slashes(mut request: Request) -> Request {
+    let collapsed = request
+        .uri()
+        .path_and_query()
+        .map(axum::http::uri::PathAndQuery::as_str)
+        .filter(|path| path.starts_with("//rtc"))
+        .and_then(|path| format!("/{}", path.trim_start_matches('/')).parse::<Uri>().ok());
+    if let Some(uri) = collapsed {
+        *request.uri_mut() = uri;
+    }
+    request
+}

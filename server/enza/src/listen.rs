@@ -1,0 +1,159 @@
+//! The TCP port: accepts connections, speaks TLS where configured, and hands HTTP to the routes.
+//!
+//! On an HTTPS port the first byte tells TLS (0x16, RFC 8446 section 5.1) from plain HTTP, which is answered
+//! with a redirect: people type addresses without `https://`.
+
+use crate::http::Peer;
+use crate::server::raised;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{HOST, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+/// Open TCP connections. Higher: more memory under attack; lower: a full server turns people away. Beyond it,
+/// new connections wait in the kernel's queue.
+const CONNECTIONS: usize = 4096;
+
+/// How long a client may take for its TLS handshake and for each request's headers. Higher: idle connections
+/// are cheap to pile up; lower: people on slow networks fail.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of one request's line and headers. `join_request` holds a compressed SDP offer of up to 64 KiB.
+const HEADERS_MAX: usize = 128 << 10;
+
+/// Pause after a failed accept (no file descriptors left), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Everything an accept loop needs. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Listening {
+    pub(crate) routes: Router,
+    pub(crate) tls: Option<TlsAcceptor>,
+    permits: Arc<Semaphore>,
+    /// True: accept no more, finish what is being answered.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Listening {
+    pub(crate) fn new(routes: Router, tls: Option<TlsAcceptor>, stopping: watch::Receiver<bool>) -> Self {
+        Self { routes, tls, permits: Arc::new(Semaphore::new(CONNECTIONS)), stopping }
+    }
+
+    /// Accepts connections until the program stops.
+    pub(crate) async fn accept(mut self, listener: TcpListener) {
+        loop {
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = raised(&mut self.stopping) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let this = self.clone();
+                    tokio::spawn(async move {
+                        this.serve(stream, peer).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        // Signalling messages are small and urgent.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = self.tls.clone() else {
+            return self.http(stream, peer, false).await;
+        };
+        let mut first = [0];
+        match timeout(HANDSHAKE_PATIENCE, stream.peek(&mut first)).await {
+            Ok(Ok(1)) if first == [TLS_HANDSHAKE] => {}
+            Ok(Ok(1)) => return self.http(stream, peer, true).await,
+            _ => return,
+        }
+        match timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.http(stream, peer, false).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn http(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        redirect: bool,
+    ) {
+        let routes = self.routes.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let routes = routes.clone();
+            async move {
+                if redirect {
+                    return Ok::<_, Infallible>(to_https(&request));
+                }
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
+                routes.oneshot(request).await
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HANDSHAKE_PATIENCE)
+            .max_buf_size(HEADERS_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = raised(&mut self.stopping) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection ended with an error");
+        }
+    }
+}
+
+fn to_https(request: &Request<Incoming>) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let path = request.uri().path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
+    let target = host.and_then(|host| HeaderValue::try_from(format!("https://{host}{path}")).ok());
+    match target {
+        Some(target) => (StatusCode::PERMANENT_REDIRECT, [(LOCATION, target)], "This server speaks HTTPS.")
+            .into_response(),
+        None => (StatusCode::BAD_REQUEST, "This server speaks HTTPS.").into_response(),
+    }
+}
+
+/// The addresses to listen on for TCP: the asked one, and `::1` where people write `localhost`, which some
+/// browsers look up as IPv6 first.
+pub(crate) fn also_listen_on(bind: IpAddr) -> Option<IpAddr> {
+    match bind {
+        IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => Some(Ipv6Addr::LOCALHOST.into()),
+        _ => None,
+    }
+}

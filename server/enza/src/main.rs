@@ -1,0 +1,88 @@
+//! `enza`: reads the command line, serves until it is asked to stop, and says in one sentence why it could not.
+
+use clap::Parser as _;
+use enza::catalogue::Language;
+use enza::cli::{Cli, Command};
+use enza::config::Config;
+use enza::server::Server;
+use enza::start_error::StartError;
+use enza::{logs, welcome};
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Threads for HTTP and rooms; media has its own. Higher: more memory; lower than 2: one slow write to disk
+/// delays signalling.
+const WORKERS: usize = 2;
+
+/// What still runs when everything was closed has nothing to finish.
+const RUNTIME_PATIENCE: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let variable = |name: &str| std::env::var(name).ok();
+    let language = Language::from_environment(variable);
+    let cli = Cli::parse();
+    logs::start(variable("RUST_LOG").as_deref());
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return complain(&error.to_string(), 1),
+        };
+    let ended = runtime.block_on(async {
+        match cli.decide(language, variable).await? {
+            Command::Print(text) => {
+                print(&text);
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Serve(config) => serve(&config, language).await,
+        }
+    });
+    runtime.shutdown_timeout(RUNTIME_PATIENCE);
+    ended.unwrap_or_else(|error: StartError| complain(&language.start_error(&error), error.exit_code()))
+}
+
+async fn serve(config: &Config, language: Language) -> Result<ExitCode, StartError> {
+    let mut server = Server::start(config).await?;
+    print(&welcome::text(server.store(), config, server.port(), language).await?);
+    let code = tokio::select! {
+        () = asked_to_stop() => ExitCode::SUCCESS,
+        fatal = server.failure() => complain(&fatal.to_string(), 1),
+    };
+    server.stop().await;
+    Ok(code)
+}
+
+/// Ctrl-C or, where there is one, SIGTERM.
+async fn asked_to_stop() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending::<()>().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+/// A closed pipe is no reason to stop serving.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn complain(sentence: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "enza: {sentence}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,94 @@
+//! Which addresses clients are told for the media port (ICE host candidates, RFC 8445 section 5.1.1.1).
+
+use crate::start_error::StartError;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// Most candidates announced. Higher: every client checks each of them on every join; lower: a machine with
+/// many networks loses some.
+const CANDIDATES_MAX: usize = 8;
+
+/// The announced addresses if given, else the bound address, else those of all interfaces.
+///
+/// # Errors
+/// [`StartError::NoAddress`] when the machine has none.
+pub(crate) fn candidates(
+    bind: IpAddr,
+    announce: &[IpAddr],
+    port: u16,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let addresses = if !announce.is_empty() {
+        announce.to_vec()
+    } else if !bind.is_unspecified() {
+        vec![bind]
+    } else {
+        let all: Vec<IpAddr> = interfaces().into_iter().filter(|ip| ip.is_ipv4() || bind.is_ipv6()).collect();
+        reachable(&all)
+    };
+    let mut candidates: Vec<SocketAddr> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+    candidates.dedup();
+    candidates.truncate(CANDIDATES_MAX);
+    if candidates.is_empty() { Err(StartError::NoAddress) } else { Ok(candidates) }
+}
+
+/// The IPv4 addresses of this machine on its networks, for links that other devices open.
+pub(crate) fn lan_addresses() -> Vec<IpAddr> {
+    interfaces().into_iter().filter(|ip| ip.is_ipv4() && !ip.is_loopback()).collect()
+}
+
+fn interfaces() -> Vec<IpAddr> {
+    match if_addrs::get_if_addrs() {
+        Ok(interfaces) => interfaces.into_iter().map(|interface| interface.ip()).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "the network interfaces cannot be listed");
+            Vec::new()
+        }
+    }
+}
+
+/// Loopback reaches nobody else, so it is announced only by a machine that has nothing better. Link-local IPv6
+/// needs a zone that a candidate cannot carry.
+fn reachable(all: &[IpAddr]) -> Vec<IpAddr> {
+    let mut useful: Vec<IpAddr> =
+        all.iter().copied().filter(|ip| !ip.is_loopback() && !is_link_local(*ip)).collect();
+    if useful.is_empty() {
+        useful = all.iter().copied().filter(IpAddr::is_loopback).collect();
+    }
+    // IPv4 first: it is what nearly every network at home carries.
+    useful.sort_by_key(IpAddr::is_ipv6);
+    useful
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.segments()[0] & 0xffc0 == 0xfe80 || ip == Ipv6Addr::UNSPECIFIED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(list: &[&str]) -> Vec<IpAddr> {
+        list.iter().map(|ip| ip.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_bound_address_is_announced_and_an_explicit_one_wins() {
+        let bound: IpAddr = "127.0.0.1".parse().unwrap();
+        assert_eq!(candidates(bound, &[], 7880).unwrap(), ["127.0.0.1:7880".parse().unwrap()]);
+        assert_eq!(
+            candidates(bound, &ips(&["203.0.113.5"]), 7880).unwrap(),
+            ["203.0.113.5:7880".parse().unwrap()]
+        );
+    }
+
+    #[test]
+    fn loopback_and_link_local_are_the_last_resort() {
+        assert_eq!(
+            reachable(&ips(&["127.0.0.1", "::1", "fe80::1", "2001:db8::5", "192.0.2.7"])),
+            ips(&["192.0.2.7", "2001:db8::5"])
+        );
+        assert_eq!(reachable(&ips(&["127.0.0.1", "fe80::1"])), ips(&["127.0.0.1"]));
+    }
+}

@@ -1,0 +1,227 @@
+//! One live room's task: owns its [`signal::Room`], lends it a clock, and carries its effects out.
+//!
+//! Dropping a connection's outbox is how a connection is closed: its session sends what is left and hangs up.
+
+use crate::media::MediaHandle;
+use crate::rooms::{Farewell, Fatal, now};
+use crate::token::TokenAuthority;
+use livekit_protocol::{
+    DisconnectReason, JoinRequest, SignalRequest, SignalResponse, signal_response::Message as ResponseMessage,
+};
+use sfu::Event;
+use signal::{ConnectionId, Effect, Grants, Input, Now, Room, RoomSettings};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+
+/// Messages of all sessions that wait for the room. Full makes the sessions wait, and with them their sockets.
+const REQUESTS: usize = 256;
+
+/// Media events that wait for the room. Full means that it is stuck: it is ended and everybody rejoins. Higher:
+/// that takes longer to notice; lower: a burst of data messages could reach it.
+const EVENTS: usize = 2048;
+
+/// Messages that wait for one connection. Full means that the client does not read: it is closed and will
+/// resume. Higher: more memory for each slow client; lower: joining a big room overruns a phone.
+pub(crate) const OUTBOX: usize = 512;
+
+/// How long a refreshed token lives (LiveKit: 10 minutes).
+const REFRESHED_TOKEN: Duration = Duration::from_secs(600);
+
+/// What a session tells the room.
+pub(crate) enum Message {
+    Join {
+        connection: ConnectionId,
+        outbox: mpsc::Sender<Box<SignalResponse>>,
+        grants: Grants,
+        request: Box<JoinRequest>,
+    },
+    Request {
+        connection: ConnectionId,
+        request: SignalRequest,
+    },
+    Closed {
+        connection: ConnectionId,
+    },
+}
+
+/// The room's task does not take this event.
+pub(crate) struct Stuck;
+
+/// A session's way to a room's task. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct RoomHandle {
+    requests: mpsc::Sender<Message>,
+}
+
+impl RoomHandle {
+    /// Waits while the room is busy; false when it is gone.
+    pub(crate) async fn send(&self, message: Message) -> bool {
+        self.requests.send(message).await.is_ok()
+    }
+}
+
+/// The directory's hold on a room's task.
+pub(crate) struct RoomControl {
+    handle: RoomHandle,
+    events: mpsc::Sender<Event>,
+    /// `Some` once the room is told to end.
+    end: watch::Sender<Option<DisconnectReason>>,
+    task: AbortHandle,
+}
+
+impl RoomControl {
+    /// The handle for a new session, unless the task has ended.
+    pub(crate) fn handle(&self) -> Option<RoomHandle> {
+        (!self.handle.requests.is_closed()).then(|| self.handle.clone())
+    }
+
+    pub(crate) fn media(&self, event: Event) -> Result<(), Stuck> {
+        self.events.try_send(event).map_err(|_| Stuck)
+    }
+
+    pub(crate) fn end(&self, reason: DisconnectReason) {
+        self.end.send_replace(Some(reason));
+    }
+
+    /// Ends the task where it stands: its connections close without a word, and their clients resume or rejoin.
+    pub(crate) fn abort(self) {
+        self.task.abort();
+    }
+}
+
+/// Starts the task of a new room.
+pub(crate) fn start(
+    now: Now,
+    settings: RoomSettings,
+    media: MediaHandle,
+    tokens: Arc<TokenAuthority>,
+    farewell: Farewell,
+    fatal: mpsc::Sender<Fatal>,
+) -> RoomControl {
+    let (requests, inbox) = mpsc::channel(REQUESTS);
+    let (events, media_events) = mpsc::channel(EVENTS);
+    let (end, ending) = watch::channel(None);
+    let task = RoomTask {
+        room: Room::new(now, settings),
+        outboxes: HashMap::new(),
+        media,
+        tokens,
+        fatal,
+        ended: false,
+    };
+    let task = tokio::spawn(async move {
+        task.run(inbox, media_events, ending).await;
+        farewell.say().await;
+    })
+    .abort_handle();
+    RoomControl { handle: RoomHandle { requests }, events, end, task }
+}
+
+struct RoomTask {
+    room: Room,
+    outboxes: HashMap<ConnectionId, mpsc::Sender<Box<SignalResponse>>>,
+    media: MediaHandle,
+    tokens: Arc<TokenAuthority>,
+    fatal: mpsc::Sender<Fatal>,
+    ended: bool,
+}
+
+impl RoomTask {
+    async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Message>,
+        mut events: mpsc::Receiver<Event>,
+        mut ending: watch::Receiver<Option<DisconnectReason>>,
+    ) {
+        self.carry_out(now());
+        while !self.ended {
+            let deadline = self.room.next_deadline();
+            let timer = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // Media first: it is what people hear, and its queue must never fill.
+                biased;
+                event = events.recv() => match event {
+                    Some(event) => self.handle(Input::Media(event)),
+                    // The directory gave the room up.
+                    None => break,
+                },
+                changed = ending.changed() => {
+                    let reason = *ending.borrow_and_update();
+                    match (changed, reason) {
+                        (Ok(()), Some(reason)) => self.handle(Input::End { reason }),
+                        (Ok(()), None) => {}
+                        (Err(_), _) => break,
+                    }
+                }
+                () = timer => self.handle(Input::Tick),
+                message = requests.recv() => match message {
+                    Some(Message::Join { connection, outbox, grants, request }) => {
+                        self.outboxes.insert(connection, outbox);
+                        self.handle(Input::Join { connection, grants, request });
+                    }
+                    Some(Message::Request { connection, request }) => {
+                        // A connection that was closed has nothing to say any more.
+                        if self.outboxes.contains_key(&connection) {
+                            self.handle(Input::Request { connection, request });
+                        }
+                    }
+                    Some(Message::Closed { connection }) => {
+                        if self.outboxes.remove(&connection).is_some() {
+                            self.handle(Input::Closed { connection });
+                        }
+                    }
+                    None => break,
+                },
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = now();
+        self.room.handle(now, input);
+        self.carry_out(now);
+    }
+
+    fn carry_out(&mut self, now: Now) {
+        while let Some(effect) = self.room.poll_effect() {
+            match effect {
+                Effect::Send { connection, response } => self.send(now, connection, response),
+                Effect::RefreshToken { connection, grants } => {
+                    let token = self.tokens.sign(&grants, REFRESHED_TOKEN);
+                    let response = SignalResponse { message: Some(ResponseMessage::RefreshToken(token)) };
+                    self.send(now, connection, Box::new(response));
+                }
+                Effect::Close { connection } => {
+                    self.outboxes.remove(&connection);
+                }
+                Effect::Media(command) => {
+                    if let Err(stuck) = self.media.send(command) {
+                        // Full means that a reason to stop is known already.
+                        let _ = self.fatal.try_send(stuck.into());
+                        self.ended = true;
+                        return;
+                    }
+                }
+                Effect::Ended => self.ended = true,
+            }
+        }
+    }
+
+    fn send(&mut self, now: Now, connection: ConnectionId, response: Box<SignalResponse>) {
+        let Some(outbox) = self.outboxes.get(&connection) else { return };
+        if outbox.try_send(response).is_err() {
+            tracing::debug!(connection = connection.0, "a client does not read and is closed");
+            self.outboxes.remove(&connection);
+            // Its effects join the queue that `carry_out` is draining.
+            self.room.handle(now, Input::Closed { connection });
+        }
+    }
+}

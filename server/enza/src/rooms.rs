@@ -1,0 +1,295 @@
+//! The directory of live rooms: one task that knows which room has which task, makes rooms at the first join,
+//! forgets them at their end, and hands the media thread's events to the room they belong to.
+//!
+//! It never waits for a room: a room whose event queue is full is stuck and is ended.
+
+use crate::media::{MediaHandle, MediaStuck};
+use crate::room::{self, RoomControl, RoomHandle};
+use crate::token::TokenAuthority;
+use livekit_protocol::DisconnectReason;
+use sfu::{Event, PeerId, RoomId, TrackId};
+use signal::{ConnectionId, Now, RoomSettings};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot};
+
+/// Requests that wait for the directory. Full makes callers wait: each answer takes microseconds.
+const REQUESTS: usize = 256;
+
+/// Most rooms alive at once. Higher: more memory for whoever may make rooms by token; lower: a busy server turns
+/// people away.
+const ROOMS_MAX: usize = 4096;
+
+/// Most participants in one room; a conversation, not a broadcast (design page, section 1).
+const PARTICIPANTS_MAX: u32 = 100;
+
+/// A room nobody ever entered, and one that everybody left, live on for this long (LiveKit's defaults).
+const EMPTY_TIMEOUT: Duration = Duration::from_secs(300);
+const DEPARTURE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What LiveKit's clients compare features against (research of the protocol, section 1.6): the server version
+/// whose protocol this program speaks.
+const LIVEKIT_VERSION: &str = "1.13.5";
+
+/// What the program cannot survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fatal {
+    #[error("{0}")]
+    Media(MediaTrouble),
+    #[error("the task that keeps the rooms has ended")]
+    Rooms,
+}
+
+/// Why the media thread is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MediaTrouble {
+    #[error("the media thread does not keep up")]
+    Stuck,
+    #[error("the media thread has ended")]
+    Ended,
+}
+
+impl From<MediaStuck> for Fatal {
+    fn from(stuck: MediaStuck) -> Self {
+        Self::Media(match stuck {
+            MediaStuck::Full => MediaTrouble::Stuck,
+            MediaStuck::Gone => MediaTrouble::Ended,
+        })
+    }
+}
+
+/// The directory takes no more requests (the program is stopping) or holds too many rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EnterError {
+    #[error("the server is stopping")]
+    Stopping,
+    #[error("this server holds as many rooms as it can")]
+    Full,
+}
+
+enum Request {
+    Enter { name: String, reply: oneshot::Sender<Result<(RoomHandle, ConnectionId), EnterError>> },
+    Ended { name: String, id: RoomId },
+    End { done: oneshot::Sender<()> },
+}
+
+/// Asks the directory. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Rooms {
+    requests: mpsc::Sender<Request>,
+}
+
+/// Lets a room's task say that it is gone.
+pub(crate) struct Farewell {
+    requests: mpsc::Sender<Request>,
+    name: String,
+    id: RoomId,
+}
+
+impl Farewell {
+    pub(crate) async fn say(self) {
+        // `Err`: the directory itself is gone.
+        let _ = self.requests.send(Request::Ended { name: self.name, id: self.id }).await;
+    }
+}
+
+impl Rooms {
+    pub(crate) fn start(
+        media: MediaHandle,
+        events: mpsc::Receiver<Event>,
+        tokens: Arc<TokenAuthority>,
+        fatal: mpsc::Sender<Fatal>,
+    ) -> Self {
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let directory = Directory {
+            live: HashMap::new(),
+            names: HashMap::new(),
+            next_room: 1,
+            next_connection: 1,
+            ending: false,
+            waiting_for_end: Vec::new(),
+            requests: requests.clone(),
+            media,
+            tokens,
+            fatal,
+        };
+        tokio::spawn(directory.run(inbox, events));
+        Self { requests }
+    }
+
+    /// The live room called `name`, made if there is none, and a number for the new connection.
+    pub(crate) async fn enter(&self, name: &str) -> Result<(RoomHandle, ConnectionId), EnterError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Enter { name: name.to_owned(), reply };
+        self.requests.send(request).await.map_err(|_| EnterError::Stopping)?;
+        answer.await.map_err(|_| EnterError::Stopping)?
+    }
+
+    /// Tells everybody in every room that the server stops; returns when all rooms are gone.
+    pub(crate) async fn end(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.requests.send(Request::End { done }).await.is_ok() {
+            let _ = answer.await;
+        }
+    }
+}
+
+struct Directory {
+    live: HashMap<RoomId, RoomControl>,
+    names: HashMap<String, RoomId>,
+    next_room: u32,
+    next_connection: u64,
+    ending: bool,
+    waiting_for_end: Vec<oneshot::Sender<()>>,
+    requests: mpsc::Sender<Request>,
+    media: MediaHandle,
+    tokens: Arc<TokenAuthority>,
+    fatal: mpsc::Sender<Fatal>,
+}
+
+impl Directory {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Request>, mut events: mpsc::Receiver<Event>) {
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.route(event),
+                    None => {
+                        self.give_up(Fatal::Media(MediaTrouble::Ended));
+                        return;
+                    }
+                },
+                request = inbox.recv() => match request {
+                    Some(Request::Enter { name, reply }) => {
+                        // `Err`: the connection closed while it waited.
+                        let _ = reply.send(self.enter(name));
+                    }
+                    Some(Request::Ended { name, id }) => self.forget(&name, id),
+                    Some(Request::End { done }) => {
+                        self.ending = true;
+                        self.waiting_for_end.push(done);
+                        for room in self.live.values() {
+                            room.end(DisconnectReason::ServerShutdown);
+                        }
+                    }
+                    None => return,
+                },
+            }
+            if self.ending && self.live.is_empty() {
+                for done in self.waiting_for_end.drain(..) {
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    fn give_up(&self, reason: Fatal) {
+        // Full means that a reason to stop is known already.
+        let _ = self.fatal.try_send(reason);
+    }
+
+    fn enter(&mut self, name: String) -> Result<(RoomHandle, ConnectionId), EnterError> {
+        if self.ending {
+            return Err(EnterError::Stopping);
+        }
+        // A room whose task ended a moment ago still stands here until its farewell comes: a new one takes the name.
+        let known = self.names.get(&name).and_then(|id| self.live.get(id)).and_then(RoomControl::handle);
+        let handle = match known {
+            Some(handle) => handle,
+            None => self.open(name)?,
+        };
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        Ok((handle, connection))
+    }
+
+    fn open(&mut self, name: String) -> Result<RoomHandle, EnterError> {
+        if self.live.len() >= ROOMS_MAX {
+            return Err(EnterError::Full);
+        }
+        let id = RoomId(u64::from(self.next_room));
+        // Peers' and tracks' numbers carry the room in their upper half, so it has 32 bits.
+        self.next_room = self.next_room.wrapping_add(1).max(1);
+        let mut seed = [0; 32];
+        if let Err(error) = getrandom::fill(&mut seed) {
+            tracing::error!(%error, "no random numbers for a new room");
+            return Err(EnterError::Full);
+        }
+        let now = now();
+        let settings = RoomSettings {
+            id,
+            name: name.clone(),
+            created_unix_millis: now.unix_millis,
+            seed,
+            empty_timeout: EMPTY_TIMEOUT,
+            departure_timeout: DEPARTURE_TIMEOUT,
+            max_participants: PARTICIPANTS_MAX,
+            server_version: LIVEKIT_VERSION,
+        };
+        let farewell = Farewell { requests: self.requests.clone(), name: name.clone(), id };
+        let room = room::start(
+            now,
+            settings,
+            self.media.clone(),
+            Arc::clone(&self.tokens),
+            farewell,
+            self.fatal.clone(),
+        );
+        tracing::info!(room = id.0, "a room opens");
+        let handle = room.handle().ok_or(EnterError::Stopping)?;
+        self.live.insert(id, room);
+        self.names.insert(name, id);
+        Ok(handle)
+    }
+
+    fn forget(&mut self, name: &str, id: RoomId) {
+        if self.live.remove(&id).is_some() {
+            tracing::info!(room = id.0, "a room ends");
+        }
+        if self.names.get(name) == Some(&id) {
+            self.names.remove(name);
+        }
+    }
+
+    fn route(&mut self, event: Event) {
+        let id = room_of(&event);
+        let Some(room) = self.live.get(&id) else { return };
+        if room.media(event).is_err() && room.handle().is_some() {
+            // Its task has not run for thousands of events.
+            tracing::error!(room = id.0, "a room is stuck and is ended");
+            self.names.retain(|_, known| *known != id);
+            if let Some(room) = self.live.remove(&id) {
+                room.abort();
+            }
+        }
+    }
+}
+
+/// Which room an event is for: numbers of peers and tracks carry it in their upper half.
+fn room_of(event: &Event) -> RoomId {
+    let of_peer = |peer: &PeerId| RoomId(peer.0 >> 32);
+    let of_track = |track: &TrackId| RoomId(track.0 >> 32);
+    match event {
+        Event::Answer { peer, .. }
+        | Event::OfferRefused { peer, .. }
+        | Event::Connected { peer }
+        | Event::Silent { peer }
+        | Event::Heard { peer }
+        | Event::Disconnected { peer, .. }
+        | Event::Published { peer, .. }
+        | Event::Unpublished { peer, .. }
+        | Event::MediaSections { peer, .. }
+        | Event::Subscribed { peer, .. }
+        | Event::SubscriptionRefused { peer, .. }
+        | Event::ConnectionQuality { peer, .. }
+        | Event::Data { peer, .. } => of_peer(peer),
+        Event::Speakers { room, .. } => *room,
+        Event::WantedLayers { track, .. } => of_track(track),
+    }
+}
+
+/// Both clocks, read once.
+pub(crate) fn now() -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_millis: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+}

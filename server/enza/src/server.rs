@@ -1,0 +1,170 @@
+//! Wires everything: data folder, store, keys, sockets, media thread, rooms, HTTP; and takes it apart in order.
+
+use crate::attempts::Attempts;
+use crate::config::{Config, Transport};
+use crate::http::{self, App};
+use crate::listen::{Listening, also_listen_on};
+use crate::media::{self, Media};
+use crate::rooms::{Fatal, Rooms};
+use crate::start_error::StartError;
+use crate::token::{ApiKey, TokenAuthority};
+use crate::{data_folder, tls};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+/// With port 0 the operating system picks the TCP port, and UDP may be taken there: how often to pick again.
+const PORT_TRIES: usize = 32;
+
+/// Stopping takes at most this long for the rooms' goodbyes, and this long again for the sockets to close.
+/// Together with the rest it stays below the 5 s that service managers and the documentation promise.
+const ROOMS_PATIENCE: Duration = Duration::from_millis(1500);
+const SESSIONS_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// The running program.
+pub struct Server {
+    port: u16,
+    store: Store,
+    rooms: Rooms,
+    media: Media,
+    stopping: watch::Sender<bool>,
+    stopped: watch::Sender<bool>,
+    alive: mpsc::Receiver<std::convert::Infallible>,
+    fatal: mpsc::Receiver<Fatal>,
+}
+
+impl Server {
+    /// Starts serving. When this returns, `HEAD /` is answered with 200.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        data_folder::prepare(&config.data)?;
+        let key = match &config.api_key {
+            Some(key) => key.clone(),
+            None => ApiKey::load_or_create(&config.data)?,
+        };
+        let tokens = Arc::new(TokenAuthority::new(&key));
+        let tls = tls::server_config(config)?;
+        let (listener, socket) = bind(config).await?;
+        let port = listener
+            .local_addr()
+            .map_err(|source| StartError::Bind {
+                address: SocketAddr::new(config.bind, config.port),
+                source,
+            })?
+            .port();
+        let candidates = media::candidates(config.bind, &config.announce, port)?;
+        let store = Store::open(&data_folder::database(&config.data)).await?;
+
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)?;
+        let (media, handle, events) = Media::start(socket, candidates, seed).map_err(StartError::Media)?;
+        let (fatal_sender, fatal) = mpsc::channel(1);
+        let rooms = Rooms::start(handle, events, Arc::clone(&tokens), fatal_sender);
+
+        let (stopping, stopping_seen) = watch::channel(false);
+        let (stopped, stopped_seen) = watch::channel(false);
+        let (alive_sender, alive) = mpsc::channel(1);
+        let routes = http::routes(App {
+            rooms: rooms.clone(),
+            tokens,
+            store: store.clone(),
+            attempts: Attempts::start(),
+            stopped: stopped_seen,
+            alive: alive_sender,
+        });
+        let listening = Listening::new(routes, tls.map(Into::into), stopping_seen);
+        if let Some(ip) = also_listen_on(config.bind) {
+            // A convenience: a machine without IPv6 does without.
+            match TcpListener::bind((ip, port)).await {
+                Ok(second) => {
+                    tokio::spawn(listening.clone().accept(second));
+                }
+                Err(error) => tracing::debug!(%error, "localhost is served over IPv4 only"),
+            }
+        }
+        tokio::spawn(listening.accept(listener));
+        let transport = match config.transport {
+            Transport::Plain => "HTTP",
+            Transport::Development | Transport::Files { .. } => "HTTPS",
+        };
+        tracing::info!(port, transport, "serving");
+        Ok(Self { port, store, rooms, media, stopping, stopped, alive, fatal })
+    }
+
+    /// The TCP and UDP port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The open database.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Waits for something the program cannot survive.
+    pub async fn failure(&mut self) -> Fatal {
+        self.fatal.recv().await.unwrap_or(Fatal::Rooms)
+    }
+
+    /// Says goodbye to everybody and closes everything, within 5 s.
+    pub async fn stop(self) {
+        let Self { store, rooms, media, stopping, stopped, mut alive, .. } = self;
+        stopping.send_replace(true);
+        if timeout(ROOMS_PATIENCE, rooms.end()).await.is_err() {
+            tracing::warn!("some rooms did not end in time");
+        }
+        drop(rooms);
+        // Sessions whose room is gone close by themselves; this reaches the others.
+        let closing = async {
+            if timeout(SESSIONS_PATIENCE / 2, alive.recv()).await.is_err() {
+                stopped.send_replace(true);
+                alive.recv().await;
+            }
+        };
+        if timeout(SESSIONS_PATIENCE, closing).await.is_err() {
+            tracing::warn!("some connections did not close in time");
+        }
+        if tokio::task::spawn_blocking(move || media.stop()).await.is_err() {
+            tracing::error!("the media thread cannot be stopped");
+        }
+        if timeout(ROOMS_PATIENCE, store.close()).await.is_err() {
+            tracing::warn!("the database did not close in time");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// Waits until the flag is true, or whoever could raise it is gone.
+pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
+    // The borrowed value that `wait_for` returns must not live across an await.
+    let _ = flag.wait_for(|raised| *raised).await;
+}
+
+/// The TCP listener and the UDP socket, on one port number.
+async fn bind(config: &Config) -> Result<(TcpListener, UdpSocket), StartError> {
+    let asked = SocketAddr::new(config.bind, config.port);
+    let failed = |source: std::io::Error| match source.kind() {
+        ErrorKind::AddrInUse => StartError::PortInUse { port: config.port },
+        _ => StartError::Bind { address: asked, source },
+    };
+    let mut tries = if config.port == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let listener = TcpListener::bind(asked).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        match media::bind(address) {
+            Ok(socket) => return Ok((listener, socket)),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && tries > 0 => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}

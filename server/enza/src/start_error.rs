@@ -1,0 +1,56 @@
+//! Why the program cannot start, as situations an operator can act on. The sentences in Japanese stand in
+//! [`crate::catalogue`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One reason not to start. `Display` is the English sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{} has an unknown key \"{key}\"{}", file.display(), nearest.map_or_else(|| ".".to_owned(), |near| format!("; did you mean \"{near}\"?")))]
+    UnknownKey { file: PathBuf, key: String, nearest: Option<&'static str> },
+    #[error("The configuration file {} cannot be read: {reason}", file.display())]
+    File { file: PathBuf, reason: String },
+    #[error("{name} is \"{value}\", but it must be {expected}.")]
+    Value { name: String, value: String, expected: &'static str },
+    #[error("{one} and {other} go together: give both or neither.")]
+    Together { one: &'static str, other: &'static str },
+    #[error("{one} and {other} exclude each other.")]
+    Conflict { one: &'static str, other: &'static str },
+    #[error(
+        "The API secret has {length} characters, but it needs at least 32: make one with `openssl rand -hex 32`."
+    )]
+    SecretShort { length: usize },
+    #[error("The data folder {} cannot be used: {source}", path.display())]
+    Data { path: PathBuf, source: std::io::Error },
+    #[error("The database cannot be opened: {0}")]
+    Store(#[from] store::StoreError),
+    #[error("Port {port} is in use by another program: stop it or choose another number with --port.")]
+    PortInUse { port: u16 },
+    #[error("Listening on {address} failed: {source}")]
+    Bind { address: SocketAddr, source: std::io::Error },
+    #[error("This computer has no network address to announce: give one with --announce.")]
+    NoAddress,
+    #[error("The certificate {} cannot be used: {reason}", path.display())]
+    Certificate { path: PathBuf, reason: String },
+    #[error("The operating system gave no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error("The media plane cannot start: {0}")]
+    Media(String),
+}
+
+impl StartError {
+    /// The process's exit code: 2 when the operator's settings are wrong, 1 when the machine refuses.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::UnknownKey { .. }
+            | Self::File { .. }
+            | Self::Value { .. }
+            | Self::Together { .. }
+            | Self::Conflict { .. }
+            | Self::SecretShort { .. } => 2,
+            _ => 1,
+        }
+    }
+}
