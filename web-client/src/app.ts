@@ -176,7 +176,7 @@ function start(root: HTMLElement): void {
     desk = openPreview(
       { microphoneId: ids.microphoneId, cameraId: ids.cameraId, speakerId: ids.speakerId },
       (preview: Preview) => {
-        if (journey.at === 'name' || journey.at === 'devices') go({ at: 'devices', ticket, preview, entering: false });
+        if (journey.at === 'name' || journey.at === 'devices') go({ at: 'devices', ticket, preview });
       },
     );
   };
@@ -255,9 +255,10 @@ function start(root: HTMLElement): void {
   };
 
   const tryOnce = async (here: Stay): Promise<'stands' | 'final' | { kind: FaultKind; detail: string }> => {
-    const answer = await join(here.ticket.invite, here.ticket.name);
+    const answer = await join(here.ticket.invite, here.ticket.name, here.ticket.mark);
     if (isOver(here)) return 'final';
     if (answer.kind === 'unreachable') return { kind: 'unreachable', detail: answer.detail };
+    if (answer.kind === 'refused' && answer.code === 'too-many-attempts') return { kind: 'broken', detail: answer.message };
     if (answer.kind === 'refused') {
       endStay(here);
       const fault = faultForRefusal(answer.code, answer.message);
@@ -411,6 +412,9 @@ function start(root: HTMLElement): void {
           stay.ids = { ...stay.ids, [key]: intent.id };
           void stay.call?.choose(intent.device, intent.id).then(listInRoom);
         }
+        break;
+      case 'dismiss':
+        tell(intent);
         break;
       case 'list-devices':
         void listInRoom();

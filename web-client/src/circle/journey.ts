@@ -66,6 +66,7 @@ export function faultForRefusal(code: RefusalCode, message: string): Fault | nul
     case 'room-gone':
       return { kind: code, detail: null };
     case 'bad-request':
+    case 'too-many-attempts':
       return { kind: 'broken', detail: message };
     case 'name-missing':
     case 'name-too-long':
@@ -77,7 +78,7 @@ export type Journey =
   | { readonly at: 'landing'; readonly notALink: boolean }
   | { readonly at: 'opening' }
   | { readonly at: 'name'; readonly ticket: Ticket; readonly problem: NameProblem | null }
-  | { readonly at: 'devices'; readonly ticket: Ticket; readonly preview: Preview; readonly entering: boolean }
+  | { readonly at: 'devices'; readonly ticket: Ticket; readonly preview: Preview }
   | { readonly at: 'room'; readonly ticket: Ticket; readonly room: RoomState }
   | { readonly at: 'left'; readonly ticket: Ticket }
   | { readonly at: 'fault'; readonly fault: Fault };
@@ -91,6 +92,8 @@ export type Intent =
   | { readonly type: 'enter'; readonly listenOnly: boolean }
   | { readonly type: 'toggle'; readonly kind: DeviceKind }
   | { readonly type: 'choose'; readonly device: ChosenDevice; readonly id: string }
+  /** Puts away what is said about a device. */
+  | { readonly type: 'dismiss'; readonly kind: DeviceKind }
   | { readonly type: 'list-devices' }
   | { readonly type: 'test-sound' }
   | { readonly type: 'start-sound' }

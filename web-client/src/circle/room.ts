@@ -58,6 +58,7 @@ export type RoomEvent =
   | { readonly type: 'lost'; readonly at: number }
   | { readonly type: 'device'; readonly kind: DeviceKind; readonly device: OwnDevice }
   | { readonly type: 'closed-by-host'; readonly kind: DeviceKind }
+  | { readonly type: 'dismiss'; readonly kind: DeviceKind }
   | { readonly type: 'sound'; readonly blocked: boolean }
   | { readonly type: 'devices'; readonly devices: Devices }
   | { readonly type: 'tick'; readonly at: number };
@@ -136,6 +137,12 @@ export function reduceRoom(state: RoomState, event: RoomEvent): RoomState {
     }
     case 'closed-by-host':
       return { ...state, [event.kind]: { at: 'off' }, closedByHost: event.kind };
+    case 'dismiss':
+      return {
+        ...state,
+        [event.kind]: state[event.kind].at === 'fault' ? { at: 'off' } : state[event.kind],
+        closedByHost: state.closedByHost === event.kind ? null : state.closedByHost,
+      };
     case 'sound':
       return state.soundBlocked === event.blocked ? state : { ...state, soundBlocked: event.blocked };
     case 'devices':

@@ -50,7 +50,7 @@ const GAP = 8;
 const PLATE = { wide: { width: 104, height: 38 }, phone: { width: 88, height: 34 } } as const;
 const PLATE_DROP = 8;
 /** Least width for words in the middle of a ring. */
-const CENTRE_MIN = 120;
+const CENTRE_MIN = 92;
 
 export function arrange(area: Area): Ring | Rows {
   return ring(area) ?? rows(area);
@@ -71,8 +71,8 @@ function ring(area: Area): Ring | null {
     const y = headroom + free / 2 - plate.height / 2 + 1;
     const places = onEllipse(seats, rx, ry).map((point) => ({ x: width / 2 + point.x, y: y + point.y }));
     // The middle has to stay free for words: a ring two seats wide is a heap.
-    const centre = Math.min(phone ? 300 : 500, rx * 2 - seat * (seats <= 4 ? 0.5 : 1.35) - (phone ? 20 : 40));
-    if (seats > 4 && centre < CENTRE_MIN) continue;
+    const centre = Math.min(phone ? 300 : 500, rx * 2 - seat * discsAcross(seats, phone) - (phone ? 16 : 40));
+    if (centre < CENTRE_MIN) continue;
     if (!fits(places, seat, plate)) continue;
     return {
       shape: 'ring',
@@ -80,10 +80,17 @@ function ring(area: Area): Ring | null {
       places,
       plate: Math.max(plate.width, Math.min(seat + (phone ? 30 : 72), 260)),
       mat: { x: width / 2, y, rx, ry },
-      centre: Math.max(CENTRE_MIN, centre),
+      centre,
     };
   }
   return null;
+}
+
+/** How much of the middle the discs at both sides take, in seats. Alone, nobody sits at the side. */
+function discsAcross(seats: number, phone: boolean): number {
+  if (seats === 1) return 0.2;
+  if (seats <= 4) return phone ? 1 : 0.5;
+  return phone ? 1.1 : 1.35;
 }
 
 function wishedSeat({ width, seats, phone }: Area, free: number): number {

@@ -28,6 +28,7 @@ export const refusalCodes = [
   'name-too-long',
   'bad-request',
   'room-gone',
+  'too-many-attempts',
 ] as const;
 export type RefusalCode = (typeof refusalCodes)[number];
 
@@ -44,8 +45,14 @@ export function openInvite(invite: string, send: typeof fetch = fetch): Promise<
   return post('/api/invite', { invite }, readInvitation, send);
 }
 
-export function join(invite: string, name: string, send: typeof fetch = fetch): Promise<Answer<Admission>> {
-  return post('/api/join', { invite, name }, readAdmission, send);
+/** `mark` rides along so that a server that knows marks can tell the others; one that does not, ignores it. */
+export function join(
+  invite: string,
+  name: string,
+  mark: string,
+  send: typeof fetch = fetch,
+): Promise<Answer<Admission>> {
+  return post('/api/join', { invite, name, mark }, readAdmission, send);
 }
 
 async function post<T>(

@@ -1,0 +1,79 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { marks } from '../src/circle/person';
+import { pickLanguage, wordsIn } from '../src/strings';
+import { en } from '../src/strings/en';
+import { ja } from '../src/strings/ja';
+
+const source = join(import.meta.dirname, '..', 'src');
+
+function filesUnder(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => /\.(ts|svelte)$/.test(file))
+    .map((file) => join(folder, file));
+}
+
+function slots(text: string): string[] {
+  return [...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '').sort();
+}
+
+describe('catalogues', () => {
+  it('have the same keys, all of them filled', () => {
+    expect(Object.keys(en).sort()).toEqual(Object.keys(ja).sort());
+    for (const [key, text] of [...Object.entries(ja), ...Object.entries(en)]) {
+      expect(text.trim(), key).not.toBe('');
+    }
+  });
+
+  it('use the same slots in every language', () => {
+    for (const key of Object.keys(ja) as (keyof typeof ja)[]) expect(slots(en[key]), key).toEqual(slots(ja[key]));
+  });
+
+  it('hold no key the page does not use', () => {
+    const code = filesUnder(source)
+      .filter((file) => !file.includes('strings'))
+      .map((file) => readFileSync(file, 'utf8'))
+      .join('\n');
+    // Keys built from parts: `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`.
+    const built = [
+      ...marks.map((mark) => `mark.${mark}`),
+      ...['missing', 'odd'].map((problem) => `name.${problem}`),
+      ...['none', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.${why}.b`]),
+      ...(code.match(/const icons: Readonly<Record<FaultKind[\s\S]*?\};/)?.[0].match(/^ {4}'?([a-z-]+)'?:/gm) ?? [])
+        .map((line) => line.replace(/[\s':]/g, ''))
+        .flatMap((kind) => [`e.${kind}`, `e.${kind}.b`]),
+    ];
+    const unused = Object.keys(ja).filter((key) => !code.includes(`'${key}'`) && !built.includes(key));
+    expect(unused).toEqual([]);
+  });
+
+  it('leave no Japanese or English sentence in a component', () => {
+    // Wordmark and language names are the same in every language.
+    const allowed = /日本語|円座|English|Enza/g;
+    for (const file of filesUnder(join(source, 'view')).filter((name) => name.endsWith('.svelte'))) {
+      const markup = readFileSync(file, 'utf8')
+        .replace(/<script[\s\S]*?<\/script>/g, '')
+        .replace(/<!--[\s\S]*?-->/g, '')
+        .replace(allowed, '');
+      expect(markup, file).not.toMatch(/[\u3040-\u30ff\u4e00-\u9fff]/);
+      const text = markup.replace(/\{[^{}]*(\{[^{}]*\}[^{}]*)*\}/g, '').replace(/<[^>]*>/g, ' ');
+      expect(text.match(/[A-Z][a-z]+ [a-z]+/g) ?? [], file).toEqual([]);
+    }
+  });
+
+  it('fill slots and leave unknown braces alone', () => {
+    expect(wordsIn('ja')('count', { n: 7 })).toBe('7人');
+    expect(wordsIn('en')('join.room', { room: '{n}' })).toBe('Invitation to {n}');
+  });
+});
+
+describe('language', () => {
+  it('is the kept one, else the first wanted one that exists, else English', () => {
+    expect(pickLanguage('ja', ['en'])).toBe('ja');
+    expect(pickLanguage('xx', ['fr', 'ja-JP', 'en'])).toBe('ja');
+    expect(pickLanguage(null, ['fr', 'en-GB', 'ja'])).toBe('en');
+    expect(pickLanguage(null, ['fr'])).toBe('en');
+    expect(pickLanguage(null, ['jam'])).toBe('en');
+  });
+});
