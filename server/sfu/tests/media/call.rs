@@ -92,7 +92,8 @@ fn a_participant_that_leaves_gets_nothing_more_and_the_others_go_on() {
     let left = world.now;
     let address = world[gone.handle].address;
     world.run_for(Duration::from_secs(3));
-    let closing: Vec<_> = world.ledger.sent.iter().filter(|sent| sent.to == address && sent.at > left).collect();
+    let closing: Vec<_> =
+        world.ledger.sent.iter().filter(|sent| sent.to == address && sent.at > left).collect();
     assert!(closing.is_empty(), "{closing:?}");
     assert_eq!(
         world.count(|event| matches!(event, Event::Disconnected { peer: other, .. } if *other == peer)),

@@ -15,7 +15,9 @@ fn open_channels(seed: u64, count: usize) -> (World, Vec<Handle>) {
     let handles: Vec<Handle> = (0..count).map(|_| world.join(ROOM, Client::chromium())).collect();
     world.connect(&handles);
     let open = world.run_until(Duration::from_secs(3), |world| {
-        handles.iter().all(|handle| world[*handle].channels.as_ref().is_some_and(|channels| channels.all_open()))
+        handles
+            .iter()
+            .all(|handle| world[*handle].channels.as_ref().is_some_and(|channels| channels.all_open()))
     });
     assert!(open, "the three channels are acknowledged");
     (world, handles)
@@ -32,7 +34,9 @@ fn reported(world: &World, handle: Handle, channel: DataChannel) -> Vec<Vec<u8>>
         .events
         .iter()
         .filter_map(|(_, event)| match event {
-            Event::Data { peer, channel: on, payload } if *peer == id && *on == channel => Some(payload.to_vec()),
+            Event::Data { peer, channel: on, payload } if *peer == id && *on == channel => {
+                Some(payload.to_vec())
+            }
             _ => None,
         })
         .collect()
@@ -83,7 +87,12 @@ fn messages_of_every_size_are_delivered_whole_on_every_channel() {
 fn the_reliable_channel_keeps_every_message_and_their_order_under_loss() {
     let (mut world, handles) = open_channels(3, 2);
     for handle in &handles {
-        let path = Path { jitter: Duration::from_millis(10), reordering: 0.05, duplication: 0.05, ..Path::lossy(0.1) };
+        let path = Path {
+            jitter: Duration::from_millis(10),
+            reordering: 0.05,
+            duplication: 0.05,
+            ..Path::lossy(0.1)
+        };
         world.line(*handle).up = path;
         world.line(*handle).down = path;
     }

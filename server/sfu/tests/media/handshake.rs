@@ -79,11 +79,14 @@ fn a_clean_join_takes_few_round_trips() {
 #[test]
 fn a_lost_server_flight_is_sent_again_within_100_milliseconds() {
     let mut world = World::new(6);
-    let handle = world.join(ROOM, Client {
-        // A client that would itself wait a second, as RFC 6347 proposes.
-        dtls: DtlsOptions { flight_interval: Duration::from_secs(1), ..DtlsOptions::chromium() },
-        ..Client::chromium()
-    });
+    let handle = world.join(
+        ROOM,
+        Client {
+            // A client that would itself wait a second, as RFC 6347 proposes.
+            dtls: DtlsOptions { flight_interval: Duration::from_secs(1), ..DtlsOptions::chromium() },
+            ..Client::chromium()
+        },
+    );
     let mut lost = 0;
     world.line(handle).lose_down = Some(Box::new(move |_, bytes| {
         // The flight with the certificate: the first large DTLS datagrams, once.
@@ -104,7 +107,8 @@ fn the_handshake_comes_through_heavy_loss() {
         let mut world = World::new(seed);
         let handle = world.join(ROOM, Client::chromium());
         let line = world.line(handle);
-        line.up = Path { jitter: Duration::from_millis(20), reordering: 0.1, duplication: 0.1, ..Path::lossy(0.2) };
+        line.up =
+            Path { jitter: Duration::from_millis(20), reordering: 0.1, duplication: 0.1, ..Path::lossy(0.2) };
         line.down = line.up;
         world.connect(&[handle]);
         slowest = slowest.max(world.elapsed());
@@ -172,11 +176,19 @@ fn silence_is_reported_after_three_seconds_and_consent_ends_after_fifteen() {
     world.connect(&[handle]);
     let peer = world[handle].id;
     world.run_for(Duration::from_secs(10));
-    assert_eq!(world.count(|event| *event == Event::Silent { peer }), 0, "a listener with consent checks only");
+    assert_eq!(
+        world.count(|event| *event == Event::Silent { peer }),
+        0,
+        "a listener with consent checks only"
+    );
 
     let gone = world.now;
     world.with(handle, |peer, _| peer.silent = true);
-    assert!(world.run_until(Duration::from_secs(7), |world| world.count(|event| *event == Event::Silent { peer }) == 1));
+    assert!(
+        world
+            .run_until(Duration::from_secs(7), |world| world.count(|event| *event == Event::Silent { peer })
+                == 1)
+    );
     let after = world.now - gone;
     assert!(after <= Duration::from_millis(3100), "{after:?}");
 
@@ -205,7 +217,9 @@ fn a_network_that_blinks_is_silence_and_then_being_heard() {
         .events
         .iter()
         .map(|(_, event)| event)
-        .filter(|event| matches!(event, Event::Silent { .. } | Event::Heard { .. } | Event::Disconnected { .. }))
+        .filter(|event| {
+            matches!(event, Event::Silent { .. } | Event::Heard { .. } | Event::Disconnected { .. })
+        })
         .collect();
     assert_eq!(story, [&Event::Silent { peer }, &Event::Heard { peer }]);
     for (one, other) in [(people[0], people[1]), (people[1], people[0])] {

@@ -1,7 +1,15 @@
 //! The media plane from outside: whole clients against a [`sfu::Shard`], no sockets, virtual time.
 
 mod call;
+mod data;
+mod feedback;
 mod handshake;
 mod harness;
 mod harness_itself;
+mod hold;
+mod hostile;
+mod isolation;
+mod loss;
 mod restart;
+mod simulcast;
+mod subscription;

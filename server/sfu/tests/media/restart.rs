@@ -77,7 +77,8 @@ fn a_check_with_the_wrong_password_moves_nothing() {
         assert!(bytes <= request.len(), "no amplification");
     }
     world.run_for(Duration::from_secs(1));
-    let strayed = world.ledger.sent.iter().filter(|sent| sent.to == attacker && sent.class != Class::Stun).count();
+    let strayed =
+        world.ledger.sent.iter().filter(|sent| sent.to == attacker && sent.class != Class::Stun).count();
     assert_eq!(strayed, 0);
     world.assert_flawless();
 }
@@ -116,7 +117,10 @@ fn an_ice_restart_interrupts_nothing() {
         }
     }
     assert_eq!(world.count(|event| matches!(event, Event::Connected { .. })), 2, "connected once each");
-    assert_eq!(world[restarter.handle].sections.len(), world[restarter.handle].answer.as_ref().expect("it").sections.len());
+    assert_eq!(
+        world[restarter.handle].sections.len(),
+        world[restarter.handle].answer.as_ref().expect("it").sections.len()
+    );
     world.assert_flawless();
 }
 

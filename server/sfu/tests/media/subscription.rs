@@ -48,7 +48,8 @@ fn a_free_m_line_is_taken_after_being_asked_to_offer_again() {
     let id = world[subscriber].id;
     assert_eq!(world.count(|event| *event == Event::Subscribed { peer: id, track }), 1);
     let answer = world[subscriber].answer.clone().expect("an answer");
-    let section = answer.sections.iter().find(|section| section.direction == "sendonly").expect("a sending line");
+    let section =
+        answer.sections.iter().find(|section| section.direction == "sendonly").expect("a sending line");
     assert_eq!(world[subscriber].mid_to_track.get(&section.mid), Some(&track));
     let labels = (format!("PA_{}", world[publisher].id.0), format!("TR_{}", track.0));
     assert_eq!(section.msid, Some(labels));
@@ -70,8 +71,9 @@ fn missing_m_lines_are_asked_for_by_kind_and_number() {
     for track in &tracks {
         world.subscribe(subscriber, *track);
     }
-    let (audios, videos) =
-        sections_asked(&world, subscriber).into_iter().fold((0, 0), |sum, ask| (sum.0 + ask.0, sum.1 + ask.1));
+    let (audios, videos) = sections_asked(&world, subscriber)
+        .into_iter()
+        .fold((0, 0), |sum, ask| (sum.0 + ask.0, sum.1 + ask.1));
     assert_eq!((audios, videos), (1, 2), "one audio line is there already");
     world.with(subscriber, |peer, _| peer.add_receiving(audios, videos));
     world.offer(subscriber);
@@ -87,7 +89,10 @@ fn subscribing_before_the_offer_with_the_track_works_too() {
     let (mut world, publisher, subscriber) = pair(3, 3, 3);
     let track = world.announce(publisher, Source::vp8(), false);
     world.subscribe(subscriber, track);
-    assert_eq!(world.count(|event| matches!(event, Event::Published { .. } | Event::MediaSections { .. })), 0);
+    assert_eq!(
+        world.count(|event| matches!(event, Event::Published { .. } | Event::MediaSections { .. })),
+        0
+    );
     world.run_for(Duration::from_secs(1));
     world.offer(publisher);
     let id = world[subscriber].id;
@@ -107,8 +112,10 @@ fn the_offer_may_come_before_the_announcement() {
     assert_eq!(world.count(|event| matches!(event, Event::Published { .. })), 0);
     world.command(command);
     let peer = world[publisher].id;
-    let published = |event: &Event| matches!(event, Event::Published { peer: p, track: t, mime_type, .. }
-        if *p == peer && *t == track && mime_type.eq_ignore_ascii_case("video/vp8"));
+    let published = |event: &Event| {
+        matches!(event, Event::Published { peer: p, track: t, mime_type, .. }
+        if *p == peer && *t == track && mime_type.eq_ignore_ascii_case("video/vp8"))
+    };
     assert_eq!(world.count(published), 1);
     world.subscribe(subscriber, track);
     let from = world.now;
@@ -216,7 +223,8 @@ fn a_subscriber_may_stop_receiving_on_a_line_and_start_again() {
     let track = world.publish(publisher, Source::vp8());
     world.subscribe(subscriber, track);
     world.run_for(Duration::from_secs(1));
-    let (mid, _) = world[subscriber].mid_to_track.iter().next().map(|(m, t)| (m.clone(), *t)).expect("a line");
+    let (mid, _) =
+        world[subscriber].mid_to_track.iter().next().map(|(m, t)| (m.clone(), *t)).expect("a line");
     world.with(subscriber, |peer, _| {
         let section = peer.sections.iter_mut().find(|section| section.mid == mid).expect("it");
         section.direction = Direction::Inactive;
@@ -252,8 +260,10 @@ fn an_unusable_offer_changes_nothing() {
     for (number, sdp) in broken.into_iter().enumerate() {
         let offer_id = 1000 + number as u32;
         world.command(Command::Offer { peer, offer_id, sdp });
-        let refused = |event: &Event| matches!(event, Event::OfferRefused { peer: p, offer_id: id, .. }
-            if *p == peer && *id == offer_id);
+        let refused = |event: &Event| {
+            matches!(event, Event::OfferRefused { peer: p, offer_id: id, .. }
+            if *p == peer && *id == offer_id)
+        };
         assert_eq!(world.count(refused), 1, "broken offer {number}");
     }
     world.run_for(Duration::from_secs(2));

@@ -95,6 +95,8 @@ struct Decoder {
     /// Last decoded frame: stamp, picture id, TL0PICIDX, timestamp.
     last: Option<(Stamp, u16, u8, u32)>,
     broken: bool,
+    /// The frame before this one never got its end. Only a key frame may follow it.
+    cut_short: Option<String>,
     last_audio: Option<(u64, u32)>,
 }
 
@@ -296,12 +298,11 @@ impl Decoder {
         if let Some((first, _, _)) = self.assembling.first()
             && (starts || first.header.timestamp != packet.header.timestamp)
         {
-            reception.faults.push(format!(
+            self.cut_short = Some(format!(
                 "a frame was cut short at timestamp {} by {} (start: {starts})",
                 first.header.timestamp, packet.header.timestamp
             ));
             self.assembling.clear();
-            self.broken = true;
         }
         if self.assembling.is_empty() && !starts {
             if !self.broken {
@@ -341,6 +342,14 @@ impl Decoder {
             reception.faults.push(format!("frame {stamp:?} has {} packets", packets.len()));
         }
         let timestamp = first.header.timestamp;
+        if let Some(fault) = self.cut_short.take() {
+            // A switch may leave the last frame of the old layer unfinished: decoders drop it for the key frame.
+            if key {
+                self.broken = true;
+            } else {
+                reception.faults.push(fault);
+            }
+        }
         if !self.follows(&stamp, key, descriptor, timestamp, reception) {
             return;
         }

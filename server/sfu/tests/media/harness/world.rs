@@ -3,8 +3,8 @@
 
 use super::network::{Class, Datagram, Destination, InFlight, Ledger, Path};
 use super::peer::{Client, Peer};
-use super::receive::Reception;
 use super::random::Random;
+use super::receive::Reception;
 use super::send::Source;
 use rtc_crypto::RTCCryptoProvider;
 use sfu::{
@@ -286,12 +286,11 @@ impl World {
                 .chain(self.network.next_arrival())
                 .chain(self.shard_timeout)
                 .min()
-                .unwrap_or(end)
-                .max(self.now);
-            if next > end {
+                .map(|at| at.max(self.now));
+            let Some(next) = next.filter(|at| *at <= end) else {
                 self.now = end;
                 return done(self);
-            }
+            };
             turns = if next == self.now { turns + 1 } else { 0 };
             assert!(turns < TURNS_PER_INSTANT, "time stands still at {:?}", self.elapsed());
             self.now = next;
@@ -466,7 +465,10 @@ impl World {
     }
 
     pub(crate) fn reception(&self, handle: Handle, track: TrackId) -> &Reception {
-        self[handle].receptions.get(&track).unwrap_or_else(|| panic!("nothing of {track:?} came to {handle:?}"))
+        self[handle]
+            .receptions
+            .get(&track)
+            .unwrap_or_else(|| panic!("nothing of {track:?} came to {handle:?}"))
     }
 
     /// RTP of this track sent to this peer since `since`: primary and RTX SSRC together.
