@@ -50,11 +50,17 @@ impl Shard {
         peer.requested = None;
         peer.extensions = extension_ids(&offer);
         peer.sections.resize(offer.sections.len(), SectionUse::Idle);
-        let ended = settle_sections(peer, &offer);
+        let Settled { ended, released } = settle_sections(peer, &offer);
         let id = peer.id;
         peer.offer = Some(offer);
         for track in ended {
             self.unpublish(id, track);
+        }
+        for (track, downlink) in released {
+            if let Some(track) = self.tracks.get_mut(track) {
+                track.subscribers.retain(|known| *known != Subscriber { peer: slot, downlink });
+            }
+            self.retarget(now, track);
         }
         self.match_uplinks(now, slot);
         let begun = self.assign_downlinks(slot);
@@ -268,8 +274,16 @@ impl Shard {
     }
 }
 
-/// Follows the directions of an offer. Returns the slots of tracks that are not sent any more.
-fn settle_sections(peer: &mut Peer, offer: &Offer) -> Vec<usize> {
+/// What an offer ended.
+struct Settled {
+    /// Slots of tracks that the client does not send any more.
+    ended: Vec<usize>,
+    /// Downlinks whose m-line the client does not receive on any more: track's and downlink's slot.
+    released: Vec<(usize, usize)>,
+}
+
+/// Follows the directions of an offer.
+fn settle_sections(peer: &mut Peer, offer: &Offer) -> Settled {
     let mut ended = Vec::new();
     let mut released = Vec::new();
     for (section, used) in offer.sections.iter().zip(&mut peer.sections) {
@@ -295,14 +309,19 @@ fn settle_sections(peer: &mut Peer, offer: &Offer) -> Vec<usize> {
             SectionUse::Idle | SectionUse::Released | SectionUse::Application => {}
         }
     }
-    for slot in released {
-        // The subscription stays and waits for another line.
-        for subscription in peer.subscriptions.values_mut().filter(|s| s.downlink == Some(slot)) {
-            subscription.downlink = None;
-        }
-        peer.release(slot);
-    }
-    ended
+    let released = released
+        .into_iter()
+        .filter_map(|slot| {
+            let track = peer.downlinks.get(slot)?.track_slot;
+            // The subscription stays and waits for another line.
+            for subscription in peer.subscriptions.values_mut().filter(|s| s.downlink == Some(slot)) {
+                subscription.downlink = None;
+            }
+            peer.release(slot);
+            Some((track, slot))
+        })
+        .collect();
+    Settled { ended, released }
 }
 
 fn extension_ids(offer: &Offer) -> ExtensionIds {
