@@ -15,6 +15,7 @@ use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, 
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_shared::TransportProtocol;
+use rtc_shared::error::Error;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,11 @@ const MAX_FLIGHT_INTERVAL: Duration = Duration::from_secs(2);
 /// The handshake must be over by then. Higher: half-open peers hold memory (up to 2 MB of fragments each);
 /// lower: very bad networks never join.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(20);
+
+/// Record content type, length of a record's header, and handshake type (RFC 6347 §4.1, §4.3.2).
+const HANDSHAKE: u8 = 22;
+const RECORD_HEADER: usize = 13;
+const HELLO_VERIFY_REQUEST: u8 = 3;
 
 /// DTLS only wants the address as a key; there is one peer per endpoint.
 const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
@@ -74,7 +80,6 @@ impl Certificate {
                 .with_client_auth(ClientAuthType::RequireAnyClientCert)
                 .with_extended_master_secret(ExtendedMasterSecretType::Require)
                 .with_insecure_skip_verify(true) // self-signed by design: the SDP fingerprint is the check
-                .with_flight_interval(FLIGHT_INTERVAL)
                 .build(false, None)
                 .map(Arc::new)
                 .map_err(|e| CertificateError::Generate(e.to_string()))
@@ -109,11 +114,56 @@ enum State {
     Handshake {
         endpoint: Endpoint,
         profile: Profile,
-        retransmit_at: Option<Instant>,
-        interval: Duration,
+        flight: Flight,
     },
     Connected(Endpoint),
     Ended,
+}
+
+/// The server's last flight, kept as sent. `rtc-dtls` stops its own retransmission for good as soon as anything
+/// arrives that does not complete the client's flight (a repeated ClientHello, say), so it is done here: the same
+/// records again, of which a client drops those it has (RFC 6347 §4.2.4).
+#[derive(Default)]
+struct Flight {
+    datagrams: Vec<BytesMut>,
+    /// Not yet taken by [`Dtls::poll_transmit`], from the end.
+    unsent: usize,
+    interval: Duration,
+    retransmit_at: Option<Instant>,
+}
+
+impl Flight {
+    /// Takes over what a read produced; nothing when it was no progress.
+    fn replace(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        let datagrams: Vec<_> =
+            std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message).collect();
+        if datagrams.is_empty() {
+            return;
+        }
+        // A HelloVerifyRequest is not repeated: the client asks again (RFC 6347 §4.2.1).
+        let verify = datagrams.iter().all(|datagram| {
+            datagram.first() == Some(&HANDSHAKE) && datagram.get(RECORD_HEADER) == Some(&HELLO_VERIFY_REQUEST)
+        });
+        self.unsent = datagrams.len();
+        self.datagrams = datagrams;
+        self.interval = FLIGHT_INTERVAL;
+        self.retransmit_at = (!verify).then(|| now + self.interval);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.retransmit_at.is_some_and(|at| at <= now) {
+            self.unsent = self.datagrams.len();
+            self.interval = self.interval.saturating_mul(2).min(MAX_FLIGHT_INTERVAL);
+            self.retransmit_at = Some(now + self.interval);
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<BytesMut> {
+        let next = self.datagrams.len().checked_sub(self.unsent).and_then(|at| self.datagrams.get(at));
+        let next = next.cloned()?;
+        self.unsent = self.unsent.saturating_sub(1);
+        Some(next)
+    }
 }
 
 pub(crate) struct Dtls {
@@ -155,8 +205,7 @@ impl Dtls {
             };
             let held = reader.take();
             let endpoint = Endpoint::new(PEER, TransportProtocol::UDP, Some(config));
-            self.state =
-                State::Handshake { endpoint, profile, retransmit_at: None, interval: FLIGHT_INTERVAL };
+            self.state = State::Handshake { endpoint, profile, flight: Flight::default() };
             let mut last = Progressed::Nothing;
             for datagram in held {
                 last = self.read(now, &datagram);
@@ -174,13 +223,14 @@ impl Dtls {
         };
         let events = match endpoint.read(now, PEER, None, BytesMut::from(datagram)) {
             Ok(events) => events,
-            // Before the handshake is over anybody on the path may send junk: the deadline judges, not one record.
-            // After it, rtc-dtls drops what it cannot authenticate, and an error is a genuine fatal alert.
-            Err(_) if handshaking => Vec::new(),
-            Err(_) => {
+            // A genuine fatal alert. Every other error is about records that nobody authenticated (cut short,
+            // malformed) and means nothing; before the handshake is over not even an alert does, and the
+            // deadline judges.
+            Err(Error::ErrAlertFatalOrClose) if !handshaking => {
                 self.state = State::Ended;
                 return Progressed::Closed;
             }
+            Err(_) => Vec::new(),
         };
         let mut data = Vec::new();
         let mut completed = false;
@@ -198,8 +248,8 @@ impl Dtls {
         if completed {
             return self.complete();
         }
-        if handshaking {
-            self.arm(now, true);
+        if let State::Handshake { endpoint, flight, .. } = &mut self.state {
+            flight.replace(now, endpoint);
             return Progressed::Nothing;
         }
         if data.is_empty() { Progressed::Nothing } else { Progressed::Data(data) }
@@ -232,15 +282,6 @@ impl Dtls {
         }
     }
 
-    fn arm(&mut self, now: Instant, reset: bool) {
-        if let State::Handshake { endpoint, retransmit_at, interval, .. } = &mut self.state {
-            if reset {
-                *interval = FLIGHT_INTERVAL;
-            }
-            *retransmit_at = endpoint.poll_timeout(&PEER).map(|_| now + *interval);
-        }
-    }
-
     /// Encrypts SCTP bytes; nothing happens before the handshake is over.
     pub(crate) fn write(&mut self, now: Instant, data: &[u8]) {
         if let State::Connected(endpoint) = &mut self.state {
@@ -257,16 +298,15 @@ impl Dtls {
 
     pub(crate) fn poll_transmit(&mut self) -> Option<BytesMut> {
         match &mut self.state {
-            State::Handshake { endpoint, .. } | State::Connected(endpoint) => {
-                endpoint.poll_transmit().map(|transmit| transmit.message)
-            }
+            State::Handshake { flight, .. } => flight.poll_transmit(),
+            State::Connected(endpoint) => endpoint.poll_transmit().map(|transmit| transmit.message),
             State::Hello(_) | State::Ended => None,
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let retransmit = match &self.state {
-            State::Handshake { retransmit_at, .. } => *retransmit_at,
+            State::Handshake { flight, .. } => flight.retransmit_at,
             _ => None,
         };
         match (retransmit, self.deadline) {
@@ -281,17 +321,8 @@ impl Dtls {
             self.deadline = None;
             return Progressed::Failed;
         }
-        if let State::Handshake { endpoint, retransmit_at, interval, .. } = &mut self.state
-            && retransmit_at.is_some_and(|at| at <= now)
-        {
-            // rtc-dtls has a fixed interval; calling it later than it asks for is our back-off.
-            if endpoint.handle_timeout(PEER, now).is_err() {
-                self.state = State::Ended;
-                self.deadline = None;
-                return Progressed::Failed;
-            }
-            *interval = interval.saturating_mul(2).min(MAX_FLIGHT_INTERVAL);
-            self.arm(now, false);
+        if let State::Handshake { flight, .. } = &mut self.state {
+            flight.handle_timeout(now);
         }
         Progressed::Nothing
     }
