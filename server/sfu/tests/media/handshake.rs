@@ -100,6 +100,22 @@ fn a_lost_server_flight_is_sent_again_within_100_milliseconds() {
     assert!(world.elapsed() < Duration::from_millis(350), "{:?}", world.elapsed());
 }
 
+/// The client repeats its ClientHello while the answer is lost again and again: neither side may wait for the other.
+#[test]
+fn a_repeated_client_hello_does_not_end_the_servers_patience() {
+    let mut world = World::new(13);
+    let dtls = DtlsOptions { flight_interval: Duration::from_millis(100), ..DtlsOptions::chromium() };
+    let handle = world.join(ROOM, Client { dtls, ..Client::chromium() });
+    let mut lost = 0;
+    world.line(handle).lose_down = Some(Box::new(move |_, bytes| {
+        let lose = Class::of(bytes) == Class::Dtls && bytes.len() > 300 && lost < 3;
+        lost += usize::from(lose);
+        lose
+    }));
+    world.connect(&[handle]);
+    assert!(world.elapsed() < Duration::from_secs(1), "{:?}", world.elapsed());
+}
+
 #[test]
 fn the_handshake_comes_through_heavy_loss() {
     let mut slowest = Duration::ZERO;

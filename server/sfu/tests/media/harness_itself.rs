@@ -110,6 +110,19 @@ fn a_lost_packet_is_asked_for_and_then_given_up() {
     assert!(incoming.pli(start + Duration::from_secs(6)), "a key frame is needed");
 }
 
+/// The first packets may come in any order.
+#[test]
+fn a_start_in_disorder_is_put_right() {
+    let packets = frames(&mut Random::new(8), 1, 10).concat();
+    for order in [[3, 0, 1, 2], [1, 3, 0, 2], [2, 1, 3, 0], [3, 2, 1, 0]] {
+        let first = order.map(|at| packets[at].clone());
+        let all: Vec<Packet> = first.into_iter().chain(packets[4..].iter().cloned()).collect();
+        let reception = decode(&all);
+        assert_eq!(reception.frames.len(), 10, "{order:?}");
+        assert!(reception.faults.is_empty());
+    }
+}
+
 #[test]
 #[should_panic(expected = "twice")]
 fn the_ledger_refuses_an_index_used_twice() {

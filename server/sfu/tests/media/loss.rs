@@ -107,7 +107,7 @@ fn every_kind_of_trouble_at_once_never_confuses_a_decoder() {
         for (at, to) in people.iter().enumerate() {
             for of in people.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, person)| person) {
                 let frames = world.reception(to.handle, of.video).frames.len();
-                assert!(frames > 120, "seed {seed}: {frames} of 160 frames");
+                assert!(frames > 120, "seed {seed}: {frames} of 160 frames\n{:#?}", world.story());
             }
         }
         world.assert_flawless();

@@ -151,6 +151,9 @@ impl Incoming {
             self.highest = index;
         }
         if index < self.lowest {
+            for absent in index + 1..self.lowest {
+                self.missing.insert(absent, Missing { since: now, asked: 0, next: now });
+            }
             self.lowest = index;
         }
         self.buffer.insert(index, (now, packet));

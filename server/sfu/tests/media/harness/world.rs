@@ -486,11 +486,7 @@ impl World {
         let up = self.run_until(Duration::from_secs(5), |world| {
             handles.iter().all(|handle| world.connected(*handle) && world[*handle].session.is_some())
         });
-        assert!(
-            up,
-            "peers did not connect: {:?}",
-            self.events.iter().map(|(_, event)| event).collect::<Vec<_>>()
-        );
+        assert!(up, "peers did not connect: {:#?}", self.story());
     }
 
     /// No decoder of anybody stumbled and no packet was left unexplained.
