@@ -71,7 +71,7 @@ fn transport_feedback(now: Instant, peer: &mut Peer, tracks: &Slab<Track>, slab:
         .find_map(|layer| layer.ssrc)
         .unwrap_or(0);
     for _ in 0..MAX_FEEDBACK_PACKETS {
-        let (Some(to), Some(sealer)) = (peer.agent.selected(), peer.sealer.as_mut()) else { return };
+        let (Some(to), Some(sealer)) = (peer.address(), peer.sealer.as_mut()) else { return };
         let twcc = &mut peer.twcc;
         let sent = slab.push(to, |buffer| {
             let room = buffer.len().saturating_sub(RESERVE).min(1200);

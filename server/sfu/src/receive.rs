@@ -200,14 +200,19 @@ impl Shard {
         };
         let video = track.is_video();
         track.layers.get_mut(stream.layer)?.keep(video, &packet);
+        let mut missed = false;
         for subscriber in &track.subscribers {
             let Some(peer) = self.peers.get_mut(subscriber.peer) else { continue };
-            let Some(to) = peer.agent.selected() else { continue };
+            let Some(to) = peer.address() else { continue };
             let Some(sealer) = peer.sealer.as_mut() else { continue };
             let Some(downlink) = peer.downlinks.get_mut(subscriber.downlink) else { continue };
             if let Some(forward) = downlink.forward(now, &packet, &track.layers) {
                 seal(&mut self.slab, to, sealer, &packet, &forward, &peer.extensions);
             }
+            missed |= keyframe && downlink.awaits_keyframe() == Some(stream.layer);
+        }
+        if missed && let Some(layer) = track.layers.get_mut(stream.layer) {
+            layer.keyframe.request();
         }
         Some(())
     }
@@ -306,7 +311,7 @@ impl Shard {
         sequences: impl Iterator<Item = u16>,
     ) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        let (Some(to), Some(sealer)) = (peer.agent.selected(), peer.sealer.as_mut()) else { return };
+        let (Some(to), Some(sealer)) = (peer.address(), peer.sealer.as_mut()) else { return };
         let Some(downlink) = peer.downlink_slots.get(&ssrc).and_then(|at| peer.downlinks.get_mut(*at)) else {
             return;
         };
