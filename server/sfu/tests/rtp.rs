@@ -154,6 +154,10 @@ fn a_writer_refuses_what_does_not_fit_and_goes_on() {
     assert_eq!(writer.finish(), 12);
     assert_eq!(out, [0xbe, 0xde, 0, 2, 0x12, 1, 2, 3, 0x20, 4, 0, 0]);
     assert_eq!(Writer::new(&mut out).finish(), 0);
+    // The padding needs room too.
+    let mut writer = Writer::new(&mut out[..7]);
+    assert!(!writer.push(1, &[1, 2]));
+    assert_eq!(writer.finish(), 0);
 }
 
 #[test]
@@ -283,12 +287,12 @@ fn numbers_around_the_wrap_are_ordered() {
 }
 
 /// A VP8 descriptor of any shape, as bytes, with what it says.
-fn vp8_payload() -> impl Strategy<Value = (Vec<u8>, Option<u16>, bool, Option<u8>)> {
+fn vp8_payload() -> impl Strategy<Value = (Vec<u8>, usize, Option<u16>, bool, Option<u8>)> {
     (
         any::<bool>(),
         prop::option::of((any::<bool>(), any::<u16>())),
         prop::option::of(any::<u8>()),
-        prop::option::of(any::<u8>()),
+        prop::option::of((1_u8..=3, any::<u8>())),
         0_u8..16,
         prop::collection::vec(any::<u8>(), 0..20),
     )
@@ -297,7 +301,7 @@ fn vp8_payload() -> impl Strategy<Value = (Vec<u8>, Option<u16>, bool, Option<u8
             let mut said = (None, false, None);
             if extended {
                 let flags = u8::from(picture.is_some()) << 7 | u8::from(tl0.is_some()) << 6;
-                payload.push(flags | if layering.is_some() { 0x30 } else { 0 });
+                payload.push(flags | layering.map_or(0, |(present, _)| present << 4));
                 match picture {
                     Some((true, id)) => {
                         payload.extend((id | 0x8000).to_be_bytes());
@@ -311,22 +315,24 @@ fn vp8_payload() -> impl Strategy<Value = (Vec<u8>, Option<u16>, bool, Option<u8
                     None => {}
                 }
                 payload.extend(tl0);
-                payload.extend(layering);
+                payload.extend(layering.map(|(_, byte)| byte));
                 said.2 = tl0;
             }
+            let descriptor = payload.len();
             payload.extend(data);
-            (payload, said.0, said.1, said.2)
+            (payload, descriptor, said.0, said.1, said.2)
         })
 }
 
 proptest! {
     #[test]
     fn vp8_descriptors_are_rewritten_in_place(
-        (payload, picture_id, long, tl0) in vp8_payload(),
+        (payload, descriptor, picture_id, long, tl0) in vp8_payload(),
         new_id in any::<u16>(),
         new_tl0 in any::<u8>(),
     ) {
         let before = vp8::Descriptor::parse(&payload).unwrap();
+        prop_assert_eq!(before.len, descriptor);
         prop_assert_eq!(before.picture_id, picture_id);
         prop_assert_eq!(before.picture_id_15bit, long);
         prop_assert_eq!(before.tl0_pic_idx, tl0);
