@@ -4,6 +4,7 @@
 #[path = "media/harness/mod.rs"]
 mod harness;
 
+use harness::network::Class;
 use harness::peer::Client;
 use harness::send::Source;
 use harness::world::World;
@@ -58,6 +59,11 @@ fn meter(on: bool) {
 
 #[test]
 fn forwarding_in_a_room_of_ten_allocates_nothing_after_warm_up() {
+    meter(true);
+    std::hint::black_box(Vec::<u8>::with_capacity(8));
+    meter(false);
+    assert_eq!(ALLOCATIONS.swap(0, Ordering::Relaxed), 1, "the meter counts");
+
     let mut world = World::new(1);
     let clients: Vec<Client> = (0..10)
         .map(|number| {
@@ -66,6 +72,10 @@ fn forwarding_in_a_room_of_ten_allocates_nothing_after_warm_up() {
         })
         .collect();
     let people = world.call(RoomId(1), &clients, &Source::simulcast());
+    // Decrypting for all ten is most of the work and none of the question: one of them stands for all.
+    for other in &people[1..] {
+        world.line(other.handle).lose_down = Some(Box::new(|_, bytes| Class::of(bytes) == Class::Rtp));
+    }
     // Long enough for every packet cache to have been filled once.
     world.run_for(Duration::from_secs(14));
     let sent = world.ledger.sent.len();
@@ -77,10 +87,8 @@ fn forwarding_in_a_room_of_ten_allocates_nothing_after_warm_up() {
     assert!(PACKETS.load(Ordering::Relaxed) > 6_000, "the meter ran");
     assert!(forwarded > 20_000, "{forwarded} packets left");
     assert_eq!(allocations, 0, "allocations for {forwarded} packets");
-    for to in &people {
-        for of in people.iter().filter(|other| other.handle != to.handle) {
-            assert!(world.reception(to.handle, of.video).frames.len() > 200);
-        }
+    for of in &people[1..] {
+        assert!(world.reception(people[0].handle, of.video).frames.len() > 200);
     }
     world.assert_flawless();
 }
