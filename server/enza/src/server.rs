@@ -161,7 +161,7 @@ async fn bind(config: &Config) -> Result<(TcpListener, UdpSocket), StartError> {
         tries -= 1;
         let listener = TcpListener::bind(asked).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        match media::bind(address) {
+        match media::bind(media::media_address(address)) {
             Ok(socket) => return Ok((listener, socket)),
             Err(error) if error.kind() == ErrorKind::AddrInUse && tries > 0 => {}
             Err(error) => return Err(failed(error)),

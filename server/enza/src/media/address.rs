@@ -1,13 +1,16 @@
 //! Which addresses clients are told for the media port (ICE host candidates, RFC 8445 section 5.1.1.1).
 
 use crate::start_error::StartError;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Most candidates announced. Higher: every client checks each of them on every join; lower: a machine with
 /// many networks loses some.
 const CANDIDATES_MAX: usize = 8;
 
 /// The announced addresses if given, else the bound address, else those of all interfaces.
+///
+/// A page bound to loopback has its media on the other addresses too (see [`media_address`]): Firefox gathers no
+/// loopback candidate and never pairs its own addresses with one.
 ///
 /// # Errors
 /// [`StartError::NoAddress`] when the machine has none.
@@ -19,7 +22,13 @@ pub(crate) fn candidates(
     let addresses = if !announce.is_empty() {
         announce.to_vec()
     } else if !bind.is_unspecified() {
-        vec![bind]
+        let mut addresses = vec![bind];
+        if bind.is_loopback() {
+            let family: Vec<IpAddr> =
+                interfaces().into_iter().filter(|ip| ip.is_ipv4() == bind.is_ipv4() && !ip.is_loopback()).collect();
+            addresses.extend(reachable(&family));
+        }
+        addresses
     } else {
         let all: Vec<IpAddr> = interfaces().into_iter().filter(|ip| ip.is_ipv4() || bind.is_ipv6()).collect();
         reachable(&all)
@@ -28,6 +37,16 @@ pub(crate) fn candidates(
     candidates.dedup();
     candidates.truncate(CANDIDATES_MAX);
     if candidates.is_empty() { Err(StartError::NoAddress) } else { Ok(candidates) }
+}
+
+/// Where the media socket listens beside a page on `page`: everywhere when the page is on loopback, for ICE lets
+/// nobody in who has not joined over that page.
+pub(crate) fn media_address(page: SocketAddr) -> SocketAddr {
+    match page.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => SocketAddr::from((Ipv4Addr::UNSPECIFIED, page.port())),
+        IpAddr::V6(ip) if ip.is_loopback() => SocketAddr::from((Ipv6Addr::UNSPECIFIED, page.port())),
+        _ => page,
+    }
 }
 
 /// The IPv4 addresses of this machine on its networks, for links that other devices open.
@@ -75,11 +94,13 @@ mod tests {
 
     #[test]
     fn a_bound_address_is_announced_and_an_explicit_one_wins() {
-        let bound: IpAddr = "127.0.0.1".parse().unwrap();
-        assert_eq!(candidates(bound, &[], 7880).unwrap(), ["127.0.0.1:7880".parse().unwrap()]);
+        let bound: IpAddr = "203.0.113.9".parse().unwrap();
+        assert_eq!(candidates(bound, &[], 7880).unwrap(), [SocketAddr::new(bound, 7880)]);
+        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+        assert_eq!(candidates(loopback, &[], 7880).unwrap()[0], SocketAddr::new(loopback, 7880));
         assert_eq!(
             candidates(bound, &ips(&["203.0.113.5"]), 7880).unwrap(),
-            ["203.0.113.5:7880".parse().unwrap()]
+            [SocketAddr::from(([203, 0, 113, 5], 7880))]
         );
     }
 

@@ -7,7 +7,7 @@
 mod address;
 mod socket;
 
-pub(crate) use address::{candidates, lan_addresses};
+pub(crate) use address::{candidates, lan_addresses, media_address};
 pub(crate) use socket::bind;
 
 use mio::{Events, Poll, Token, Waker};
