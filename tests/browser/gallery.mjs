@@ -1,0 +1,80 @@
+#!/usr/bin/env node
+// Every screen in Japanese and English, on a phone and on a desk: a picture of each is kept, and nothing may stick out
+// sideways, stand in the wrong language or write an error.
+import { readFileSync } from 'node:fs';
+import { check, DESK, launch, openPage, PHONE, run, shot, sleep, until } from './kit.mjs';
+import { base, enter, fault, isLive, openLink, press, printedLinks, seats } from './room.mjs';
+
+const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
+const links = printedLinks();
+const sizes = { phone: PHONE, desk: DESK };
+
+/** The page fits its width, says its language, and has a heading. */
+async function looks(page, name, language) {
+  await sleep(400); // seats settle
+  await shot(page, name);
+  const found = await page.evaluate(() => ({
+    overflow: document.documentElement.scrollWidth - innerWidth,
+    language: document.documentElement.lang,
+    title: document.title,
+    headings: document.querySelectorAll('h1').length,
+    raw: /\{\w+\}|undefined|NaN|\[object/.exec(document.body.innerText)?.[0] ?? null,
+  }));
+  const ok = found.overflow <= 0 && found.language === language && found.headings === 1
+    && found.title.length > 0 && found.raw === null;
+  check(`${name} fits, speaks ${language}, has one heading`, ok, ok ? '' : JSON.stringify(found));
+}
+
+async function walk(browser, language, size) {
+  const page = await openPage(browser, sizes[size]);
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  const outside = new Set();
+  page.on('request', (request) => {
+    const address = new URL(request.url());
+    if (address.protocol.startsWith('http') && address.origin !== new URL(base).origin) outside.add(address.origin);
+  });
+  const shown = (step) => looks(page, `${language}-${size}-${step}`, language);
+
+  await page.goto(`${base}/`, { waitUntil: 'load' });
+  await until(() => page.$('#link'), 5000);
+  await shown('1-landing');
+  await page.goto(`${base}/join#nothing`, { waitUntil: 'load' });
+  await until(() => fault(page), 5000);
+  await shown('2-no-such-room');
+  await openLink(page, links.guest, names[language === 'ja' ? 2 : 3], async (step) => {
+    await shown(step === 'name' ? '3-name' : '4-preview');
+  });
+  await enter(page);
+  await until(() => isLive(page), 15_000);
+  await until(async () => (await seats(page)).every((one) => !one.video || one.width > 0), 10_000);
+  await shown('5-room');
+  await page.click('[data-testid="devices"]');
+  await until(() => page.$('dialog[open]'), 3000);
+  await shown('6-devices');
+  await page.keyboard.press('Escape');
+  await press(page, 'leave');
+  await until(() => page.$('.plain'), 5000);
+  await shown('7-left');
+  check(`${language}-${size}: no script error`, errors.length === 0, errors[0] ?? '');
+  check(`${language}-${size}: nothing is asked of any other server`, outside.size === 0, [...outside].join(' '));
+  await page.browserContext().close();
+}
+
+async function main() {
+  const others = await launch('chromium', { language: 'en' });
+  for (const [name, camera] of [[names[0], true], [names[1], false]]) {
+    const page = await openPage(others, DESK);
+    await openLink(page, links.guest, name);
+    if (!camera) await page.click('.preview [data-testid="camera"]');
+    await enter(page, camera);
+    await until(() => isLive(page), 15_000);
+  }
+  for (const language of ['ja', 'en']) {
+    const browser = await launch('chromium', { language });
+    for (const size of Object.keys(sizes)) await walk(browser, language, size);
+    await browser.close();
+  }
+}
+
+await run(main, 240_000);

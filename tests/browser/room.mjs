@@ -1,0 +1,95 @@
+// Enza's page as a person uses it: links, the steps, the room. Reads what stands on the screen, by the page's roles and
+// test ids.
+import { readFileSync } from 'node:fs';
+import { until } from './kit.mjs';
+
+export const base = process.env.ENZA_TEST_BASE || 'http://localhost:7880';
+
+/** The two links that the server printed at its first start. */
+export function printedLinks(path = process.env.ENZA_TEST_OUTPUT) {
+  if (!path) throw new Error('ENZA_TEST_OUTPUT must name the file with what the server printed');
+  const links = readFileSync(path, 'utf8').match(/https?:\/\/\S+\/join#[\w-]+/g) ?? [];
+  const [host, guest] = [...new Set(links.map((link) => link.split('/join#')[1]))];
+  if (!host || !guest) throw new Error(`the server printed ${links.length} links, not a host's and a guest's`);
+  return { host: `${base}/join#${host}`, guest: `${base}/join#${guest}` };
+}
+
+const waitFor = (page, selector, timeout = 15_000) => page.waitForSelector(selector, { visible: true, timeout });
+
+/** From the link to the preview; `step(name)` is called at each screen. */
+export async function openLink(page, link, name, step = async () => {}) {
+  await page.goto(link, { waitUntil: 'load' });
+  await waitFor(page, '#name');
+  await step('name');
+  await page.$eval('#name', (field) => field.select());
+  await page.type('#name', name);
+  await page.click('form.narrow button.main');
+  await waitFor(page, '.preview [data-testid="camera"]');
+  const ready = await until(() => pressed(page, 'camera'), 15_000);
+  if (ready === null) throw new Error('the camera did not start in the preview');
+  await step('preview');
+}
+
+/** From the preview into the room; `microphone` says whether one enters speaking. */
+export async function enter(page, microphone = true) {
+  if ((await pressed(page, 'microphone')) !== microphone) {
+    await page.click('.preview [data-testid="microphone"]');
+    await until(async () => (await pressed(page, 'microphone')) === microphone, 5000);
+  }
+  await page.click('form.wide button.main');
+  await waitFor(page, '[data-testid="room"]');
+}
+
+export const pressed = (page, kind) =>
+  page.$eval(`[data-testid="${kind}"]`, (button) => button.getAttribute('aria-pressed') === 'true');
+
+/** Presses a tool in the bar. */
+export const press = (page, what) => page.click(`.room [data-testid="${what}"]`);
+
+export const line = (page) => page.$eval('[data-testid="room"]', (room) => room.dataset.line);
+export const isLive = async (page) => (await line(page)) === 'live';
+
+/** Every seat but one's own: what is drawn there and how the picture runs. */
+export const seats = (page) => page.evaluate(() => [...document.querySelectorAll('li[data-testid="seat"]:not(.me)')].map((seat) => {
+  const video = seat.querySelector('video');
+  return {
+    identity: seat.dataset.identity,
+    name: seat.querySelector('.plate .name').textContent.trim(),
+    speaking: seat.classList.contains('speaking'),
+    gone: seat.classList.contains('gone'),
+    micOff: seat.querySelector('use[href="#i-mic-off"]') !== null,
+    host: seat.querySelector('.tag') !== null,
+    video: video !== null,
+    width: video?.videoWidth ?? 0,
+    frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
+    time: video?.currentTime ?? 0,
+  };
+}));
+
+export const seat = async (page, name) => (await seats(page)).find((one) => one.name === name);
+
+/** The colour in the middle of somebody's picture as [r, g, b]. */
+export const middleOf = (page, name) => page.evaluate((wanted) => {
+  const all = [...document.querySelectorAll('li[data-testid="seat"]')];
+  const video = all.find((seat) => seat.querySelector('.plate .name').textContent.trim() === wanted)?.querySelector('video');
+  if (!video?.videoWidth) return [0, 0, 0];
+  const canvas = new OffscreenCanvas(1, 1);
+  const context = canvas.getContext('2d');
+  context.drawImage(video, video.videoWidth / 2, video.videoHeight / 2, 1, 1, 0, 0, 1, 1);
+  return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+}, name);
+
+/** Resolves to true when new frames of this person came to the screen within `ms`. */
+export async function moves(page, name, ms = 3000) {
+  const before = await seat(page, name);
+  if (!before) return false;
+  const moved = await until(async () => {
+    const now = await seat(page, name);
+    // A new element (after a rejoin) counts from zero.
+    return now && now.width > 0 && now.frames !== before.frames && now.time !== before.time;
+  }, ms);
+  return moved !== null;
+}
+
+export const fault = (page) =>
+  page.evaluate(() => document.querySelector('[data-testid="fault"]')?.dataset.fault ?? null);
