@@ -1,9 +1,15 @@
 //! How well one participant's media goes, both ways, in LiveKit's four words.
 
 use crate::ConnectionQuality;
-use crate::peer::{Link, Peer};
+use crate::peer::Peer;
 use crate::uplink::Track;
 use slab::Slab;
+use std::time::{Duration, Instant};
+
+/// Nothing came from the peer for this long: its connection is lost. Higher: the sign comes late; lower: a
+/// listener in Firefox, who says something only every 5 to 6 s, is called lost (and LiveKit's clients reconnect
+/// on that word).
+const LOST_AFTER: Duration = Duration::from_secs(8);
 
 /// Share of packets lost above which a connection is called good, then poor. Below the first nobody hears it:
 /// NACK and Opus' own concealment cover it.
@@ -14,8 +20,8 @@ const POOR_FROM: f64 = 0.10;
 const TOO_FEW: u64 = 20;
 
 /// Judges the time since the last call.
-pub(crate) fn judge(peer: &Peer, tracks: &mut Slab<Track>) -> ConnectionQuality {
-    if peer.link != (Link::Connected { silent: false }) {
+pub(crate) fn judge(now: Instant, peer: &Peer, tracks: &mut Slab<Track>) -> ConnectionQuality {
+    if now.saturating_duration_since(peer.last_heard) >= LOST_AFTER {
         return ConnectionQuality::Lost;
     }
     let (mut expected, mut lost) = (0_u64, 0_u64);

@@ -49,7 +49,6 @@ impl Shard {
             Link::Connected { silent: false } if age >= SILENCE => {
                 peer.link = Link::Connected { silent: true };
                 self.events.push_back(Event::Silent { peer: peer.id });
-                self.judge_quality(now, slot);
             }
             _ => {}
         }
@@ -81,7 +80,7 @@ impl Shard {
     pub(crate) fn judge_quality(&mut self, now: Instant, slot: usize) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         peer.quality_at = Some(now + QUALITY_INTERVAL);
-        let quality = crate::quality::judge(peer, &mut self.tracks);
+        let quality = crate::quality::judge(now, peer, &mut self.tracks);
         if peer.quality != Some(quality) {
             peer.quality = Some(quality);
             self.events.push_back(Event::ConnectionQuality { peer: peer.id, quality });
