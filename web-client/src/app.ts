@@ -5,7 +5,7 @@
 
 import { mount } from 'svelte';
 import { writable } from 'svelte/store';
-import type { Preview } from './circle/devices';
+import type { ChosenIds, Preview } from './circle/devices';
 import type { Fault, FaultKind, Intent, Journey, Ticket } from './circle/journey';
 import { faultForRefusal } from './circle/journey';
 import { readInviteFragment, readPastedLink } from './circle/link';
@@ -15,10 +15,9 @@ import { FIRST_JOIN_TRIES, REJOIN_FOR_MS, rejoinDelay } from './circle/rejoin';
 import type { DeviceKind, RoomEvent, RoomState } from './circle/room';
 import { enterRoom, nextTick, reduceRoom } from './circle/room';
 import type { Session } from './circle/session';
-import { comesStraightBack, readSession } from './circle/session';
+import { comesStraightBack, idsIn, readSession, sessionOf } from './circle/session';
 import type * as CallModule from './media/call';
 import type { Call, CallEvent, Wish } from './media/call';
-import type { ChosenIds } from './media/devices';
 import { listDevices, watchDevices } from './media/devices';
 import type { OwnTracks, PreviewDesk } from './media/preview';
 import { openPreview } from './media/preview';
@@ -108,18 +107,7 @@ function start(root: HTMLElement): void {
   };
   const remember = (room: RoomState): void => {
     if (stay === null) return;
-    const opened = (kind: DeviceKind): boolean =>
-      room[kind].at === 'on' || room[kind].at === 'opening' || (stay?.wish.open.includes(kind) ?? false);
-    keep({
-      invite: stay.ticket.invite,
-      name: stay.ticket.name,
-      mark: stay.ticket.mark,
-      microphone: opened('microphone'),
-      camera: opened('camera'),
-      ...stay.ids,
-      entered: true,
-      seenAt: Date.now(),
-    });
+    keep(sessionOf(stay.ticket, room, stay.ids, Date.now()));
   };
 
   // ---- From the link to the preview ----
@@ -137,8 +125,7 @@ function start(root: HTMLElement): void {
     const session = kept();
     if (session !== null && comesStraightBack(session, invite, Date.now())) {
       const ticket: Ticket = { invite, room: '', role: 'guest', name: session.name, mark: session.mark };
-      const { microphoneId, cameraId, speakerId } = session;
-      enter(ticket, { microphoneId, cameraId, speakerId }, {
+      enter(ticket, idsIn(session), {
         tracks: noTracks,
         open: [...(session.microphone ? ['microphone' as const] : []), ...(session.camera ? ['camera' as const] : [])],
       });
@@ -172,13 +159,9 @@ function start(root: HTMLElement): void {
     // The call's code is fetched while people look at themselves.
     void import('./media/call').catch(() => undefined);
     const session = kept();
-    const ids: ChosenIds = session ?? noIds;
-    desk = openPreview(
-      { microphoneId: ids.microphoneId, cameraId: ids.cameraId, speakerId: ids.speakerId },
-      (preview: Preview) => {
-        if (journey.at === 'name' || journey.at === 'devices') go({ at: 'devices', ticket, preview });
-      },
-    );
+    desk = openPreview(session === null ? noIds : idsIn(session), (preview: Preview) => {
+      if (journey.at === 'name' || journey.at === 'devices') go({ at: 'devices', ticket, preview });
+    });
   };
 
   const closePreview = (): void => {
@@ -405,6 +388,9 @@ function start(root: HTMLElement): void {
         if (journey.at === 'devices') void desk?.toggle(intent.kind);
         else if (journey.at === 'room') toggleInRoom(intent.kind);
         break;
+      case 'reopen':
+        void desk?.reopen();
+        break;
       case 'choose':
         if (journey.at === 'devices') void desk?.choose(intent.device, intent.id);
         else if (stay !== null) {
@@ -436,7 +422,10 @@ function start(root: HTMLElement): void {
         }
         break;
       case 'again':
-        if (journey.at === 'left') enter(journey.ticket, kept() ?? noIds, noWish);
+        if (journey.at === 'left') {
+          const session = kept();
+          enter(journey.ticket, session === null ? noIds : idsIn(session), noWish);
+        }
         break;
       case 'retry':
         again();

@@ -39,7 +39,7 @@ describe('catalogues', () => {
     const built = [
       ...marks.map((mark) => `mark.${mark}`),
       ...['missing', 'odd'].map((problem) => `name.${problem}`),
-      ...['none', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.${why}.b`]),
+      ...['none', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),
       ...(code.match(/const icons: Readonly<Record<FaultKind[\s\S]*?\};/)?.[0].match(/^ {4}'?([a-z-]+)'?:/gm) ?? [])
         .map((line) => line.replace(/[\s':]/g, ''))
         .flatMap((kind) => [`e.${kind}`, `e.${kind}.b`]),

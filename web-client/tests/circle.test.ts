@@ -15,7 +15,7 @@ import {
   nextTick,
   reduceRoom,
 } from '../src/circle/room';
-import { COME_STRAIGHT_BACK_MS, comesStraightBack, readSession } from '../src/circle/session';
+import { COME_STRAIGHT_BACK_MS, comesStraightBack, idsIn, readSession, sessionOf } from '../src/circle/session';
 import { SILENT_AFTER_MS, SPEAKING_AFTER_MS, heard, isSpeaking, nextVoiceChange, settled, silence } from '../src/circle/voices';
 import { refusalCodes } from '../src/protocol/http';
 
@@ -141,6 +141,19 @@ describe('the line', () => {
     expect(later.camera).toEqual({ at: 'on' });
   });
 
+  it('lost leaves everybody in their seats, without picture, until it is back', () => {
+    const me = person('me', 1, { me: true, video: 'v' });
+    const seats = (state: RoomState): (string | null)[][] => state.people.map((one) => [one.identity, one.video]);
+    let room = after({ type: 'live', at: 0 }, { type: 'people', people: [me, person('a', 2, { video: 'v' }), person('b', 3)] });
+    room = reduceRoom(room, { type: 'resuming', at: 10 });
+    expect(seats(reduceRoom(room, { type: 'people', people: [me] }))).toEqual([['me', 'v'], ['a', null], ['b', null]]);
+    room = reduceRoom(room, { type: 'lost', at: 20 });
+    expect(seats(room)).toEqual([['me', 'v'], ['a', null], ['b', null]]);
+    room = reduceRoom(room, { type: 'live', at: 30 });
+    room = reduceRoom(room, { type: 'people', people: [me, person('b', 3)] });
+    expect(seats(room)).toEqual([['me', 'v'], ['b', null]]);
+  });
+
   it('being lost silences every ring', () => {
     const room = after({ type: 'live', at: 0 }, { type: 'voices', identities: ['a'], at: 0 }, { type: 'tick', at: 500 });
     expect(isSpeaking(room.voices, 'a')).toBe(true);
@@ -209,6 +222,16 @@ describe('the session of a tab', () => {
     for (const text of [null, '', '{', '[]', 'null', '{"invite":1}', JSON.stringify({ ...session, mark: 'dragon' })]) {
       expect(readSession(text)).toBeNull();
     }
+  });
+
+  it('remembers what is open now, whatever an earlier session held', () => {
+    const ticket = { invite: 'abc', room: 'R', role: 'guest', name: 'N', mark: 'fern' } as const;
+    const before = { ...session, microphone: true, camera: true };
+    const off = sessionOf(ticket, { microphone: { at: 'off' }, camera: { at: 'fault', why: 'denied' } }, before, 5);
+    expect([off.microphone, off.camera, off.microphoneId]).toEqual([false, false, 'm']);
+    const on = sessionOf(ticket, { microphone: { at: 'opening' }, camera: { at: 'on' } }, idsIn(before), 5);
+    expect([on.microphone, on.camera]).toEqual([true, true]);
+    expect(Object.keys(idsIn(before))).toEqual(['microphoneId', 'cameraId', 'speakerId']);
   });
 
   it('opens no device that was not open', () => {

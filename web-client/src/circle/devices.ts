@@ -11,14 +11,18 @@ export interface DeviceChoice {
   readonly label: string;
 }
 
-export interface Devices {
+/** Which devices were chosen; null is the browser's own choice. */
+export interface ChosenIds {
+  readonly microphoneId: string | null;
+  readonly cameraId: string | null;
+  readonly speakerId: string | null;
+}
+
+export interface Devices extends ChosenIds {
   readonly microphones: readonly DeviceChoice[];
   readonly cameras: readonly DeviceChoice[];
   /** Empty where the browser does not let a page choose. */
   readonly speakers: readonly DeviceChoice[];
-  readonly microphoneId: string | null;
-  readonly cameraId: string | null;
-  readonly speakerId: string | null;
 }
 
 export const noDevices: Devices = {

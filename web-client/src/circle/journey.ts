@@ -91,6 +91,8 @@ export type Intent =
   | { readonly type: 'back' }
   | { readonly type: 'enter'; readonly listenOnly: boolean }
   | { readonly type: 'toggle'; readonly kind: DeviceKind }
+  /** Tries both devices of the preview again. */
+  | { readonly type: 'reopen' }
   | { readonly type: 'choose'; readonly device: ChosenDevice; readonly id: string }
   /** Puts away what is said about a device. */
   | { readonly type: 'dismiss'; readonly kind: DeviceKind }

@@ -103,7 +103,7 @@ export function enterRoom(
 export function reduceRoom(state: RoomState, event: RoomEvent): RoomState {
   switch (event.type) {
     case 'people': {
-      const people = seated(state.people, event.people);
+      const people = seated(state.people, state.line.at === 'live' ? event.people : stayingSeated(state, event.people));
       return people === state.people ? state : { ...state, people };
     }
     case 'voices':
@@ -127,6 +127,7 @@ export function reduceRoom(state: RoomState, event: RoomEvent): RoomState {
       return {
         ...state,
         line: { at: 'rejoining', since: lostSince(state.line) ?? event.at },
+        people: seated(state.people, stayingSeated(state, state.people.filter((person) => person.me))),
         voices: silence,
         backUntil: null,
         now: event.at,
@@ -155,6 +156,16 @@ export function reduceRoom(state: RoomState, event: RoomEvent): RoomState {
         backUntil: state.backUntil !== null && event.at >= state.backUntil ? null : state.backUntil,
       };
   }
+}
+
+/**
+ * While our own line is lost nobody gets up: livekit-client forgets everybody and learns them anew, but on the
+ * screen they keep their seats, without a picture, until the line is back and says who is really here.
+ */
+function stayingSeated(state: RoomState, present: readonly Person[]): readonly Person[] {
+  const known = new Set(present.map((person) => person.identity));
+  const missing = state.people.filter((person) => !person.me && !known.has(person.identity));
+  return [...present, ...missing.map((person) => (person.video === null ? person : { ...person, video: null }))];
 }
 
 function lostSince(line: Line): number | null {

@@ -3,19 +3,19 @@
  * Owns the form of that memory; where it is kept (sessionStorage) is the composition root's business.
  */
 
+import type { ChosenIds } from './devices';
+import type { Ticket } from './journey';
 import type { Mark } from './person';
 import { readMark } from './person';
+import type { OwnDevice, RoomState } from './room';
 
-export interface Session {
+export interface Session extends ChosenIds {
   readonly invite: string;
   readonly name: string;
   readonly mark: Mark;
   /** Open when the page was last seen; a reload opens exactly these again and nothing else. */
   readonly microphone: boolean;
   readonly camera: boolean;
-  readonly microphoneId: string | null;
-  readonly cameraId: string | null;
-  readonly speakerId: string | null;
   /** Whether this tab was in the room. */
   readonly entered: boolean;
   /** When it was last in the room, milliseconds. */
@@ -31,6 +31,33 @@ export const COME_STRAIGHT_BACK_MS = 2 * 60_000;
 export function comesStraightBack(session: Session, invite: string, now: number): boolean {
   const age = now - session.seenAt;
   return session.entered && session.invite === invite && age >= 0 && age <= COME_STRAIGHT_BACK_MS;
+}
+
+/** What to remember of a stay. A device counts as open while it opens, and while the line is lost, if it was. */
+export function sessionOf(
+  ticket: Ticket,
+  room: Pick<RoomState, 'microphone' | 'camera'>,
+  ids: ChosenIds,
+  now: number,
+): Session {
+  const opened = (device: OwnDevice): boolean => device.at === 'on' || device.at === 'opening';
+  return {
+    invite: ticket.invite,
+    name: ticket.name,
+    mark: ticket.mark,
+    microphone: opened(room.microphone),
+    camera: opened(room.camera),
+    microphoneId: ids.microphoneId,
+    cameraId: ids.cameraId,
+    speakerId: ids.speakerId,
+    entered: true,
+    seenAt: now,
+  };
+}
+
+/** Only the devices of a session: nothing else of it may slip into what is remembered next. */
+export function idsIn({ microphoneId, cameraId, speakerId }: Session): ChosenIds {
+  return { microphoneId, cameraId, speakerId };
 }
 
 export function readSession(text: string | null): Session | null {

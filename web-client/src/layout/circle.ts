@@ -49,6 +49,8 @@ const GAP = 8;
 /** A name plate as the fit test sees it; longer names are cut with an ellipsis. */
 const PLATE = { wide: { width: 104, height: 38 }, phone: { width: 88, height: 34 } } as const;
 const PLATE_DROP = 8;
+/** How far the speaking ring stands out from a disc; kept free above rows, where the edge would cut it. */
+const RING = 12;
 /** Least width for words in the middle of a ring. */
 const CENTRE_MIN = 92;
 
@@ -173,7 +175,7 @@ function rows({ width, height, seats, phone, headroom }: Area): Rows {
   const across = Math.max(0, width - side * 2);
   const columnsFor = (seat: number): number => Math.max(1, Math.min(seats, Math.floor(across / (seat + beside))));
   const heightFor = (seat: number): number =>
-    headroom + GAP + Math.ceil(seats / columnsFor(seat)) * (seat + below) + GAP;
+    headroom + RING + Math.ceil(seats / columnsFor(seat)) * (seat + below);
   let seat: number = Math.min(least, Math.max(48, across));
   for (let larger = most; larger > seat; larger -= 4) {
     if (columnsFor(larger) >= Math.min(seats, 2) && heightFor(larger) <= height) {
@@ -194,7 +196,7 @@ function rows({ width, height, seats, phone, headroom }: Area): Rows {
     const start = phone ? (width - columns * cell) / 2 : (width - inLine * cell) / 2;
     places.push({
       x: start + (index - line * columns + 0.5) * cell,
-      y: headroom + slack + GAP + line * (seat + below) + seat / 2,
+      y: headroom + slack + RING + line * (seat + below) + seat / 2,
     });
   }
   return { shape: 'rows', seat, places, plate: Math.max(64, cell - GAP), columns, height: heightFor(seat) };

@@ -18,12 +18,12 @@ import {
   VideoPreset,
   setLogLevel,
 } from 'livekit-client';
-import type { LocalTrack, LocalTrackPublication, Participant, TrackPublication } from 'livekit-client';
+import type { LocalTrack, LocalTrackPublication, Participant, RemoteTrack, TrackPublication } from 'livekit-client';
 import type { Mark, Person } from '../circle/person';
 import { markFor, readMark } from '../circle/person';
 import { resumeDelay } from '../circle/rejoin';
 import type { DeviceKind, Ending, OwnDevice } from '../circle/room';
-import type { ChosenIds } from './devices';
+import type { ChosenIds } from '../circle/devices';
 import { CAMERA, cameraConstraints, faultOf, microphoneConstraints } from './devices';
 import type { OwnTracks } from './preview';
 
@@ -151,6 +151,8 @@ class LiveCall implements Call {
   readonly #options: CallOptions;
   readonly #emit: (event: CallEvent) => void;
   readonly #voicesOut: HTMLElement;
+  /** One element per voice. Kept here, because after a full reconnect a track no longer knows its own. */
+  readonly #voices = new Map<RemoteTrack, HTMLMediaElement>();
   /** Our own tracks, kept because livekit-client forgets them before it says that the call was lost. */
   #microphone: LocalAudioTrack | null = null;
   #camera: LocalVideoTrack | null = null;
@@ -195,14 +197,15 @@ class LiveCall implements Call {
         if (track.kind === Track.Kind.Audio) {
           const element = track.attach();
           element.dataset['identity'] = participant.identity;
+          this.#voices.set(track, element);
           this.#voicesOut.append(element);
         }
         people();
       })
       .on(RoomEvent.TrackUnsubscribed, (track) => {
-        for (const element of track.detach()) {
-          if (element.parentElement === this.#voicesOut) element.remove();
-        }
+        track.detach();
+        this.#voices.get(track)?.remove();
+        this.#voices.delete(track);
         people();
       })
       .on(RoomEvent.TrackMuted, (publication, participant) => {

@@ -2,18 +2,12 @@
  * Cameras, microphones and speakers as the browser knows them: listing, opening, and why opening failed.
  */
 
-import type { DeviceChoice, Devices } from '../circle/devices';
+import type { ChosenIds, DeviceChoice, Devices } from '../circle/devices';
 import type { DeviceFault, DeviceKind } from '../circle/room';
 import { mayUseDevices } from './support';
 
 /** 640×360 at up to 24 frames is what a seat of the circle can show; more would cost light and battery for nothing. */
 export const CAMERA = { width: 640, height: 360, frameRate: 24 } as const;
-
-export interface ChosenIds {
-  readonly microphoneId: string | null;
-  readonly cameraId: string | null;
-  readonly speakerId: string | null;
-}
 
 export function microphoneConstraints(id: string | null): MediaTrackConstraints {
   return {

@@ -3,10 +3,10 @@
  * the call or let go. Nothing of it leaves the page.
  */
 
-import type { Preview } from '../circle/devices';
+import type { ChosenIds, Preview } from '../circle/devices';
 import { emptyPreview } from '../circle/devices';
 import type { DeviceKind, OwnDevice } from '../circle/room';
-import type { ChosenIds, Opened } from './devices';
+import type { Opened } from './devices';
 import { listDevices, openBoth, openDevice, watchDevices } from './devices';
 import { ringBell } from './sound';
 import { mayUseDevices } from './support';
@@ -21,6 +21,8 @@ export interface PreviewDesk {
   readonly microphone: () => MediaStreamTrack | null;
   readonly camera: () => MediaStreamTrack | null;
   toggle(kind: DeviceKind): Promise<void>;
+  /** Opens both again, with one question of the browser. */
+  reopen(): Promise<void>;
   choose(device: DeviceKind | 'speaker', id: string): Promise<void>;
   ring(): Promise<void>;
   readonly ids: () => ChosenIds;
@@ -90,13 +92,14 @@ export function openPreview(wanted: ChosenIds, show: (preview: Preview) => void)
     void list();
   });
   show(state);
-  if (mayUseDevices()) {
-    void openBoth(wanted).then(async ({ microphone, camera }) => {
-      put('microphone', microphone);
-      put('camera', camera);
-      await list();
-    });
-  }
+  const openAll = async (): Promise<void> => {
+    change({ microphone: { at: 'opening' }, camera: { at: 'opening' } });
+    const { microphone, camera } = await openBoth(ids());
+    put('microphone', microphone);
+    put('camera', camera);
+    await list();
+  };
+  if (mayUseDevices()) void openAll();
 
   return {
     microphone: () => tracks.microphone,
@@ -113,6 +116,7 @@ export function openPreview(wanted: ChosenIds, show: (preview: Preview) => void)
         await openAgain('camera');
       }
     },
+    reopen: openAll,
     async choose(device, id) {
       if (device === 'speaker') {
         change({ devices: { ...state.devices, speakerId: id } });
