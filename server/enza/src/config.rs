@@ -246,3 +246,6 @@ fn nearest_key(unknown: &str) -> Option<&'static str> {
 fn one_line(error: &toml::de::Error) -> String {
     error.message().split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,13 @@ pub fn prepare(data: &Path) -> Result<(), StartError> {
     }
     // Asking for permissions would not see a read-only or full disk.
     let probe = data.join(".writable");
-    std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(failed)
+    std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(failed)?;
+    // SQLite takes an empty file for a new database, and gives its journals the same permissions.
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(database(data)).map(drop).map_err(failed)
 }
 
 /// The database's file.

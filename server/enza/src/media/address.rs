@@ -24,8 +24,10 @@ pub(crate) fn candidates(
     } else if !bind.is_unspecified() {
         let mut addresses = vec![bind];
         if bind.is_loopback() {
-            let family: Vec<IpAddr> =
-                interfaces().into_iter().filter(|ip| ip.is_ipv4() == bind.is_ipv4() && !ip.is_loopback()).collect();
+            let family: Vec<IpAddr> = interfaces()
+                .into_iter()
+                .filter(|ip| ip.is_ipv4() == bind.is_ipv4() && !ip.is_loopback())
+                .collect();
             addresses.extend(reachable(&family));
         }
         addresses

@@ -1,0 +1,123 @@
+use super::*;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn resolve(flags: Settings, environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, StartError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("enza.toml");
+    if let Some(text) = file {
+        std::fs::write(&path, text).unwrap();
+    }
+    let flags = Settings { data: flags.data.or(Some(folder.path().join("data"))), ..flags };
+    flags.resolve(None, |name| {
+        environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn sentence(result: Result<Config, StartError>) -> String {
+    let error = result.unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    error.to_string()
+}
+
+#[test]
+fn nothing_given_is_plain_http_for_this_computer() {
+    let config = Settings::default().resolve(None, |_| None).unwrap();
+    assert_eq!((config.port, config.bind), (7880, "127.0.0.1".parse().unwrap()));
+    assert_eq!(config.transport, Transport::Plain);
+    assert_eq!((config.data, config.certs), ("data".into(), "certs".into()));
+    assert_eq!(config.api_key, None);
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let file = "port = 1\nbind = \"127.0.0.3\"\nannounce = [\"192.0.2.1\"]";
+    let environment = [("ENZA_PORT", "2"), ("ENZA_BIND", "127.0.0.2")];
+    let flags = Settings { port: Some(3), ..Settings::default() };
+    let config = resolve(flags, &environment, Some(file)).unwrap();
+    assert_eq!(config.port, 3);
+    assert_eq!(config.bind, "127.0.0.2".parse::<IpAddr>().unwrap());
+    assert_eq!(config.announce, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    let config = resolve(Settings::default(), &[], Some(file)).unwrap();
+    assert_eq!((config.port, config.bind), (1, "127.0.0.3".parse().unwrap()));
+    let config = resolve(Settings::default(), &[("ENZA_PORT", "")], Some(file)).unwrap();
+    assert_eq!(config.port, 1, "an empty variable counts as unset");
+}
+
+#[test]
+fn key_and_secret_come_from_one_source() {
+    let file = format!("api_key = \"filekey\"\napi_secret = \"{SECRET}\"");
+    let pair = Settings {
+        api_key: Some("flagkey".to_owned()),
+        api_secret: Some("f".repeat(32)),
+        ..Settings::default()
+    };
+    let config = resolve(pair.clone(), &[], Some(&file)).unwrap();
+    assert_eq!(config.api_key, Some(ApiKey::new("flagkey".to_owned(), "f".repeat(32)).unwrap()));
+    let half = Settings { api_secret: None, ..pair };
+    assert!(sentence(resolve(half, &[], Some(&file))).contains("--api-secret"));
+    let short = [("ENZA_API_KEY", "k"), ("ENZA_API_SECRET", "secret")];
+    assert!(sentence(resolve(Settings::default(), &short, None)).contains("at least 32"));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_one() {
+    for (written, meant) in [("prot", "port"), ("api-secret", "api_secret"), ("announced", "announce")] {
+        let said = sentence(resolve(Settings::default(), &[], Some(&format!("{written} = 1"))));
+        assert!(said.contains(&format!("\"{written}\"")), "{said}");
+        assert!(said.contains(&format!("did you mean \"{meant}\"?")), "{said}");
+    }
+    let said = sentence(resolve(Settings::default(), &[], Some("zzz = 1")));
+    assert!(said.contains("zzz") && !said.contains("did you mean"), "{said}");
+}
+
+#[test]
+fn every_field_has_a_key_in_the_file() {
+    let all = format!(
+        "port = 1\nbind = \"::1\"\ndata = \"d\"\napi_key = \"k\"\napi_secret = \"{SECRET}\"\nlan = false\n\
+         cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []"
+    );
+    assert_eq!(all.lines().count(), KEYS.len());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("enza.toml");
+    std::fs::write(&path, all).unwrap();
+    let settings = Settings::from_file(&path).unwrap();
+    assert_eq!(settings.data, Some(folder.path().join("d")), "relative to the file's folder");
+    assert_eq!(settings.key, Some("/abs/k.pem".into()));
+    assert!(settings.port.is_some() && settings.bind.is_some() && settings.announce.is_some());
+    assert!(settings.lan.is_some() && settings.plain_http.is_some() && settings.api_secret.is_some());
+}
+
+#[test]
+fn broken_values_are_one_sentence() {
+    for file in ["port = \"x\"", "port = 70000", "port", "bind = \"localhost\""] {
+        let said = sentence(resolve(Settings::default(), &[], Some(file)));
+        assert!(said.contains("enza.toml") && !said.contains('\n'), "{said}");
+    }
+    let said = sentence(resolve(Settings::default(), &[("ENZA_PORT", "x")], None));
+    assert!(said.contains("ENZA_PORT") && said.contains("\"x\""), "{said}");
+    let missing = Settings::default().resolve(Some(Path::new("no/such.toml")), |_| None);
+    assert!(sentence(missing).contains("no/such.toml"));
+}
+
+#[test]
+fn a_page_that_others_reach_is_https() {
+    let bind = |address: &str| Settings { bind: Some(address.parse().unwrap()), ..Settings::default() };
+    let lan = Settings { lan: Some(true), ..Settings::default() };
+    let config = resolve(lan.clone(), &[], None).unwrap();
+    assert_eq!((config.bind, config.transport), ("0.0.0.0".parse().unwrap(), Transport::Development));
+    assert_eq!(resolve(bind("0.0.0.0"), &[], None).unwrap().transport, Transport::Development);
+    assert_eq!(resolve(bind("::1"), &[], None).unwrap().transport, Transport::Plain);
+    let proxied = Settings { plain_http: Some(true), ..bind("0.0.0.0") };
+    assert_eq!(resolve(proxied, &[], None).unwrap().transport, Transport::Plain);
+    let files = Settings { cert: Some("c".into()), key: Some("k".into()), ..bind("0.0.0.0") };
+    assert_eq!(
+        resolve(files.clone(), &[], None).unwrap().transport,
+        Transport::Files { cert: "c".into(), key: "k".into() }
+    );
+    assert!(sentence(resolve(Settings { key: None, ..files.clone() }, &[], None)).contains("--key"));
+    let both = Settings { plain_http: Some(true), ..files };
+    assert!(sentence(resolve(both, &[], None)).contains("--plain-http"));
+    let both = Settings { plain_http: Some(true), ..lan };
+    assert!(sentence(resolve(both, &[], None)).contains("--lan"));
+}
