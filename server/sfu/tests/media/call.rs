@@ -4,6 +4,9 @@ use crate::harness::network::Class;
 use crate::harness::peer::Client;
 use crate::harness::send::Source;
 use crate::harness::world::World;
+use bytes::Bytes;
+use rtc_rtp::header::Header;
+use rtc_rtp::packet::Packet;
 use sfu::{Event, RoomId};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -104,6 +107,78 @@ fn a_participant_that_leaves_gets_nothing_more_and_the_others_go_on() {
     assert!(frames.iter().filter(|frame| frame.at > left).count() > 50);
     let of_gone = world.reception(participants[0].handle, gone.video).last_arrival.expect("packets before");
     assert!(of_gone < left + Duration::from_millis(50));
+    world.assert_flawless();
+}
+
+/// The server knows where an H.264 key frame begins and no more: the payload arrives byte for byte.
+#[test]
+fn h264_is_passed_through_from_its_first_key_frame_on() {
+    let mut world = World::new(7);
+    let publisher = world.join(ROOM, Client::chromium());
+    let subscriber = world.join(ROOM, Client::firefox());
+    world.connect(&[publisher, subscriber]);
+    let track = world.publish(publisher, Source::vp8());
+    world.with(publisher, |peer, _| peer.publications[0].paused = true);
+    world.subscribe(subscriber, track);
+    world.run_for(Duration::from_millis(200));
+    world.with(subscriber, |peer, _| peer.recorded = Some(Vec::new()));
+    let ssrc = world[publisher].publications[0].encodings[0].ssrc;
+    // Slices, then SPS+PPS+IDR in a STAP-A, then slices again (RFC 6184).
+    let payload = |number: u16| {
+        let mut payload = match number {
+            5 => vec![0x78, 0, 4, 0x67, 0x42, 0xe0, 0x1f, 0, 2, 0x68, 0xce, 0, 3, 0x65, 0x88, 0x84],
+            _ => vec![0x41, 0x9a],
+        };
+        payload.extend([number as u8; 200]);
+        Bytes::from(payload)
+    };
+    for number in 0..30u16 {
+        world.with(publisher, |peer, now| {
+            let header = Header {
+                version: 2,
+                marker: true,
+                payload_type: peer.client.dialect.h264,
+                sequence_number: number.wrapping_add(65_520),
+                timestamp: u32::from(number) * 3000,
+                ssrc,
+                ..Header::default()
+            };
+            peer.send_rtp(now, Packet { header, payload: payload(number) });
+        });
+        world.run_for(Duration::from_millis(33));
+    }
+    let recorded = world[subscriber].recorded.clone().expect("a record");
+    let expected: Vec<Bytes> = (5..30).map(payload).collect();
+    assert_eq!(recorded.iter().map(|packet| packet.payload.clone()).collect::<Vec<_>>(), expected);
+    let h264 = world[subscriber].client.dialect.h264;
+    assert!(recorded.iter().all(|packet| packet.header.payload_type == h264 && packet.header.marker));
+}
+
+/// Two browsers may draw the same SSRC.
+#[test]
+fn two_publishers_with_one_ssrc_stay_two() {
+    let mut world = World::new(8);
+    let handles = [0; 3].map(|_| world.join(ROOM, Client::chromium()));
+    world.connect(&handles);
+    let tracks = [handles[0], handles[1]].map(|publisher| {
+        let (track, command) = world.prepare(publisher, Source::vp8(), false);
+        world.with(publisher, |peer, _| {
+            let encoding = &mut peer.publications[0].encodings[0];
+            (encoding.ssrc, encoding.rtx) = (77, 78);
+            let sending = peer.sections.last_mut().expect("an m-line").sending.as_mut().expect("sending");
+            (sending.ssrc, sending.rtx) = (77, Some(78));
+        });
+        world.command(command);
+        world.offer(publisher);
+        world.subscribe(handles[2], track);
+        track
+    });
+    world.run_for(Duration::from_secs(2));
+    for (track, publisher) in tracks.into_iter().zip(handles) {
+        let reception = world.reception(handles[2], track);
+        assert!(reception.frames.len() > 30);
+        assert_eq!(reception.tokens().into_iter().collect::<Vec<_>>(), [world.token(publisher, 0)]);
+    }
     world.assert_flawless();
 }
 

@@ -246,6 +246,26 @@ fn red_goes_to_those_who_negotiated_it_and_opus_to_the_others() {
     world.assert_flawless();
 }
 
+/// End-to-end encrypted payloads are opaque: RED is passed or not sent, never opened.
+#[test]
+fn encrypted_red_is_never_taken_apart() {
+    let mut world = World::new(14);
+    let publisher = world.join(ROOM, Client::chromium());
+    let with_red = world.join(ROOM, Client::chromium());
+    let without_red = world.join(ROOM, Client { red: false, ..Client::chromium() });
+    let everybody: Vec<Handle> = world.handles().collect();
+    world.connect(&everybody);
+    let track = world.announce(publisher, Source::Opus { red: true, level: 30 }, true);
+    world.offer(publisher);
+    for handle in [with_red, without_red] {
+        world.subscribe(handle, track);
+    }
+    world.run_for(Duration::from_secs(2));
+    assert!(world.reception(with_red, track).audio.iter().filter(|packet| packet.red).count() > 80);
+    assert_eq!(world.sent_of(without_red, track, world.origin), 0);
+    world.assert_flawless();
+}
+
 fn speakers(world: &World) -> Vec<(Instant, Vec<Speaker>)> {
     world
         .events

@@ -99,6 +99,34 @@ fn a_check_without_nomination_is_answered_but_media_stays() {
 }
 
 #[test]
+fn a_client_may_move_to_another_address_family() {
+    let (mut world, mover, other) = pair(8);
+    world.move_peer(mover.handle, "[2001:db8::7]:4000".parse().expect("an address"));
+    let settled = world.now + Duration::from_millis(500);
+    world.run_for(Duration::from_secs(2));
+    assert!(frames_between(&world, mover, other, settled, world.now) > 25);
+    world.assert_flawless();
+}
+
+/// A client with many interfaces, or one that wants to fill tables: the path in use is never pushed out.
+#[test]
+fn many_probed_paths_do_not_push_out_the_one_in_use() {
+    let (mut world, peer, other) = pair(9);
+    let remote = world[peer.handle].ice.remote.clone().expect("credentials");
+    let local = world[peer.handle].ice.local.ufrag.clone();
+    for number in 0..100u8 {
+        let request = binding_request([number; 12], &local, &remote, 1, false, world.provider().crypto());
+        let source = SocketAddr::from(([203, 0, 113, number], 1000));
+        assert_eq!(world.inject(source, &request).len(), 1);
+    }
+    let from = world.now;
+    world.run_for(Duration::from_secs(3));
+    assert!(frames_between(&world, peer, other, from, world.now) > 55);
+    assert!(frames_between(&world, other, peer, from, world.now) > 55);
+    world.assert_flawless();
+}
+
+#[test]
 fn an_ice_restart_interrupts_nothing() {
     let (mut world, restarter, other) = pair(5);
     let before = world[restarter.handle].ice.remote.clone().expect("credentials");

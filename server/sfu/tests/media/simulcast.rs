@@ -266,6 +266,34 @@ fn a_layer_that_stops_is_replaced_and_returns() {
     stage.world.assert_flawless();
 }
 
+/// A new SSRC, other numbers, another clock: the subscriber's stream goes on at the next key frame.
+#[test]
+fn an_encoder_made_anew_goes_unnoticed() {
+    for source in [Source::vp8(), Source::simulcast()] {
+        let mut stage = stage(14, source, 1);
+        let (publisher, subscriber) = (stage.publisher, stage.subscribers[0]);
+        for _ in 0..3 {
+            let mut random = stage.world.random.clone();
+            stage.world.with(publisher, |peer, _| {
+                for encoding in &mut peer.publications[0].encodings {
+                    encoding.restart(&mut random);
+                }
+            });
+            stage.world.random = random;
+            let from = stage.world.now;
+            stage.world.run_for(Duration::from_secs(2));
+            let frames = frames_after(&stage.world, subscriber, stage.track, from);
+            assert!(frames.len() > 30, "{} of 40 frames", frames.len());
+        }
+        let frames = &stage.world.reception(subscriber, stage.track).frames;
+        let (first, last) = (&frames[0], &frames[frames.len() - 1]);
+        let real = (last.at - first.at).as_secs_f64();
+        let shown = f64::from(last.timestamp.wrapping_sub(first.timestamp)) / 90_000.0;
+        assert!((real - shown).abs() < 0.15, "{real} s passed, {shown} s were shown");
+        stage.world.assert_flawless();
+    }
+}
+
 #[test]
 fn the_publisher_is_told_which_layers_are_wanted() {
     let mut stage = stage(13, Source::simulcast(), 2);

@@ -97,20 +97,6 @@ impl Agent {
         self.next_check = self.remote.is_some().then_some(now);
     }
 
-    /// Stop checking for ever.
-    pub(crate) fn stop(&mut self) {
-        self.next_check = None;
-        self.remote = None;
-    }
-
-    pub(crate) fn writable(&self) -> bool {
-        self.writable
-    }
-
-    pub(crate) fn nominated(&self) -> bool {
-        self.nominated
-    }
-
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.next_check
     }

@@ -102,6 +102,8 @@ pub(crate) struct Peer {
     /// RTP whose SSRC or m-line no answer explains.
     pub(crate) unexplained: u64,
     pub(crate) undecryptable: u64,
+    /// Received RTP as decrypted, when on.
+    pub(crate) recorded: Option<Vec<Packet>>,
     pub(crate) transport_sequence: u16,
     pub(crate) mid_to_track: HashMap<String, TrackId>,
     provider: Arc<dyn RTCCryptoProvider>,
@@ -151,6 +153,7 @@ impl Peer {
             feedback: Feedback::default(),
             unexplained: 0,
             undecryptable: 0,
+            recorded: None,
             transport_sequence: 0,
             mid_to_track: HashMap::new(),
             provider,
@@ -406,6 +409,9 @@ impl Peer {
             return;
         };
         let mut packet = Packet::unmarshal(&mut plain.freeze()).expect("an RTP packet");
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push(packet.clone());
+        }
         let dialect = self.client.dialect;
         self.note_arrival(now, &packet.header);
         if let Some(mid) = packet.header.get_extension(dialect.mid) {

@@ -165,11 +165,6 @@ impl Publication {
         self.next_frame
     }
 
-    /// The layer (by rid order of quality) -> encoding.
-    pub(crate) fn layer(&self, layer: u8) -> &Encoding {
-        self.encodings.iter().find(|encoding| encoding.layer == layer).expect("a layer")
-    }
-
     pub(crate) fn layer_mut(&mut self, layer: u8) -> &mut Encoding {
         self.encodings.iter_mut().find(|encoding| encoding.layer == layer).expect("a layer")
     }
@@ -289,9 +284,10 @@ impl Encoding {
         }
     }
 
-    /// The next frame's timestamp begins at this value. Call before the source starts.
-    pub(crate) fn set_timestamp_base(&mut self, base: u32) {
-        self.timestamp_base = base;
+    /// The encoder is made anew, as after a lost device: nothing of the old numbering goes on.
+    pub(crate) fn restart(&mut self, random: &mut Random) {
+        let fresh = Self::new(self.rid, random);
+        *self = Self { number: self.number, ..fresh };
     }
 
     fn opus(

@@ -256,12 +256,6 @@ impl World {
         sent
     }
 
-    /// A datagram into the network, from anywhere.
-    pub(crate) fn send(&mut self, source: SocketAddr, bytes: Vec<u8>) {
-        let datagram = Datagram { source, destination: Destination::Shard, bytes };
-        self.network.push(self.now + Duration::from_millis(10), datagram);
-    }
-
     pub(crate) fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
         self.run(end, |_| false);
