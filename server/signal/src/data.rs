@@ -31,14 +31,16 @@ enum Inlet {
 #[derive(Debug)]
 pub(crate) struct DataState {
     inlet: Inlet,
+    /// Where the replay cache stood when this participant joined: older messages are not for it.
+    since: u64,
     /// Highest number of a reliable message from it. A resume tells it back as `last_message_seq`.
     pub(crate) last_sequence: u32,
     budget: Budget,
 }
 
 impl DataState {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { inlet: Inlet::Closed, last_sequence: 0, budget: Budget::new(now) }
+    pub(crate) fn new(now: Instant, replay: &ReplayCache) -> Self {
+        Self { inlet: Inlet::Closed, since: replay.count, last_sequence: 0, budget: Budget::new(now) }
     }
 
     pub(crate) fn opens_at(&self) -> Option<Instant> {
@@ -101,6 +103,8 @@ enum Receivers {
 /// A reliable message that may have to be sent again.
 struct Kept {
     at: Instant,
+    /// Its place among all messages ever kept.
+    number: u64,
     from: PeerId,
     from_sid: String,
     sequence: u32,
@@ -113,10 +117,13 @@ struct Kept {
 pub(crate) struct ReplayCache {
     kept: VecDeque<Kept>,
     bytes: usize,
+    /// Messages ever kept.
+    count: u64,
 }
 
 impl ReplayCache {
     fn keep(&mut self, message: Kept) {
+        self.count = self.count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(message.payload.len());
         let now = message.at;
         self.kept.push_back(message);
@@ -136,7 +143,8 @@ impl ReplayCache {
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        self.kept.clear();
+        self.bytes = 0;
     }
 
     #[cfg(test)]
@@ -185,8 +193,8 @@ impl Room {
         let peers = self.reached(from, &to, reliable);
         if reliable {
             let (at, from_sid) = (self.now.instant, participant.sid.clone());
-            let sequence = envelope.sequence;
-            self.replay.keep(Kept { at, from, from_sid, sequence, to, payload: payload.clone() });
+            let (number, sequence) = (self.replay.count, envelope.sequence);
+            self.replay.keep(Kept { at, number, from, from_sid, sequence, to, payload: payload.clone() });
         }
         if !peers.is_empty() {
             let channel = if reliable { DataChannel::Reliable } else { DataChannel::Lossy };
@@ -240,13 +248,13 @@ impl Room {
     /// Clients drop what they already have by (sender, number), so unnumbered messages are never sent twice.
     fn replay_to(&mut self, peer: PeerId, received: &HashMap<&str, u32>) {
         let Some(participant) = self.participants.get(&peer) else { return };
-        let (joined, now) = (participant.joined_at, self.now.instant);
+        let (since, now) = (participant.data.since, self.now.instant);
         let again = !received.is_empty();
         let missed: Vec<Bytes> = self
             .replay
             .kept
             .iter()
-            .filter(|kept| kept.from != peer && kept.at >= joined && addressed_to(&kept.to, peer))
+            .filter(|kept| kept.from != peer && kept.number >= since && addressed_to(&kept.to, peer))
             .filter(|kept| now.saturating_duration_since(kept.at) <= REPLAY_AGE)
             .filter(|kept| match received.get(kept.from_sid.as_str()) {
                 Some(&last) => kept.sequence > last,

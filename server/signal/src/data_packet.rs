@@ -277,7 +277,7 @@ mod tests {
         let envelope = Envelope::read(&bytes).unwrap();
         assert_eq!(
             (envelope.identities, envelope.sids, envelope.sequence),
-            (vec!["ben", "cem"], vec!["PA_ben"], 7)
+            (vec!["cem", "ben"], vec!["PA_ben"], 7)
         );
     }
 

@@ -11,8 +11,10 @@ use livekit_protocol::request_response::{Reason, Request};
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
     DataTrackInfo, DataTrackSubscriberHandles, PublishDataTrackRequest, PublishDataTrackResponse,
-    UnpublishDataTrackRequest, UnpublishDataTrackResponse, UpdateDataSubscription,
-    data_track_subscriber_handles::PublishedDataTrack, encryption,
+    UnpublishDataTrackRequest, UnpublishDataTrackResponse, UpdateDataSubscription, data_track_frame_encoding,
+    data_track_frame_encoding::WellKnownFrameEncoding, data_track_schema_encoding,
+    data_track_schema_encoding::WellKnownSchemaEncoding, data_track_subscriber_handles::PublishedDataTrack,
+    encryption,
 };
 use sfu::{Command, DataChannel, PeerId};
 use std::collections::BTreeMap;
@@ -20,6 +22,8 @@ use std::collections::BTreeMap;
 const HEADER: usize = 12;
 /// Letters of a data track's name (LiveKit's own bound).
 const MAX_NAME: usize = 256;
+/// Letters of a custom encoding's name (LiveKit's own bound).
+const MAX_CUSTOM: usize = 32;
 
 /// One participant's data tracks, both ways.
 #[derive(Debug, Default)]
@@ -47,6 +51,10 @@ struct Received {
 }
 
 impl DataTracks {
+    pub(crate) fn new(auto_subscribe: bool) -> Self {
+        Self { auto_subscribe, ..Self::default() }
+    }
+
     pub(crate) fn infos(&self) -> Vec<DataTrackInfo> {
         self.published.values().map(|track| track.info.clone()).collect()
     }
@@ -78,6 +86,27 @@ impl DataTracks {
     }
 }
 
+/// Whether encoding and schema are within LiveKit's bounds and name only kinds that every client can be told of.
+fn is_readable(request: &PublishDataTrackRequest) -> bool {
+    let encoding = match request.frame_encoding.as_ref().and_then(|encoding| encoding.value.as_ref()) {
+        None => true,
+        Some(data_track_frame_encoding::Value::WellKnown(kind)) => {
+            WellKnownFrameEncoding::try_from(*kind).is_ok()
+        }
+        Some(data_track_frame_encoding::Value::Custom(name)) => name.chars().count() <= MAX_CUSTOM,
+    };
+    let schema = request.schema.as_ref();
+    let schema_encoding = schema.and_then(|schema| schema.encoding.as_ref()?.value.as_ref());
+    let schema_encoding = match schema_encoding {
+        None => true,
+        Some(data_track_schema_encoding::Value::WellKnown(kind)) => {
+            WellKnownSchemaEncoding::try_from(*kind).is_ok()
+        }
+        Some(data_track_schema_encoding::Value::Custom(name)) => name.chars().count() <= MAX_CUSTOM,
+    };
+    encoding && schema_encoding && schema.is_none_or(|schema| schema.name.chars().count() <= MAX_NAME)
+}
+
 impl Room {
     pub(crate) fn publish_data_track(&mut self, peer: PeerId, request: PublishDataTrackRequest) {
         let Some(participant) = self.participants.get(&peer) else { return };
@@ -89,6 +118,8 @@ impl Room {
             Some((Reason::LimitExceeded, "too many data tracks"))
         } else if request.name.is_empty() || request.name.chars().count() > MAX_NAME {
             Some((Reason::InvalidName, "a data track's name has 1 to 256 letters"))
+        } else if !is_readable(&request) {
+            Some((Reason::InvalidRequest, "the encoding or the schema is not within bounds"))
         } else if published.values().any(|track| track.info.name == request.name) {
             Some((Reason::DuplicateName, "the name is in use"))
         } else if handle.is_some_and(|handle| published.contains_key(&handle)) {

@@ -1,14 +1,18 @@
 //! Joining: who may come in, what the newcomer is told, what everybody else is told.
 
+use crate::data::DataState;
+use crate::data_track::DataTracks;
 use crate::limits::{MAX_IDENTITY, MAX_TRACKS, PING_INTERVAL, PING_TIMEOUT};
-use crate::participant::Participant;
+use crate::participant::{Newcomer, Participant};
 use crate::presence::{Farewell, Occupancy};
 use crate::settings::enabled_codecs;
 use crate::subscription::Wishes;
 use crate::update::Tell;
 use crate::{ConnectionId, Grants, Room};
 use livekit_protocol::signal_response::Message;
-use livekit_protocol::{DisconnectReason, JoinRequest, JoinResponse, leave_request::Action};
+use livekit_protocol::{
+    ConnectionSettings, DisconnectReason, JoinRequest, JoinResponse, leave_request::Action,
+};
 use sfu::{Command, PeerId};
 
 impl Room {
@@ -49,11 +53,21 @@ impl Room {
     fn admit(&mut self, connection: ConnectionId, peer: PeerId, grants: Grants, request: JoinRequest) {
         let sid = self.sids.participant();
         let identity = grants.identity.clone();
-        let settings = request.connection_settings.unwrap_or_default();
-        let wishes = Wishes::new(settings.auto_subscribe);
-        let client = request.client_info.as_ref();
-        let mut participant = Participant::new(self.now, peer, sid, connection, grants, client, wishes);
-        participant.data_tracks.auto_subscribe = settings.auto_subscribe_data_track.unwrap_or(false);
+        // LiveKit's default when a client says nothing.
+        let settings = request
+            .connection_settings
+            .unwrap_or(ConnectionSettings { auto_subscribe: true, ..Default::default() });
+        let newcomer = Newcomer {
+            peer,
+            sid,
+            connection,
+            grants,
+            client: request.client_info.unwrap_or_default(),
+            wishes: Wishes::new(settings.auto_subscribe),
+            data: DataState::new(self.now.instant, &self.replay),
+            data_tracks: DataTracks::new(settings.auto_subscribe_data_track == Some(true)),
+        };
+        let participant = Participant::new(self.now, newcomer);
         self.participants.insert(peer, participant);
         self.identities.insert(identity, peer);
         self.connections.insert(connection, peer);

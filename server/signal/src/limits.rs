@@ -30,6 +30,9 @@ pub const MAX_SDP: usize = 512 * 1024;
 /// Entries of a list in one request (track sids, participants); the rest of a longer list is not read.
 pub const MAX_LIST: usize = MAX_PARTICIPANTS * MAX_TRACKS;
 
+/// Departures remembered for a participant without a socket. Lower: ghosts after a long resume in a busy room.
+pub const MAX_MISSED_DEPARTURES: usize = MAX_PARTICIPANTS;
+
 /// An identity, bytes.
 pub const MAX_IDENTITY: usize = 256;
 /// A participant's or track's name, a client track id or stream name, bytes.
@@ -58,7 +61,7 @@ pub const REPLAY_BYTES: usize = 2 * 1024 * 1024;
 pub const REPLAY_MESSAGES: usize = 4_096;
 /// Reliable messages to a participant whose transport just came up wait this long, unless its own first message
 /// shows earlier that its data channels are open. Higher delays the first messages; lower loses them.
-pub const DATA_CHANNEL_GRACE: Duration = Duration::from_millis(500);
+pub const DATA_CHANNEL_GRACE: Duration = Duration::from_secs(1);
 
 /// A join that is not active by then ends (LiveKit: 60 s).
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -73,7 +76,8 @@ pub const FAILED_GRACE: Duration = Duration::from_secs(5);
 pub const ANNOUNCED_TIMEOUT: Duration = Duration::from_secs(60);
 /// A fresh token is sent this often. Must be well below the 10 min a refreshed token lives.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(300);
-/// `room_update` is sent at most this often. Lower: one more message to everybody per join in a busy minute.
+/// Changes of the room's numbers are collected this long before a `room_update`. Lower: one more message to
+/// everybody per join in a busy minute.
 pub const ROOM_UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest simulated speaking.
 pub const MAX_SIMULATED_SPEAKING: Duration = Duration::from_secs(30);

@@ -3,7 +3,8 @@
 use crate::data::DataState;
 use crate::data_track::DataTracks;
 use crate::limits::{
-    FAILED_GRACE, JOIN_TIMEOUT, MAX_FEATURES, REFRESH_INTERVAL, SILENT_GRACE, UNCONNECTED_GRACE,
+    FAILED_GRACE, JOIN_TIMEOUT, MAX_FEATURES, MAX_MISSED_DEPARTURES, REFRESH_INTERVAL, SILENT_GRACE,
+    UNCONNECTED_GRACE,
 };
 use crate::simulate::{ResumeFault, SimulatedSpeech};
 use crate::speaker::Voice;
@@ -70,6 +71,8 @@ pub(crate) struct Participant {
     pub(crate) audience: Audience,
     /// A `media_sections_requirement` that found no open socket: audio and video lines.
     pub(crate) missed_sections: Option<(u32, u32)>,
+    /// Who left while this participant had no socket, oldest first.
+    missed_departures: VecDeque<ParticipantInfo>,
     pub(crate) data: DataState,
     pub(crate) data_tracks: DataTracks,
     pub(crate) voice: Option<Voice>,
@@ -78,19 +81,23 @@ pub(crate) struct Participant {
     pub(crate) resume_fault: Option<ResumeFault>,
 }
 
+/// Somebody who comes in.
+pub(crate) struct Newcomer {
+    pub(crate) peer: PeerId,
+    pub(crate) sid: String,
+    pub(crate) connection: ConnectionId,
+    pub(crate) grants: Grants,
+    pub(crate) client: ClientInfo,
+    pub(crate) wishes: Wishes,
+    pub(crate) data: DataState,
+    pub(crate) data_tracks: DataTracks,
+}
+
 impl Participant {
-    pub(crate) fn new(
-        now: Now,
-        peer: PeerId,
-        sid: String,
-        connection: ConnectionId,
-        grants: Grants,
-        client: Option<&ClientInfo>,
-        wishes: Wishes,
-    ) -> Self {
-        let mut capabilities: Vec<i32> = client.map_or_else(Vec::new, |client| {
-            client.capabilities.iter().copied().filter(|&c| Capability::try_from(c).is_ok()).collect()
-        });
+    pub(crate) fn new(now: Now, newcomer: Newcomer) -> Self {
+        let Newcomer { peer, sid, connection, grants, client, wishes, data, data_tracks } = newcomer;
+        let mut capabilities = client.capabilities;
+        capabilities.retain(|&capability| Capability::try_from(capability).is_ok());
         capabilities.sort_unstable();
         capabilities.dedup();
         capabilities.truncate(MAX_FEATURES);
@@ -98,7 +105,7 @@ impl Participant {
             peer,
             sid,
             grants,
-            client_protocol: client.map_or(0, |client| client.client_protocol),
+            client_protocol: client.client_protocol,
             capabilities,
             joined_unix_millis: now.unix_millis,
             joined_at: now.instant,
@@ -111,8 +118,9 @@ impl Participant {
             wishes,
             audience: Audience::Everyone,
             missed_sections: None,
-            data: DataState::new(now.instant),
-            data_tracks: DataTracks::default(),
+            missed_departures: VecDeque::new(),
+            data,
+            data_tracks,
             voice: None,
             quality: None,
             simulated_speech: None,
@@ -125,6 +133,25 @@ impl Participant {
             Socket::Open(connection) => Some(connection),
             Socket::Lost { .. } => None,
         }
+    }
+
+    /// Remembers a departure for the resume: only what identifies it.
+    pub(crate) fn miss_departure(&mut self, info: &ParticipantInfo) {
+        if self.missed_departures.len() >= MAX_MISSED_DEPARTURES {
+            self.missed_departures.pop_front();
+        }
+        self.missed_departures.push_back(ParticipantInfo {
+            sid: info.sid.clone(),
+            identity: info.identity.clone(),
+            state: info.state,
+            version: info.version,
+            disconnect_reason: info.disconnect_reason,
+            ..Default::default()
+        });
+    }
+
+    pub(crate) fn take_missed_departures(&mut self) -> VecDeque<ParticipantInfo> {
+        std::mem::take(&mut self.missed_departures)
     }
 
     /// ICE and DTLS were up at least once.

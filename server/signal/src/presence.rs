@@ -62,7 +62,7 @@ impl Room {
 
     fn finish(&mut self, reason: DisconnectReason, action: Action) {
         self.occupancy = Occupancy::Ended { reason, action };
-        self.room_update = RoomUpdatePacing::Settled { last: None };
+        self.room_update = RoomUpdatePacing::Settled;
         self.effect(Effect::Ended);
     }
 
@@ -109,7 +109,7 @@ impl Room {
         self.room_changed();
         if self.participants.is_empty() {
             self.replay.clear();
-            self.room_update = RoomUpdatePacing::Settled { last: None };
+            self.room_update = RoomUpdatePacing::Settled;
             self.occupancy = Occupancy::Vacant { until: self.now.instant + self.settings.departure_timeout };
         }
     }
@@ -165,7 +165,7 @@ impl Room {
         };
         let room_update = match self.room_update {
             RoomUpdatePacing::Due(at) => Some(at),
-            RoomUpdatePacing::Settled { .. } => None,
+            RoomUpdatePacing::Settled => None,
         };
         let participants = self.participants.values().flat_map(|p| {
             [

@@ -6,7 +6,7 @@ use crate::presence::Farewell;
 use crate::{ConnectionId, Room};
 use livekit_protocol::signal_request::Message as Ask;
 use livekit_protocol::signal_response::Message;
-use livekit_protocol::{DisconnectReason, LeaveRequest, Pong, SessionDescription, SignalRequest};
+use livekit_protocol::{DisconnectReason, Pong, SessionDescription, SignalRequest};
 use sfu::{Command, PeerId};
 
 impl Room {
@@ -20,7 +20,9 @@ impl Room {
             Ask::Mute(request) => self.mute(peer, &request),
             Ask::Subscription(request) => self.update_subscription(peer, &request, true),
             Ask::TrackSetting(request) => self.track_setting(peer, &request),
-            Ask::Leave(request) => self.leave(peer, &request),
+            Ask::Leave(_) => {
+                self.drop_participant(peer, DisconnectReason::ClientInitiated, Farewell::Silence);
+            }
             Ask::SubscriptionPermission(request) => self.set_audience(peer, &request),
             Ask::SyncState(state) => self.sync_state(peer, &state),
             Ask::Simulate(request) => self.simulate(peer, &request),
@@ -59,13 +61,5 @@ impl Room {
         }
         participant.offers.push_back(PendingOffer { id: offer.id, connection });
         self.command(Command::Offer { peer, offer_id: offer.id, sdp: offer.sdp });
-    }
-
-    fn leave(&mut self, peer: PeerId, request: &LeaveRequest) {
-        let reason = match request.reason() {
-            DisconnectReason::UnknownReason => DisconnectReason::ClientInitiated,
-            reason => reason,
-        };
-        self.drop_participant(peer, reason, Farewell::Silence);
     }
 }

@@ -60,7 +60,9 @@ impl Room {
             last_message_seq: participant.data.last_sequence,
             ..Default::default()
         };
-        let mut participants = vec![participant.info(&self.tracks)];
+        // Departures first: clients know participants by identity, and somebody may have left and come back.
+        let mut participants = Vec::from(participant.take_missed_departures());
+        participants.push(participant.info(&self.tracks));
         let published = participant.tracks.clone();
         participants.extend(self.others(peer));
         self.send_on(connection, Message::Reconnect(reconnect));

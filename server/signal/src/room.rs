@@ -54,7 +54,7 @@ impl Room {
             track_sids: HashMap::new(),
             replay: ReplayCache::default(),
             occupancy: Occupancy::Vacant { until: now.instant + settings.empty_timeout },
-            room_update: RoomUpdatePacing::Settled { last: None },
+            room_update: RoomUpdatePacing::Settled,
             effects: VecDeque::new(),
             settings,
         }
@@ -63,7 +63,6 @@ impl Room {
     /// Takes one input. `now` never goes back. Drain [`Room::poll_effect`] afterwards.
     pub fn handle(&mut self, now: Now, input: Input) {
         self.now = now;
-        self.run_timers();
         match input {
             Input::Join { connection, grants, request } => self.join(connection, grants, *request),
             Input::Request { connection, request } => self.request(connection, request),
@@ -74,6 +73,8 @@ impl Room {
             Input::Remove { identity, reason } => self.expel(&identity, reason),
             Input::End { reason } => self.end(reason),
         }
+        // Afterwards: what came in time for the input also came in time for the deadline.
+        self.run_timers();
     }
 
     /// The next thing to do, oldest first.

@@ -10,11 +10,11 @@ use livekit_protocol::{ParticipantInfo, ParticipantUpdate, RoomUpdate};
 use sfu::PeerId;
 use std::time::{Duration, Instant};
 
-/// When the next `room_update` may go out.
+/// When the next `room_update` goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RoomUpdatePacing {
     /// Everybody knows the room as it is.
-    Settled { last: Option<Instant> },
+    Settled,
     /// The numbers changed; they are told at this time.
     Due(Instant),
 }
@@ -48,6 +48,9 @@ impl Room {
             let update = ParticipantUpdate { participants: vec![info.clone()] };
             self.send_on(connection, Message::Update(update));
         }
+        for absent in self.participants.values_mut().filter(|p| p.connection().is_none()) {
+            absent.miss_departure(info);
+        }
     }
 
     /// Everybody `viewer` can see besides itself.
@@ -80,15 +83,13 @@ impl Room {
 
     /// The number of participants or publishers may have changed.
     pub(crate) fn room_changed(&mut self) {
-        if let RoomUpdatePacing::Settled { last } = self.room_update {
-            let now = self.now.instant;
-            let at = last.map_or(now, |last| (last + ROOM_UPDATE_INTERVAL).max(now));
-            self.room_update = RoomUpdatePacing::Due(at);
+        if self.room_update == RoomUpdatePacing::Settled {
+            self.room_update = RoomUpdatePacing::Due(self.now.instant + ROOM_UPDATE_INTERVAL);
         }
     }
 
     pub(crate) fn tell_room(&mut self) {
-        self.room_update = RoomUpdatePacing::Settled { last: Some(self.now.instant) };
+        self.room_update = RoomUpdatePacing::Settled;
         let room = self.room_info();
         for (_, connection) in self.audience() {
             self.send_on(connection, Message::RoomUpdate(RoomUpdate { room: Some(room.clone()) }));

@@ -1,0 +1,12 @@
+//! Stories of one room on virtual time: what clients are told and what the media plane is told.
+
+mod data;
+mod data_track;
+mod isolation;
+mod join;
+mod metadata;
+mod presence;
+mod publish;
+mod resume;
+mod stage;
+mod subscribe;
