@@ -203,7 +203,7 @@ mod tests {
         let mut bytes = packet.marshal().unwrap();
         let read = TransportLayerCc::unmarshal(&mut bytes).unwrap();
         assert_eq!(read.base_sequence_number, 65_531);
-        assert_eq!(read.packet_status_count, 24);
+        assert_eq!(read.packet_status_count, 25);
         assert_eq!(read.recv_deltas.len(), 20);
         assert_eq!(read.recv_deltas, packet.recv_deltas);
         assert!(feedback.transport_feedback(2).is_none());

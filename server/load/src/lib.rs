@@ -13,6 +13,8 @@ mod clock;
 mod dtls;
 mod feedback;
 mod ice;
+#[cfg(test)]
+mod interop;
 mod join;
 mod measure;
 mod media;

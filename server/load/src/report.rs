@@ -19,6 +19,7 @@ const MAX_FAILURES: usize = 5;
 
 /// What was read from the system around the window.
 pub(crate) struct Observed {
+    /// Time between the readings of processor time.
     pub measured: Duration,
     pub generator: CpuTime,
     pub server: Option<ServerObserved>,
@@ -195,7 +196,7 @@ impl Report {
             .collect();
         ensure!(failures.len() < outcomes.len(), "nobody could stay: {}", failures.first().map_or("", |f| f));
         let packets = Packets::count(options, outcomes, observed.drops);
-        let seconds = observed.measured.as_secs_f64();
+        let seconds = options.duration.as_secs_f64();
         let mbps = |bytes: u64| bytes as f64 * 8.0 / seconds / 1e6;
         let sent_bytes = outcomes.iter().map(|o| o.audio.payload_bytes + o.video.payload_bytes).sum();
         let received_bytes = outcomes.iter().map(|o| o.meter.payload_bytes).sum();
@@ -222,9 +223,13 @@ impl Report {
                 sent_pps: packets.sent as f64 / seconds,
                 received_pps: packets.received as f64 / seconds,
             },
-            server: observed.server.as_ref().map(|server| Server::new(server, packets.received, seconds)),
+            server: observed
+                .server
+                .as_ref()
+                .map(|server| Server::new(server, packets.received as f64 / seconds, observed.measured)),
             generator: Generator {
-                cpu_percent: observed.generator.total().as_secs_f64() / seconds * 100.0,
+                cpu_percent: observed.generator.total().as_secs_f64() / observed.measured.as_secs_f64()
+                    * 100.0,
                 late_p50_ms: late_ms(0.5),
                 late_p99_ms: late_ms(0.99),
             },
@@ -380,9 +385,12 @@ impl Percentiles {
 }
 
 impl Server {
-    fn new(observed: &ServerObserved, received: u64, seconds: f64) -> Self {
-        let percent = |time: Duration| time.as_secs_f64() / seconds * 100.0;
-        let per_packet = |time: Duration| time.as_nanos() as f64 / received.max(1) as f64;
+    /// Processor time was read over `measured`, which on a busy machine is not exactly the window of the packets; so both
+    /// are taken as rates.
+    fn new(observed: &ServerObserved, received_pps: f64, measured: Duration) -> Self {
+        let share = |time: Duration| time.as_secs_f64() / measured.as_secs_f64();
+        let percent = |time: Duration| share(time) * 100.0;
+        let per_packet = |time: Duration| share(time) * 1e9 / received_pps.max(1.0);
         let cpu = observed.cpu;
         Self {
             cpu_percent: percent(cpu.total()),
