@@ -294,6 +294,9 @@ impl Downlink {
         sequence: u16,
         layers: &'a [Layer],
     ) -> Option<(Packet<'a>, Forward)> {
+        if self.state == State::Paused {
+            return None; // switched off means nothing, not even repairs
+        }
         let back = (self.last_out as u16).wrapping_sub(sequence);
         let out = self.last_out.checked_sub(u64::from(back)).filter(|_| u64::from(back) < REPAIR_REACH)?;
         let slot = self.repairs.get_mut(usize::from(sequence) % RECENT_REPAIRS)?;

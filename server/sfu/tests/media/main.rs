@@ -1,6 +1,7 @@
 //! The media plane from outside: whole clients against a [`sfu::Shard`], no sockets, virtual time.
 
 mod call;
+mod chaos;
 mod data;
 mod feedback;
 mod handshake;

@@ -136,6 +136,10 @@ fn a_disabled_tile_is_sent_nothing_and_comes_back_at_a_key_frame() {
     let mut stage = stage(5, Source::simulcast(), 2);
     let (hidden, track) = (stage.subscribers[0], stage.track);
     let peer = stage.world[hidden].id;
+    // What was lost before is asked for afterwards: it must not be sent either.
+    stage.world.line(hidden).down = Path::lossy(0.3);
+    stage.world.run_for(Duration::from_millis(500));
+    stage.world.line(hidden).down = Path::clean();
     let setting = TrackSetting { disabled: true, ..TrackSetting::default() };
     stage.world.command(Command::TrackSetting { peer, track, setting });
     let from = stage.world.now;
