@@ -6,7 +6,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { clip } from './camera.mjs';
+import { clip } from './fake.mjs';
 import { browserPath, check, DESK, launch, openPage, run, seconds, shot, sleep, until } from './kit.mjs';
 import { enter, isLive, line, moves, openLink, seat, seats } from './room.mjs';
 

@@ -3,7 +3,7 @@
 // sideways, stand in the wrong language or write an error.
 import { readFileSync } from 'node:fs';
 import { check, DESK, launch, openPage, PHONE, run, shot, sleep, until } from './kit.mjs';
-import { base, enter, fault, isLive, openLink, press, printedLinks, seats } from './room.mjs';
+import { base, enter, fault, hasLeft, isLive, openLink, press, printedLinks, seats } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 const links = printedLinks();
@@ -54,7 +54,7 @@ async function walk(browser, language, size) {
   await shown('6-devices');
   await page.keyboard.press('Escape');
   await press(page, 'leave');
-  await until(() => page.$('.plain'), 5000);
+  await until(() => hasLeft(page), 5000);
   await shown('7-left');
   check(`${language}-${size}: no script error`, errors.length === 0, errors[0] ?? '');
   check(`${language}-${size}: nothing is asked of any other server`, outside.size === 0, [...outside].join(' '));

@@ -2,7 +2,7 @@
 // How long joining takes: from the press on "Enter the room" to the first decoded frame of somebody else, twenty times,
 // each in a fresh tab. Prints p50 and p95. `node join_time.mjs [RUNS]`
 import { readFileSync } from 'node:fs';
-import { clip } from './camera.mjs';
+import { clip } from './fake.mjs';
 import { check, DESK, launch, openPage, run, until } from './kit.mjs';
 import { enter, isLive, openLink, press, printedLinks, seat } from './room.mjs';
 

@@ -42,6 +42,7 @@ export async function run(main, limit) {
     check('the script runs to its end', false, String(error?.stack ?? error).split('\n').slice(0, 4).join(' | '));
   }
   clearTimeout(timer);
+  await Promise.race([Promise.all(pictures), sleep(5000)]);
   await closeBrowsers();
   console.log(`${count.passed} passed, ${count.failed} failed`);
   process.exit(count.failed || !count.passed ? 1 : 0);
@@ -65,14 +66,15 @@ export function browserPath(kind) {
 }
 
 const options = {
-  chromium: ({ language, camera, moreArgs }) => ({
+  chromium: ({ language, camera, microphone, moreArgs }) => ({
     args: [
       ...moreArgs,
       ...(camera ? [`--use-file-for-fake-video-capture=${camera}`] : []),
+      ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}`] : []),
       '--no-sandbox', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
       '--autoplay-policy=no-user-gesture-required', '--allow-loopback-in-peer-connection',
       '--disable-features=WebRtcHideLocalIpsWithMdns', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-gpu', `--lang=${language}`,
+      '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-gpu', `--lang=${language}`, `--accept-lang=${language}`,
       // Several tabs share one screen here; none of them is to be treated as hidden.
       '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
       '--disable-background-timer-throttling',
@@ -93,11 +95,14 @@ const options = {
 
 const opened = new Set();
 
-/** A new browser that asks for pages in `language` (`ja` or `en`); `camera` is a clip for Chromium's fake camera. */
-export async function launch(kind, { language, camera, moreArgs = [], ...more }) {
+/**
+ * A new browser that asks for pages in `language` (`ja` or `en`). `camera` and `microphone` are files that Chromium's
+ * fake devices deliver.
+ */
+export async function launch(kind, { language, camera, microphone, moreArgs = [], ...more }) {
   const browser = await puppeteer.launch({
     headless: true, executablePath: browserPath(kind), protocolTimeout: 60_000, acceptInsecureCerts: true,
-    ...options[kind]({ language, camera, moreArgs }), ...more,
+    ...options[kind]({ language, camera, microphone, moreArgs }), ...more,
   });
   opened.add(browser);
   return browser;
@@ -115,8 +120,8 @@ export function kill(browser) {
   browser.process().kill('SIGKILL');
 }
 
-/** Ends up in every page before its own scripts: keeps the peer connections, so that their statistics can be read. */
-function keepPeerConnections() {
+/** Runs in every page before its own scripts: keeps hold of what the tests read or break. */
+function watchFromWithin() {
   const kept = [];
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
@@ -133,7 +138,21 @@ function keepPeerConnections() {
       sockets.push(this);
     }
   };
-  window.watched = { peerConnections: kept, sockets };
+  // Frames that came to the screen, per video element; the same in every browser.
+  const frames = new WeakMap();
+  const look = () => {
+    for (const video of document.querySelectorAll('video')) {
+      if (frames.has(video)) continue;
+      frames.set(video, 0);
+      const drawn = () => {
+        frames.set(video, frames.get(video) + 1);
+        video.requestVideoFrameCallback(drawn);
+      };
+      video.requestVideoFrameCallback(drawn);
+    }
+  };
+  new MutationObserver(look).observe(document, { childList: true, subtree: true });
+  window.watched = { peerConnections: kept, sockets, frames };
 }
 
 /** A page of its own (own storage in Chromium), `size` = `{ width, height }`. VERBOSE=1 shows its console. */
@@ -145,7 +164,7 @@ export async function openPage(browser, size) {
     page.on('pageerror', (error) => console.log('   [page error]', String(error).slice(0, 300)));
   }
   await page.setViewport(size);
-  await page.evaluateOnNewDocument(keepPeerConnections);
+  await page.evaluateOnNewDocument(watchFromWithin);
   return page;
 }
 
@@ -176,10 +195,12 @@ const pages = new Map();
 /** From now on a failed check keeps a picture of this page. */
 export const watch = (name, page) => pages.set(name, page);
 
+const pictures = [];
+
 function keepPictures() {
   const number = count.failed;
   if (number > 10) return;
-  for (const [name, page] of pages) if (!page.isClosed()) shot(page, `failed-${number}-${name}`);
+  for (const [name, page] of pages) if (!page.isClosed()) pictures.push(shot(page, `failed-${number}-${name}`));
 }
 
 /** Saves what the page shows as `NAME.png`. */

@@ -3,10 +3,10 @@
 // then what happens on a real line and with a wrong link. Needs a running server; tests/run starts one.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { clip, colourOf } from './camera.mjs';
+import { clip, colourOf, voice } from './fake.mjs';
 import { check, DESK, heard, kill, launch, openPage, run, seconds, shot, sleep, until, watch } from './kit.mjs';
 import {
-  base, enter, fault, isLive, middleOf, moves, openLink, press, pressed, printedLinks, seat, seats,
+  base, comeBack, enter, fault, hasLeft, isLive, middleOf, moves, openLink, press, pressed, printedLinks, seat, seats,
 } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
@@ -27,7 +27,7 @@ const GONE_LIMIT = 5000; // after a closed tab
 
 async function start(person) {
   const camera = person.colour && clip(person.colour);
-  person.browser = await launch(person.kind, { language: person.language, camera });
+  person.browser = await launch(person.kind, { language: person.language, camera, microphone: voice() });
   person.page = await openPage(person.browser, DESK);
   watch(`${person.kind}-${people.indexOf(person) + 1}`, person.page);
   await openLink(person.page, person.link, person.name);
@@ -99,7 +99,6 @@ async function toggles() {
   }
 }
 
-/** Chromium's fake microphone beeps, so a speaking seat comes and goes. */
 async function speaking() {
   for (const viewer of [ginkgo, swallow]) {
     const shown = await until(async () => (await seat(viewer.page, moon.name)).speaking, 10_000, 30);
@@ -125,10 +124,15 @@ async function reload() {
   await everybodySeesEverybody(' after the reload');
 }
 
-/** The line of `person` blinks by `how`; nobody touches anything. */
+const openSockets = (page) => page.evaluate(() => window.watched.sockets.length);
+const lastIsOpen = (page) => page.evaluate(() => window.watched.sockets.at(-1)?.readyState === WebSocket.OPEN);
+
+/** The line of `person` blinks by `how`; nobody touches anything. A new WebSocket tells that it really did. */
 async function blink(person, what, how, limit = RETURN_LIMIT) {
+  const before = await openSockets(person.page);
   await how();
-  const back = await until(async () => await isLive(person.page) && !(await seat(moon.page, person.name)).gone, limit);
+  const back = await until(async () => await openSockets(person.page) > before && await lastIsOpen(person.page)
+    && await isLive(person.page) && !(await seat(moon.page, person.name)).gone, limit);
   check(`${what}: the line is back by itself`, back !== null, seconds(back));
   const both = await until(async () =>
     await moves(moon.page, person.name, 1500) && await moves(person.page, moon.name, 1500), RETURN_LIMIT);
@@ -160,10 +164,10 @@ async function disappears(person, what, how) {
 
 async function leaving() {
   await press(ginkgo.page, 'leave');
-  const said = await until(() => ginkgo.page.$('.plain'), 3000);
+  const said = await until(() => hasLeft(ginkgo.page), 3000);
   check('leaving shows the page after the room', said !== null);
   await disappears(ginkgo, 'Leave', async () => {});
-  await ginkgo.page.click('.plain button.main');
+  await comeBack(ginkgo.page);
   const again = await until(() => isLive(ginkgo.page), RETURN_LIMIT);
   check('"enter again" leads back', again !== null, seconds(again));
 

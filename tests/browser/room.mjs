@@ -61,7 +61,7 @@ export const seats = (page) => page.evaluate(() => [...document.querySelectorAll
     host: seat.querySelector('.tag') !== null,
     video: video !== null,
     width: video?.videoWidth ?? 0,
-    frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
+    frames: window.watched.frames.get(video) ?? 0,
     time: video?.currentTime ?? 0,
   };
 }));
@@ -93,3 +93,10 @@ export async function moves(page, name, ms = 3000) {
 
 export const fault = (page) =>
   page.evaluate(() => document.querySelector('[data-testid="fault"]')?.dataset.fault ?? null);
+
+/** Whether the page after leaving is shown: a letter that is no fault. */
+export const hasLeft = async (page) =>
+  await page.$('main .letter') !== null && await fault(page) === null;
+
+/** "Enter again" on that page. */
+export const comeBack = (page) => page.click('main .letter button.main');
