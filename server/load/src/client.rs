@@ -42,7 +42,7 @@ const MAX_LATENESS: Duration = Duration::from_millis(200);
 const SPEAKER_TURN_NS: u64 = 3_000_000_000;
 /// Seconds between 1900 and 1970 (NTP era 0).
 const NTP_OFFSET_S: u64 = 2_208_988_800;
-/// Bytes of the AEAD tag appended to an RTP packet at most.
+/// Capacity of the buffer a packet is written into.
 const MAX_RTP_LEN: usize = 1_500;
 
 /// An own track on the wire.
@@ -537,5 +537,5 @@ fn speaks(now_ns: u64, index: u32, participants: u32) -> bool {
 
 fn ntp_now() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    (now.as_secs() + NTP_OFFSET_S) << 32 | (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000
+    ((now.as_secs() + NTP_OFFSET_S) << 32) | ((u64::from(now.subsec_nanos()) << 32) / 1_000_000_000)
 }

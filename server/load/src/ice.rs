@@ -69,7 +69,7 @@ impl Agent {
             crypto,
             ufrag: letters(ufrag),
             pwd: letters(pwd) + "0000",
-            tie_breaker: tie_breaker.iter().fold(0, |value, &byte| value << 8 | u64::from(byte)),
+            tie_breaker: tie_breaker.iter().fold(0, |value, &byte| (value << 8) | u64::from(byte)),
             remote: None,
             candidates: Vec::new(),
             state: State::Waiting,

@@ -77,7 +77,7 @@ pub(crate) fn join_url(base: &str, token: &str, request: &proto::JoinRequest) ->
 /// What the owner of a [`Negotiation`] has to do, in order.
 #[derive(Debug)]
 pub(crate) enum Action {
-    Send(signal_request::Message),
+    Send(Box<signal_request::Message>),
     /// Apply an answer; `sent` names the own track (`cid`) on each line.
     Accept {
         answer: Box<Answer>,
@@ -177,7 +177,7 @@ impl Negotiation {
         match message {
             Message::Join(_) => {
                 actions.push(Action::Joined);
-                actions.extend(self.tracks.iter().map(|track| Action::Send(add_track(track))));
+                actions.extend(self.tracks.iter().map(|track| Action::Send(Box::new(add_track(track)))));
             }
             Message::Answer(answer) => self.answered(&answer, &mut actions)?,
             Message::TrackPublished(published) => {
@@ -208,8 +208,8 @@ impl Negotiation {
             _ => {}
         }
         if self.stale && self.outstanding.is_none() {
-            let offer = self.next_offer();
-            actions.push(Action::Send(signal_request::Message::Offer(offer)));
+            let offer = signal_request::Message::Offer(self.next_offer());
+            actions.push(Action::Send(Box::new(offer)));
         }
         Ok(actions)
     }
@@ -279,7 +279,10 @@ mod tests {
         actions
             .iter()
             .filter_map(|action| match action {
-                Action::Send(signal_request::Message::Offer(offer)) => Some(offer),
+                Action::Send(request) => match request.as_ref() {
+                    signal_request::Message::Offer(offer) => Some(offer),
+                    _ => None,
+                },
                 _ => None,
             })
             .collect()

@@ -85,7 +85,7 @@ impl Histogram {
         }
         let shift = bucket / SUB_BUCKETS - 1;
         let mantissa = u128::from(bucket % SUB_BUCKETS + SUB_BUCKETS);
-        u64::try_from((mantissa + 1 << shift) - 1).unwrap_or(u64::MAX)
+        u64::try_from(((mantissa + 1) << shift) - 1).unwrap_or(u64::MAX)
     }
 }
 

@@ -89,7 +89,7 @@ impl Stamp {
             1 => Kind::Video,
             _ => return None,
         };
-        let sent_ns = u64::from(u32_at(16)) << 32 | u64::from(u32_at(20));
+        let sent_ns = (u64::from(u32_at(16)) << 32) | u64::from(u32_at(20));
         let payload_len = usize::from(u16::from_be_bytes([bytes[10], bytes[11]]));
         Some((Self { sender: u32_at(4), kind, counter: u32_at(12), sent_ns }, payload_len))
     }

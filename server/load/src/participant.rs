@@ -265,7 +265,7 @@ impl<'a> Participant<'a> {
         let now = Instant::now();
         for action in self.negotiation.handle(message)? {
             match action {
-                Action::Send(request) => self.request(request).await?,
+                Action::Send(request) => self.request(*request).await?,
                 Action::Accept { answer, sent } => self.client.accept(now, &answer, &sent)?,
                 Action::AddCandidate(candidate) => self.client.add_trickled(now, &candidate),
                 Action::Joined => self.progress.signalled_ns.set(self.shared.clock.now_ns()),
