@@ -1,7 +1,5 @@
 //! RTCP against `rtc-rtcp`, both ways, and transport-wide feedback from arrivals to report and back.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use proptest::prelude::*;
 use rtc_rtcp as oracle;
 use rtc_rtcp::extended_report::{
@@ -12,7 +10,7 @@ use rtc_rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc_rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc_rtcp::transport_feedbacks::transport_layer_nack::{
-    TransportLayerNack, nack_pairs_from_sequence_numbers,
+    NackPair, TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
 use rtc_shared::marshal::{Marshal, Unmarshal};
 use sfu::rtp::rtcp::{self, Arrival, ExtendedBlock, FirRequest, Packet, ReportBlock, SenderInfo};
@@ -100,7 +98,7 @@ proptest! {
         prop_assert_eq!((s, m), (sender, media));
         prop_assert_eq!(sequences.collect::<Vec<_>>(), lost.clone());
         let read = TransportLayerNack::unmarshal(&mut &out[..length]).unwrap();
-        let read: Vec<u16> = read.nacks.iter().flat_map(|pair| pair.packet_list()).collect();
+        let read: Vec<u16> = read.nacks.iter().flat_map(NackPair::packet_list).collect();
         prop_assert_eq!(read, lost.clone());
 
         let theirs = TransportLayerNack {
@@ -268,6 +266,11 @@ fn round_trips_are_measured() {
     assert_eq!(ReportBlock { last_sr: 0, ..block }.round_trip(now), None);
 }
 
+#[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+fn origin() -> Instant {
+    Instant::now()
+}
+
 /// All feedback that is due, as packets.
 fn drain(recorder: &mut Recorder, now: Instant, interval: Duration, room: usize) -> Vec<Vec<u8>> {
     let mut packets = Vec::new();
@@ -333,7 +336,7 @@ proptest! {
         room in MIN_FEEDBACK..1200,
         steps in prop::collection::vec(step(), 1..400),
     ) {
-        let epoch = Instant::now();
+        let epoch = origin();
         let interval = Duration::from_micros(1);
         let mut recorder = Recorder::new();
         let mut micros = 0;
@@ -345,10 +348,10 @@ proptest! {
             let highest = arrived.keys().next_back().copied();
             let mut arrive = |sequence: u64, micros: u64| {
                 recorder.record(sequence as u16, epoch + Duration::from_micros(micros));
-                if !arrived.contains_key(&sequence) {
-                    arrived.insert(sequence, micros);
+                arrived.entry(sequence).or_insert_with(|| {
                     untold.insert(sequence);
-                }
+                    micros
+                });
             };
             match step {
                 Step::Arrive => {
@@ -395,7 +398,7 @@ proptest! {
 
 #[test]
 fn feedback_waits_for_its_interval() {
-    let start = Instant::now();
+    let start = origin();
     let at = |millis: u64| start + Duration::from_millis(millis);
     let interval = Duration::from_millis(50);
     let mut recorder = Recorder::new();
@@ -426,7 +429,7 @@ fn feedback_waits_for_its_interval() {
 /// A leap of the sequence numbers, as after a long outage, and a flood between two feedbacks.
 #[test]
 fn memory_is_bounded_by_the_window() {
-    let start = Instant::now();
+    let start = origin();
     let interval = Duration::from_millis(50);
     let mut recorder = Recorder::new();
     recorder.record(0, start);
@@ -451,7 +454,7 @@ fn memory_is_bounded_by_the_window() {
 /// A run of losses longer than one chunk, large gaps in time, one-bit and two-bit vectors, as in the draft's §3.1.
 #[test]
 fn chunks_are_small() {
-    let start = Instant::now();
+    let start = origin();
     let interval = Duration::from_millis(50);
     let at = |micros: u64| start + Duration::from_micros(micros);
     let mut recorder = Recorder::new();

@@ -1,7 +1,5 @@
 //! Views over RTP: against `rtc-rtp`, against hand-made bytes of the RFCs, and against anything at all.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use bytes::Bytes;
 use proptest::prelude::*;
 use rtc_rtp::extension::HeaderExtension;

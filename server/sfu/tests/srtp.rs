@@ -1,7 +1,5 @@
 //! Our SRTP against `rtc-srtp`: byte for byte outbound, and each opening what the other sealed.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use proptest::prelude::*;
 use rtc_crypto::RTCCryptoProvider;
 use rtc_crypto::providers::RingProvider;
