@@ -2,7 +2,12 @@
 //! accepts and with which parameters; never reads a payload.
 
 use crate::MediaKind;
+use rtc_sdp::MediaDescription;
+use std::collections::BTreeMap;
 use std::fmt::Write;
+
+/// Most `a=rtcp-fb` values read per payload type; browsers offer five.
+const MAX_FEEDBACK: usize = 16;
 
 /// What [`supported`] accepts. VP9 and AV1 are recognised but not in it: their scalable streams need the
 /// dependency descriptor rewritten per subscriber, and a client that is refused them falls back to VP8.
@@ -64,50 +69,12 @@ impl Codec {
         Some(kind)
     }
 
-    /// The media type (RFC 6838 form, LiveKit `mime_type`), such as `video/VP8`.
-    pub fn mime_type(&self, kind: MediaKind) -> String {
-        match kind {
-            MediaKind::Audio => format!("audio/{}", self.name),
-            MediaKind::Video => format!("video/{}", self.name),
-        }
-    }
-
     /// A format parameter of `a=fmtp` (`name=value` pairs separated by `;`).
-    pub fn parameter(&self, name: &str) -> Option<&str> {
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.fmtp.split(';').find_map(|pair| {
             let (key, value) = pair.split_once('=')?;
             key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
         })
-    }
-
-    /// Whether payloads made for `self` can be sent as `other` unchanged: the same codec and, for those whose
-    /// bitstream depends on parameters (RFC 6184 §8.2.2, RFC 9628 §6), the same ones.
-    pub fn same_payload(&self, other: &Self) -> bool {
-        if self.kind() != other.kind()
-            || self.clock_rate != other.clock_rate
-            || self.channels != other.channels
-        {
-            return false;
-        }
-        let equal = |name: &str, default: &str| {
-            let value = |codec: &Self| codec.parameter(name).unwrap_or(default).to_ascii_lowercase();
-            value(self) == value(other)
-        };
-        match self.kind() {
-            None => false,
-            Some(CodecKind::Opus | CodecKind::Red | CodecKind::Vp8 | CodecKind::Rtx) => true,
-            Some(CodecKind::H264) => {
-                equal("packetization-mode", "0") && self.h264_profile() == other.h264_profile()
-            }
-            Some(CodecKind::Vp9) => equal("profile-id", "0"),
-            Some(CodecKind::Av1) => equal("profile", "0"),
-        }
-    }
-
-    /// First two bytes of `profile-level-id` as hexadecimal; the level, its third byte, limits only the size.
-    fn h264_profile(&self) -> String {
-        let profile = self.parameter("profile-level-id").unwrap_or("42000a");
-        profile.get(..4).unwrap_or(profile).to_ascii_lowercase()
     }
 
     /// The parameters to answer with: what *we* wish to receive and how our streams are laid out.
@@ -160,4 +127,62 @@ pub(super) fn supported_feedback(kind: MediaKind, feedback: &str) -> bool {
         MediaKind::Audio => matches!(feedback, "nack" | "transport-cc"),
         MediaKind::Video => matches!(feedback, "nack" | "nack pli" | "ccm fir" | "transport-cc"),
     }
+}
+
+/// The payload types of the m-line in its order, with what `rtpmap`, `fmtp` and `rtcp-fb` say of them. One without
+/// `rtpmap` (the static types of RFC 3551) is none of ours and left out.
+pub(super) fn read(description: &MediaDescription) -> Vec<Codec> {
+    let mut known: BTreeMap<u8, Codec> = BTreeMap::new();
+    for attribute in description.attributes.iter().filter(|attribute| attribute.key == "rtpmap") {
+        if let Some(codec) = attribute.value.as_deref().and_then(rtpmap) {
+            known.entry(codec.payload_type).or_insert(codec);
+        }
+    }
+    for attribute in &description.attributes {
+        let Some((format, rest)) = attribute.value.as_deref().and_then(|value| value.split_once(' ')) else {
+            continue;
+        };
+        match attribute.key.as_str() {
+            "fmtp" => {
+                if let Some(codec) = format.parse().ok().and_then(|payload_type| known.get_mut(&payload_type))
+                {
+                    codec.fmtp = rest.trim().to_owned();
+                    codec.rtx_for = codec.parameter("apt").and_then(|primary| primary.parse().ok());
+                }
+            }
+            "rtcp-fb" if format == "*" => known.values_mut().for_each(|codec| add_feedback(codec, rest)),
+            "rtcp-fb" => {
+                if let Some(codec) = format.parse().ok().and_then(|payload_type| known.get_mut(&payload_type))
+                {
+                    add_feedback(codec, rest);
+                }
+            }
+            _ => {}
+        }
+    }
+    let formats = description.media_name.formats.iter();
+    formats.filter_map(|format| known.remove(&format.parse().ok()?)).collect()
+}
+
+fn add_feedback(codec: &mut Codec, feedback: &str) {
+    let feedback = feedback.trim();
+    if codec.feedback.len() < MAX_FEEDBACK && !codec.feedback.iter().any(|known| known == feedback) {
+        codec.feedback.push(feedback.to_owned());
+    }
+}
+
+/// `<payload type> <name>/<clock rate>[/<channels>]`
+fn rtpmap(value: &str) -> Option<Codec> {
+    let (payload_type, encoding) = value.split_once(' ')?;
+    let mut parts = encoding.trim().split('/');
+    let payload_type = payload_type.parse().ok().filter(|payload_type| *payload_type < 128)?;
+    Some(Codec {
+        payload_type,
+        name: parts.next()?.to_owned(),
+        clock_rate: parts.next()?.parse().ok()?,
+        channels: parts.next().and_then(|channels| channels.parse().ok()),
+        fmtp: String::new(),
+        feedback: Vec::new(),
+        rtx_for: None,
+    })
 }

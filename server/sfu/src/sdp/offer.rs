@@ -1,8 +1,8 @@
 //! Reading an offer. Owns the bounds on what a client may send; never changes what it read.
 
-use super::OfferError;
 use super::codec::{Codec, CodecKind, supported};
 use super::extension::{MAX_ONE_BYTE_ID, supported as supported_extension};
+use super::{OfferError, codec};
 use crate::MediaKind;
 use crate::rtp::extension::Uri;
 use rtc_sdp::SessionDescription;
@@ -22,8 +22,6 @@ pub const MAX_RIDS: usize = 8;
 /// Most announced SSRCs (and FID pairs) read per m-line; further ones are learnt from MID. Clients announce at
 /// most six.
 pub const MAX_SSRCS: usize = 16;
-/// Most `a=rtcp-fb` values read per payload type; browsers offer five.
-const MAX_FEEDBACK: usize = 16;
 /// Longest mid or rid, in bytes: a one-byte header extension carries 16 (RFC 8285 §4.2).
 const MAX_ID_BYTES: usize = 16;
 
@@ -209,19 +207,6 @@ impl Section {
         self.codecs.iter().filter(|codec| self.supports(codec))
     }
 
-    /// The codec with this payload type.
-    pub fn codec(&self, payload_type: u8) -> Option<&Codec> {
-        self.codecs.iter().find(|codec| codec.payload_type == payload_type)
-    }
-
-    /// The RTX payload type that repairs `payload_type`.
-    pub fn rtx_payload_type(&self, payload_type: u8) -> Option<u8> {
-        self.codecs
-            .iter()
-            .find(|codec| codec.kind() == Some(CodecKind::Rtx) && codec.rtx_for == Some(payload_type))
-            .map(|codec| codec.payload_type)
-    }
-
     /// The id of a header extension on this m-line.
     pub fn extension_id(&self, uri: Uri) -> Option<u8> {
         self.extensions.iter().find_map(|(id, offered)| (offered == uri.as_str()).then_some(*id))
@@ -247,7 +232,9 @@ impl Section {
             }
             Some(CodecKind::Red | CodecKind::Rtx) | None => false,
         };
-        let primary = |payload_type: u8| self.codec(payload_type).is_some_and(|primary| plain(primary, kind));
+        let primary = |payload_type: u8| {
+            self.codecs.iter().any(|codec| codec.payload_type == payload_type && plain(codec, kind))
+        };
         match codec.kind() {
             Some(CodecKind::Rtx) => supported(codec) && codec.rtx_for.is_some_and(primary),
             // RFC 2198: the parameters are the payload types inside, `111/111`.
@@ -283,7 +270,7 @@ impl Section {
         let mut section = Self {
             mid: String::new(),
             kind,
-            direction: session_direction,
+            direction: description.attributes.iter().find_map(direction).unwrap_or(session_direction),
             rejected,
             codecs: Vec::new(),
             extensions: Vec::new(),
@@ -301,7 +288,7 @@ impl Section {
             protocol,
             formats: name.formats.clone(),
         };
-        section.codecs = codecs(description);
+        section.codecs = codec::read(description);
         section.read_attributes(description, session_allows_mixed);
         if !rejected {
             if section.mid.is_empty() {
@@ -319,15 +306,13 @@ impl Section {
         let mut named_rids = Vec::new();
         let mut simulcast = None;
         for attribute in &description.attributes {
-            if let Some(direction) = direction(attribute) {
-                self.direction = direction;
-                continue;
-            }
             let Some(value) = value(attribute) else {
                 continue;
             };
             match attribute.key.as_str() {
-                "mid" if is_token(value, 1, MAX_ID_BYTES) => self.mid = value.to_owned(),
+                "mid" if self.mid.is_empty() && is_token(value, 1, MAX_ID_BYTES) => {
+                    self.mid = value.to_owned();
+                }
                 "extmap" => self.read_extension(value, allow_mixed),
                 "rid" => {
                     let mut words = value.split_whitespace();
@@ -470,64 +455,6 @@ fn settle_extensions(sections: &mut [Section]) {
             known == uri && id_of.entry(uri.clone()).or_insert(*id) == id
         });
     }
-}
-
-/// The payload types of the m-line in its order, with what `rtpmap`, `fmtp` and `rtcp-fb` say of them. One without
-/// `rtpmap` (the static types of RFC 3551) is none of ours and left out.
-fn codecs(description: &MediaDescription) -> Vec<Codec> {
-    let mut known: BTreeMap<u8, Codec> = BTreeMap::new();
-    for attribute in description.attributes.iter().filter(|attribute| attribute.key == "rtpmap") {
-        if let Some(codec) = value(attribute).and_then(rtpmap) {
-            known.entry(codec.payload_type).or_insert(codec);
-        }
-    }
-    for attribute in &description.attributes {
-        let Some((format, rest)) = value(attribute).and_then(|value| value.split_once(' ')) else {
-            continue;
-        };
-        match attribute.key.as_str() {
-            "fmtp" => {
-                if let Some(codec) = format.parse().ok().and_then(|payload_type| known.get_mut(&payload_type))
-                {
-                    codec.fmtp = rest.trim().to_owned();
-                    codec.rtx_for = codec.parameter("apt").and_then(|primary| primary.parse().ok());
-                }
-            }
-            "rtcp-fb" if format == "*" => known.values_mut().for_each(|codec| add_feedback(codec, rest)),
-            "rtcp-fb" => {
-                if let Some(codec) = format.parse().ok().and_then(|payload_type| known.get_mut(&payload_type))
-                {
-                    add_feedback(codec, rest);
-                }
-            }
-            _ => {}
-        }
-    }
-    let formats = description.media_name.formats.iter();
-    formats.filter_map(|format| known.remove(&format.parse().ok()?)).collect()
-}
-
-fn add_feedback(codec: &mut Codec, feedback: &str) {
-    let feedback = feedback.trim();
-    if codec.feedback.len() < MAX_FEEDBACK && !codec.feedback.iter().any(|known| known == feedback) {
-        codec.feedback.push(feedback.to_owned());
-    }
-}
-
-/// `<payload type> <name>/<clock rate>[/<channels>]`
-fn rtpmap(value: &str) -> Option<Codec> {
-    let (payload_type, encoding) = value.split_once(' ')?;
-    let mut parts = encoding.trim().split('/');
-    let payload_type = payload_type.parse().ok().filter(|payload_type| *payload_type < 128)?;
-    Some(Codec {
-        payload_type,
-        name: parts.next()?.to_owned(),
-        clock_rate: parts.next()?.parse().ok()?,
-        channels: parts.next().and_then(|channels| channels.parse().ok()),
-        fmtp: String::new(),
-        feedback: Vec::new(),
-        rtx_for: None,
-    })
 }
 
 /// The `send` list of `a=simulcast:send q;h;f [recv …]` (RFC 8853 §5.1): the first alternative of each stream,
