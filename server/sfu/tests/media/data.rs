@@ -1,6 +1,6 @@
 //! Data channels: reported whole, sent to whom the signalling says.
 
-use crate::harness::channels::CHANNELS;
+use crate::harness::channels::{CHANNELS, Channels};
 use crate::harness::network::Path;
 use crate::harness::peer::Client;
 use crate::harness::world::{Handle, World};
@@ -15,9 +15,7 @@ fn open_channels(seed: u64, count: usize) -> (World, Vec<Handle>) {
     let handles: Vec<Handle> = (0..count).map(|_| world.join(ROOM, Client::chromium())).collect();
     world.connect(&handles);
     let open = world.run_until(Duration::from_secs(3), |world| {
-        handles
-            .iter()
-            .all(|handle| world[*handle].channels.as_ref().is_some_and(|channels| channels.all_open()))
+        handles.iter().all(|handle| world[*handle].channels.as_ref().is_some_and(Channels::all_open))
     });
     assert!(open, "the three channels are acknowledged");
     (world, handles)

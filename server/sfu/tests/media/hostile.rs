@@ -15,12 +15,15 @@ use std::time::{Duration, Instant};
 
 const ROOM: RoomId = RoomId(1);
 
+/// Source and bytes.
+type Captured = Vec<(SocketAddr, Vec<u8>)>;
+
 fn stranger() -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 66], 6666))
 }
 
 /// A call of two in full flight, and everything that went up in its third second.
-fn call(seed: u64) -> (World, Vec<Participant>, Vec<(SocketAddr, Vec<u8>)>) {
+fn call(seed: u64) -> (World, Vec<Participant>, Captured) {
     let mut world = World::new(seed);
     let people = world.call(ROOM, &[Client::chromium(), Client::firefox()], &Source::simulcast());
     world.run_for(Duration::from_secs(2));

@@ -1,5 +1,6 @@
 //! Two rooms with the same names in both: nothing crosses.
 
+use crate::harness::channels::Channels;
 use crate::harness::peer::Client;
 use crate::harness::send::Source;
 use crate::harness::world::{Handle, World};
@@ -149,7 +150,7 @@ fn data_goes_to_those_named_and_to_nobody_else() {
     let Populated { mut world, rooms } = two_rooms(4);
     let everybody: Vec<Handle> = world.handles().collect();
     assert!(world.run_until(Duration::from_secs(3), |world| {
-        everybody.iter().all(|handle| world[*handle].channels.as_ref().is_some_and(|c| c.all_open()))
+        everybody.iter().all(|handle| world[*handle].channels.as_ref().is_some_and(Channels::all_open))
     }));
     let (target, _) = rooms[0][1];
     let to = vec![world[target].id];

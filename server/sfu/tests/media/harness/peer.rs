@@ -21,7 +21,7 @@ use rtc_rtcp::transport_feedbacks::transport_layer_cc::{
     TransportLayerCc,
 };
 use rtc_rtcp::transport_feedbacks::transport_layer_nack::{
-    TransportLayerNack, nack_pairs_from_sequence_numbers,
+    NackPair, TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
 use rtc_rtp::header::Header;
 use rtc_rtp::packet::Packet;
@@ -580,7 +580,7 @@ impl Peer {
             } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
                 self.handle_report_blocks(now, &report.reports);
             } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
-                for sequence in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
+                for sequence in nack.nacks.iter().flat_map(NackPair::packet_list) {
                     self.feedback.nacks.push((now, nack.media_ssrc, sequence));
                     self.answer_nack(now, nack.media_ssrc, sequence);
                 }

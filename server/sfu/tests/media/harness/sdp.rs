@@ -323,7 +323,7 @@ impl Answer {
             "ice-ufrag" => self.credentials.get_or_insert_with(empty_credentials).ufrag = value.to_owned(),
             "ice-pwd" => self.credentials.get_or_insert_with(empty_credentials).password = value.to_owned(),
             "fingerprint" => {
-                value.strip_prefix("sha-256 ").expect("sha-256").clone_into(&mut self.fingerprint)
+                value.strip_prefix("sha-256 ").expect("sha-256").clone_into(&mut self.fingerprint);
             }
             "setup" => value.clone_into(&mut self.setup),
             "candidate" => {

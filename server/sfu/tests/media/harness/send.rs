@@ -310,9 +310,8 @@ impl Encoding {
             Some(red) => {
                 // RFC 2198: the previous frame as the one redundant block, when there is one.
                 if let Some(previous) = &self.previous_opus {
-                    payload.put_u8(0x80 | dialect.opus);
-                    payload.put_u8((960u16 >> 6) as u8);
-                    payload.put_u16(((960u16 & 0x3f) << 10) | previous.len() as u16);
+                    let offset = 960 << 10;
+                    payload.put_u32(1 << 31 | u32::from(dialect.opus) << 24 | offset | previous.len() as u32);
                     payload.put_u8(dialect.opus);
                     payload.put_slice(previous);
                 } else {
