@@ -8,6 +8,8 @@ use std::fmt::Write;
 
 /// Most `a=rtcp-fb` values read per payload type; browsers offer five.
 const MAX_FEEDBACK: usize = 16;
+/// Longest `a=fmtp` parameters read, in bytes; a longer one counts as none. Browsers offer about a hundred.
+const MAX_PARAMETERS: usize = 512;
 
 /// What [`supported`] accepts. VP9 and AV1 are recognised but not in it: their scalable streams need the
 /// dependency descriptor rewritten per subscriber, and a client that is refused them falls back to VP8.
@@ -138,19 +140,20 @@ pub(super) fn read(description: &MediaDescription) -> Vec<Codec> {
             known.entry(codec.payload_type).or_insert(codec);
         }
     }
+    let mut for_all = Vec::new();
     for attribute in &description.attributes {
         let Some((format, rest)) = attribute.value.as_deref().and_then(|value| value.split_once(' ')) else {
             continue;
         };
         match attribute.key.as_str() {
-            "fmtp" => {
+            "fmtp" if rest.len() <= MAX_PARAMETERS => {
                 if let Some(codec) = format.parse().ok().and_then(|payload_type| known.get_mut(&payload_type))
                 {
                     codec.fmtp = rest.trim().to_owned();
                     codec.rtx_for = codec.parameter("apt").and_then(|primary| primary.parse().ok());
                 }
             }
-            "rtcp-fb" if format == "*" => known.values_mut().for_each(|codec| add_feedback(codec, rest)),
+            "rtcp-fb" if format == "*" && for_all.len() < MAX_FEEDBACK => for_all.push(rest),
             "rtcp-fb" => {
                 if let Some(codec) = format.parse().ok().and_then(|payload_type| known.get_mut(&payload_type))
                 {
@@ -159,6 +162,9 @@ pub(super) fn read(description: &MediaDescription) -> Vec<Codec> {
             }
             _ => {}
         }
+    }
+    for codec in known.values_mut() {
+        for_all.iter().for_each(|feedback| add_feedback(codec, feedback));
     }
     let formats = description.media_name.formats.iter();
     formats.filter_map(|format| known.remove(&format.parse().ok()?)).collect()
