@@ -146,6 +146,12 @@ function endingFor(reason: DisconnectReason | undefined): Ending | null {
   }
 }
 
+/** The server names the role in an attribute; identities it makes for invites begin with it, too. */
+function isHost(participant: Participant): boolean {
+  const role = participant.attributes['role'];
+  return role === undefined ? participant.identity.startsWith('host-') : role === 'host';
+}
+
 class LiveCall implements Call {
   readonly #room: Room;
   readonly #options: CallOptions;
@@ -416,7 +422,7 @@ class LiveCall implements Call {
       identity: participant.identity,
       name: participant.name ?? participant.identity,
       me,
-      host: me ? this.#options.host : participant.attributes['role'] === 'host',
+      host: me ? this.#options.host : isHost(participant),
       mark: me ? this.#options.mark : (readMark(participant.attributes['mark']) ?? markFor(participant.identity)),
       joinedAt: participant.joinedAt?.getTime() ?? Number.MAX_SAFE_INTEGER,
       microphone: participant.isMicrophoneEnabled,
