@@ -109,6 +109,10 @@ fn rejected_lines_may_come_back_as_something_else_and_others_may_not() {
     let reused = Offer::parse(&[HEAD, AUDIO, &AUDIO.replace("a=mid:0", "a=mid:1"), DATA].concat()).unwrap();
     assert_eq!(reused.check_continues(&rejected), Ok(()));
     assert_eq!(reused.check_continues(&first), Err(OfferError::SectionChanged { index: 1 }));
+    // Browsers re-use at once what the server had to reject: here a line without a common codec.
+    let hopeless = changed("96 97 98 99 100 101", "100 101").unwrap();
+    assert!(!hopeless.sections[1].is_answerable());
+    assert_eq!(reused.check_continues(&hopeless), Ok(()));
     let renamed = Offer::parse(&small().replace("a=mid:d", "a=mid:e").replace(" 0 1 d", " 0 1 e")).unwrap();
     assert_eq!(renamed.check_continues(&first), Err(OfferError::SectionChanged { index: 2 }));
     let bundle_only = changed("m=video 9", "m=video 0").map(|_| small().replace("m=video 9", "m=video 0"));
