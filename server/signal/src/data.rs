@@ -112,6 +112,23 @@ struct Kept {
     payload: Bytes,
 }
 
+/// Which kept messages a participant lacks.
+enum Missed<'a> {
+    Everything,
+    /// Numbered ones after the last that it had from each sender. Clients drop what they already have by (sender,
+    /// number), so unnumbered messages are never sent twice.
+    After(HashMap<&'a str, u32>),
+}
+
+impl Missed<'_> {
+    fn contains(&self, kept: &Kept) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::After(last) => kept.sequence > last.get(kept.from_sid.as_str()).copied().unwrap_or(0),
+        }
+    }
+}
+
 /// The last reliable messages of the room, oldest first, bounded in age, bytes and number.
 #[derive(Default)]
 pub(crate) struct ReplayCache {
@@ -207,12 +224,8 @@ impl Room {
             return Receivers::Others;
         }
         let named = envelope.identities.iter().filter_map(|identity| self.peer_by_identity(identity));
-        let by_sid = envelope.sids.iter().take(MAX_LIST).filter_map(|sid| {
-            self.participants
-                .values()
-                .find(|participant| participant.sid == *sid)
-                .map(|participant| participant.peer)
-        });
+        let sids: HashSet<&str> = envelope.sids.iter().copied().collect();
+        let by_sid = self.participants.values().filter(|p| sids.contains(p.sid.as_str())).map(|p| p.peer);
         Receivers::Only(named.chain(by_sid).collect())
     }
 
@@ -232,37 +245,32 @@ impl Room {
             return;
         }
         participant.data.inlet = Inlet::Open;
-        self.replay_to(peer, &HashMap::new());
+        self.replay_to(peer, &Missed::Everything);
     }
 
-    /// A resumed client says which message it had last from whom; what came after is sent again.
+    /// A resumed client says which message it had last from whom; what came after is sent again. One that says
+    /// nothing could not tell twice from once.
     pub(crate) fn replay_after(&mut self, peer: PeerId, states: &[DataChannelReceiveState]) {
         let open = self.participants.get(&peer).is_some_and(|p| p.data.inlet == Inlet::Open);
-        if open {
-            let received =
-                states.iter().take(MAX_LIST).map(|s| (s.publisher_sid.as_str(), s.last_seq)).collect();
-            self.replay_to(peer, &received);
+        if open && !states.is_empty() {
+            let last = states.iter().take(MAX_LIST).map(|s| (s.publisher_sid.as_str(), s.last_seq)).collect();
+            self.replay_to(peer, &Missed::After(last));
         }
     }
 
-    /// Clients drop what they already have by (sender, number), so unnumbered messages are never sent twice.
-    fn replay_to(&mut self, peer: PeerId, received: &HashMap<&str, u32>) {
+    fn replay_to(&mut self, peer: PeerId, missed: &Missed<'_>) {
         let Some(participant) = self.participants.get(&peer) else { return };
         let (since, now) = (participant.data.since, self.now.instant);
-        let again = !received.is_empty();
-        let missed: Vec<Bytes> = self
+        let payloads: Vec<Bytes> = self
             .replay
             .kept
             .iter()
             .filter(|kept| kept.from != peer && kept.number >= since && addressed_to(&kept.to, peer))
             .filter(|kept| now.saturating_duration_since(kept.at) <= REPLAY_AGE)
-            .filter(|kept| match received.get(kept.from_sid.as_str()) {
-                Some(&last) => kept.sequence > last,
-                None => !again || kept.sequence > 0,
-            })
+            .filter(|kept| missed.contains(kept))
             .map(|kept| kept.payload.clone())
             .collect();
-        for payload in missed {
+        for payload in payloads {
             self.command(Command::SendData { to: vec![peer], channel: DataChannel::Reliable, payload });
         }
     }

@@ -5,7 +5,7 @@
 //! handle (16), sequence (16), frame (16), timestamp (32); see `livekit-datatrack`, "Data Track Packet (v0)".
 
 use crate::Room;
-use crate::limits::{MAX_DATA_MESSAGE, MAX_DATA_SUBSCRIPTIONS, MAX_DATA_TRACKS, MAX_LIST};
+use crate::limits::{MAX_DATA_MESSAGE, MAX_DATA_SUBSCRIPTIONS, MAX_DATA_TRACKS};
 use crate::update::Tell;
 use livekit_protocol::request_response::{Reason, Request};
 use livekit_protocol::signal_response::Message;
@@ -186,7 +186,7 @@ impl Room {
 
     pub(crate) fn update_data_subscription(&mut self, peer: PeerId, request: &UpdateDataSubscription) {
         let mut changed = false;
-        for update in request.updates.iter().take(MAX_LIST) {
+        for update in request.updates.iter().take(MAX_DATA_SUBSCRIPTIONS) {
             let Some((publisher, handle)) = self.data_track_by_sid(&update.track_sid) else { continue };
             changed |= if update.subscribe {
                 self.subscribe_data(peer, publisher, handle)

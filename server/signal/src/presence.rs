@@ -181,6 +181,9 @@ impl Room {
 
     pub(crate) fn run_timers(&mut self) {
         let now = self.now.instant;
+        if self.next_deadline().is_none_or(|at| at > now) {
+            return;
+        }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let dropped: Vec<(PeerId, DisconnectReason)> = self
             .participants

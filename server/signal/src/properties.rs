@@ -211,8 +211,8 @@ impl World {
                 let reason = DisconnectReason::ParticipantRemoved;
                 match what {
                     0 => self.input(hall, Input::Remove { identity, reason }),
-                    1 if pick % 4 == 0 => {
-                        self.input(hall, Input::End { reason: DisconnectReason::RoomDeleted })
+                    1 if pick.is_multiple_of(4) => {
+                        self.input(hall, Input::End { reason: DisconnectReason::RoomDeleted });
                     }
                     _ => {
                         let track_sid = self.any_sid(pick);
@@ -244,7 +244,7 @@ impl World {
                 all_participants: on,
                 track_permissions: vec![TrackPermission {
                     participant_identity: PEOPLE[pick % PEOPLE.len()].into(),
-                    all_tracks: pick % 2 == 0,
+                    all_tracks: pick.is_multiple_of(2),
                     track_sids: vec![sid],
                     ..Default::default()
                 }],
@@ -301,9 +301,9 @@ impl World {
     fn event(&self, hall: usize, who: usize, what: usize, pick: usize, on: bool) -> Event {
         let room = &self.halls[hall].room;
         let own = room.peer_by_identity(PEOPLE[who]);
-        let peer = own.filter(|_| pick % 8 != 0).unwrap_or_else(|| self.any_peer(pick));
+        let peer = own.filter(|_| !pick.is_multiple_of(8)).unwrap_or_else(|| self.any_peer(pick));
         let owned = room.participants.get(&peer).and_then(|p| self::pick(&p.tracks, pick));
-        let track = owned.filter(|_| pick % 7 != 0).unwrap_or_else(|| self.any_track(pick));
+        let track = owned.filter(|_| !pick.is_multiple_of(7)).unwrap_or_else(|| self.any_track(pick));
         match what {
             0 | 1 => Event::Connected { peer },
             2 | 3 => {
@@ -326,12 +326,16 @@ impl World {
             7 => Event::Subscribed { peer, track: self.any_track(pick) },
             8 => Event::SubscriptionRefused { peer, track: self.any_track(pick) },
             9 => Event::Speakers {
-                room: RoomId(if pick % 3 == 0 { 3 - self.halls[hall].id } else { self.halls[hall].id }),
+                room: RoomId(if pick.is_multiple_of(3) {
+                    3 - self.halls[hall].id
+                } else {
+                    self.halls[hall].id
+                }),
                 changed: vec![Speaker { peer, level: 0.5, active: on }],
             },
             10 => Event::ConnectionQuality { peer, quality: sfu::ConnectionQuality::Lost },
             11 => Event::WantedLayers { track, wanted: vec![(sfu::Quality::Low, on)] },
-            12 if pick % 3 == 0 => {
+            12 if pick.is_multiple_of(3) => {
                 Event::Disconnected { peer, reason: sfu::DisconnectReason::ConsentExpired }
             }
             12 => Event::MediaSections { peer, audios: 1, videos: 0 },
@@ -367,7 +371,7 @@ fn track(number: usize, video: bool) -> AddTrackRequest {
     AddTrackRequest {
         cid: format!("cid{number}"),
         r#type: (if video { TrackType::Video } else { TrackType::Audio }).into(),
-        muted: number % 2 == 0,
+        muted: number.is_multiple_of(2),
         ..Default::default()
     }
 }

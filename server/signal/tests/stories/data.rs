@@ -200,6 +200,8 @@ fn a_resumed_client_gets_what_it_missed() {
     assert!(sent.iter().all(|(to, channel, ..)| *to == [ben.peer] && *channel == DataChannel::Reliable));
     let said: Vec<&str> = sent.iter().map(|(_, _, text, _)| text.as_str()).collect();
     assert_eq!(said, ["two", "three", "cem's"]);
+    resume(&mut stage, &ben, Vec::new());
+    assert!(texts(&mut stage).is_empty(), "a client that does not count would see them twice");
     stage.after(Duration::from_secs(11));
     stage.commands();
     resume(&mut stage, &ben, states);
