@@ -72,6 +72,9 @@ pub const SILENT_GRACE: Duration = Duration::from_secs(1);
 pub const UNCONNECTED_GRACE: Duration = Duration::from_secs(4);
 /// A participant whose media failed ends after this, unless it came back.
 pub const FAILED_GRACE: Duration = Duration::from_secs(5);
+/// A participant that closed its media ends after this at the latest: meanwhile its `leave` arrives. Higher: a
+/// client that never says it lingers; lower: its socket closes before it could.
+pub const LEAVE_GRACE: Duration = Duration::from_secs(1);
 /// An announced track that no offer contained is forgotten after this.
 pub const ANNOUNCED_TIMEOUT: Duration = Duration::from_secs(60);
 /// A fresh token is sent this often. Must be well below the 10 min a refreshed token lives.

@@ -3,8 +3,8 @@
 use crate::data::DataState;
 use crate::data_track::DataTracks;
 use crate::limits::{
-    FAILED_GRACE, JOIN_TIMEOUT, MAX_FEATURES, MAX_MISSED_DEPARTURES, REFRESH_INTERVAL, SILENT_GRACE,
-    UNCONNECTED_GRACE,
+    FAILED_GRACE, JOIN_TIMEOUT, LEAVE_GRACE, MAX_FEATURES, MAX_MISSED_DEPARTURES, REFRESH_INTERVAL,
+    SILENT_GRACE, UNCONNECTED_GRACE,
 };
 use crate::simulate::{ResumeFault, SimulatedSpeech};
 use crate::speaker::Voice;
@@ -13,7 +13,7 @@ use crate::track::Track;
 use crate::{ConnectionId, Grants, Now};
 use livekit_protocol::{
     ClientInfo, DisconnectReason, ParticipantInfo, SpeakerInfo, TrackInfo, client_info::Capability,
-    participant_info,
+    leave_request::Action, participant_info,
 };
 use sfu::{ConnectionQuality, PeerId, TrackId};
 use std::collections::{BTreeMap, VecDeque};
@@ -35,10 +35,22 @@ pub(crate) enum Transport {
     Silent {
         since: Instant,
     },
-    /// The media plane forgot the peer; only a full reconnect helps.
+    /// The media plane lost the peer and forgot it; only a full reconnect helps.
     Failed {
         since: Instant,
     },
+    /// The client closed it: its `leave` is on the way (native clients close first, then say so).
+    Ended {
+        since: Instant,
+    },
+}
+
+/// When, why and with which advice to its client a participant is dropped if nothing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expiry {
+    pub(crate) at: Instant,
+    pub(crate) reason: DisconnectReason,
+    pub(crate) advice: Action,
 }
 
 /// An offer on its way through the media plane.
@@ -159,24 +171,35 @@ impl Participant {
         self.transport != Transport::Connecting
     }
 
-    /// When and why this participant is dropped if nothing changes.
-    pub(crate) fn drop_at(&self) -> Option<(Instant, DisconnectReason)> {
-        match (self.socket, self.transport) {
+    /// Whether a resume could bring the participant back.
+    pub(crate) fn is_resumable(&self) -> bool {
+        !matches!(self.transport, Transport::Failed { .. } | Transport::Ended { .. })
+    }
+
+    pub(crate) fn expiry(&self) -> Option<Expiry> {
+        let (at, reason, advice) = match (self.socket, self.transport) {
             (Socket::Open(_), Transport::Connecting) => {
-                Some((self.joined_at + JOIN_TIMEOUT, DisconnectReason::JoinFailure))
+                (self.joined_at + JOIN_TIMEOUT, DisconnectReason::JoinFailure, Action::Disconnect)
             }
             (Socket::Lost { since }, Transport::Connecting) => {
                 let at = (since + UNCONNECTED_GRACE).min(self.joined_at + JOIN_TIMEOUT);
-                Some((at, DisconnectReason::SignalClose))
+                (at, DisconnectReason::SignalClose, Action::Disconnect)
             }
-            (_, Transport::Up) | (Socket::Open(_), Transport::Silent { .. }) => None,
+            (_, Transport::Up) | (Socket::Open(_), Transport::Silent { .. }) => return None,
             (Socket::Lost { since: closed }, Transport::Silent { since }) => {
-                Some((closed.max(since) + SILENT_GRACE, DisconnectReason::SignalClose))
+                (closed.max(since) + SILENT_GRACE, DisconnectReason::SignalClose, Action::Disconnect)
             }
             (_, Transport::Failed { since }) => {
-                Some((since + FAILED_GRACE, DisconnectReason::ConnectionTimeout))
+                (since + FAILED_GRACE, DisconnectReason::ConnectionTimeout, Action::Reconnect)
             }
-        }
+            (Socket::Open(_), Transport::Ended { since }) => {
+                (since + LEAVE_GRACE, DisconnectReason::ClientInitiated, Action::Reconnect)
+            }
+            (Socket::Lost { since: closed }, Transport::Ended { since }) => {
+                (closed.max(since), DisconnectReason::ClientInitiated, Action::Reconnect)
+            }
+        };
+        Some(Expiry { at, reason, advice })
     }
 
     pub(crate) fn info(&self, tracks: &BTreeMap<TrackId, Track>) -> ParticipantInfo {

@@ -1,7 +1,7 @@
 //! How participants and the room itself end: sockets that close, media that fails, timers, the host, the server.
 
 use crate::limits::ANNOUNCED_TIMEOUT;
-use crate::participant::{Participant, Socket, Transport};
+use crate::participant::{Expiry, Participant, Socket, Transport};
 use crate::subscription::Wishes;
 use crate::track::Track;
 use crate::update::RoomUpdatePacing;
@@ -130,29 +130,25 @@ impl Room {
         let now = self.now.instant;
         let Some(participant) = self.participants.get_mut(&peer) else { return };
         participant.offers.clear();
-        let was = participant.transport;
-        let open = participant.connection().is_some();
-        participant.transport = Transport::Failed { since: now };
-        match (was, open) {
-            (Transport::Failed { .. }, _) => participant.transport = was,
+        match (participant.transport, why) {
             // Never up: a resume would bring nothing back.
             (Transport::Connecting, _) => {
-                participant.transport = was;
                 self.drop_participant(
                     peer,
                     DisconnectReason::JoinFailure,
                     Farewell::Leave(Action::Reconnect),
                 );
             }
-            (Transport::Up | Transport::Silent { .. }, true) => {
-                self.hang_up(peer, Farewell::Leave(Action::Resume), DisconnectReason::ConnectionTimeout);
+            (Transport::Failed { .. } | Transport::Ended { .. }, _) => {}
+            (Transport::Up | Transport::Silent { .. }, sfu::DisconnectReason::ClosedByPeer) => {
+                participant.transport = Transport::Ended { since: now };
             }
-            (Transport::Up | Transport::Silent { .. }, false) => {
-                let reason = match why {
-                    sfu::DisconnectReason::ClosedByPeer => DisconnectReason::ClientInitiated,
-                    _ => DisconnectReason::SignalClose,
-                };
-                self.drop_participant(peer, reason, Farewell::Silence);
+            (Transport::Up | Transport::Silent { .. }, _) if participant.connection().is_none() => {
+                self.drop_participant(peer, DisconnectReason::SignalClose, Farewell::Silence);
+            }
+            (Transport::Up | Transport::Silent { .. }, _) => {
+                participant.transport = Transport::Failed { since: now };
+                self.hang_up(peer, Farewell::Leave(Action::Resume), DisconnectReason::ConnectionTimeout);
             }
         }
     }
@@ -169,7 +165,7 @@ impl Room {
         };
         let participants = self.participants.values().flat_map(|p| {
             [
-                p.drop_at().map(|(at, _)| at),
+                p.expiry().map(|expiry| expiry.at),
                 p.connection().map(|_| p.refresh_at),
                 p.data.opens_at(),
                 p.simulated_speech.as_ref().map(|speech| speech.until),
@@ -185,13 +181,11 @@ impl Room {
             return;
         }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let dropped: Vec<(PeerId, DisconnectReason)> = self
-            .participants
-            .values()
-            .filter_map(|p| p.drop_at().filter(|(at, _)| *at <= now).map(|(_, reason)| (p.peer, reason)))
-            .collect();
-        for (peer, reason) in dropped {
-            self.drop_participant(peer, reason, Farewell::Leave(Action::Disconnect));
+        let expired =
+            |p: &Participant| p.expiry().filter(|expiry| expiry.at <= now).map(|expiry| (p.peer, expiry));
+        let dropped: Vec<(PeerId, Expiry)> = self.participants.values().filter_map(expired).collect();
+        for (peer, Expiry { reason, advice, .. }) in dropped {
+            self.drop_participant(peer, reason, Farewell::Leave(advice));
         }
         let peers = |room: &Self, test: &dyn Fn(&Participant) -> bool| -> Vec<PeerId> {
             room.participants.values().filter(|p| test(p)).map(|p| p.peer).collect()

@@ -336,7 +336,12 @@ impl World {
             10 => Event::ConnectionQuality { peer, quality: sfu::ConnectionQuality::Lost },
             11 => Event::WantedLayers { track, wanted: vec![(sfu::Quality::Low, on)] },
             12 if pick.is_multiple_of(3) => {
-                Event::Disconnected { peer, reason: sfu::DisconnectReason::ConsentExpired }
+                let reason = if on {
+                    sfu::DisconnectReason::ConsentExpired
+                } else {
+                    sfu::DisconnectReason::ClosedByPeer
+                };
+                Event::Disconnected { peer, reason }
             }
             12 => Event::MediaSections { peer, audios: 1, videos: 0 },
             _ => {

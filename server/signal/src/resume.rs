@@ -1,7 +1,7 @@
 //! Resuming: the same participant on a new WebSocket, its media untouched.
 
 use crate::limits::{MAX_LIST, MAX_TRACKS, REFRESH_INTERVAL};
-use crate::participant::{Socket, Transport};
+use crate::participant::Socket;
 use crate::presence::Farewell;
 use crate::simulate::ResumeFault;
 use crate::{ConnectionId, Effect, Grants, Room};
@@ -21,7 +21,7 @@ impl Room {
             return;
         };
         let peer = participant.peer;
-        if let Transport::Failed { .. } = participant.transport {
+        if !participant.is_resumable() {
             self.refuse(connection, DisconnectReason::StateMismatch, Action::Reconnect);
             self.drop_participant(peer, DisconnectReason::StateMismatch, Farewell::Silence);
             return;

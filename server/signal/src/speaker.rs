@@ -87,7 +87,7 @@ impl Room {
     /// that is silent as well.
     fn quality_info(&self, peer: PeerId) -> Option<ConnectionQualityInfo> {
         let participant = self.participants.get(&peer)?;
-        let silent = matches!(participant.transport, Transport::Silent { .. } | Transport::Failed { .. });
+        let silent = !matches!(participant.transport, Transport::Connecting | Transport::Up);
         let quality = match participant.quality? {
             ConnectionQuality::Lost if silent => livekit_protocol::ConnectionQuality::Lost,
             ConnectionQuality::Lost | ConnectionQuality::Poor => livekit_protocol::ConnectionQuality::Poor,

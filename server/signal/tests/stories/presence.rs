@@ -94,10 +94,39 @@ fn lost_media_asks_for_a_resume_and_drops_after_five_seconds() {
 }
 
 #[test]
+fn a_client_that_closes_its_media_first_still_gets_to_say_goodbye() {
+    let mut stage = Stage::new();
+    let (anna, ben, cem) = (stage.settle("anna"), stage.settle("ben"), stage.settle("cem"));
+    for client in [&anna, &ben] {
+        stage.media(Event::Disconnected { peer: client.peer, reason: sfu::DisconnectReason::ClosedByPeer });
+        assert!(stage.heard(client).is_empty() && !stage.closed.contains(&client.connection));
+    }
+    stage.after_millis(20);
+    stage.ask(&anna, Ask::Leave(Default::default()));
+    assert_eq!(gone(&mut stage, &cem, &anna), Some(DisconnectReason::ClientInitiated));
+    assert!(all!(stage.heard(&anna), Leave).is_empty());
+    stage.after(Duration::from_secs(1));
+    assert_eq!(gone(&mut stage, &cem, &ben), Some(DisconnectReason::ClientInitiated), "it never said so");
+    assert_eq!(only!(stage.heard(&ben), Leave).action(), Action::Reconnect);
+    let back = stage.open(grants("ben"), resuming(&ben));
+    assert_eq!(only!(stage.heard_on(back), Leave).action(), Action::Reconnect);
+}
+
+#[test]
+fn a_client_that_closes_media_and_socket_is_gone_at_once() {
+    let mut stage = Stage::new();
+    let (anna, ben) = (stage.settle("anna"), stage.settle("ben"));
+    stage.media(Event::Disconnected { peer: anna.peer, reason: sfu::DisconnectReason::ClosedByPeer });
+    stage.close(&anna);
+    assert_eq!(gone(&mut stage, &ben, &anna), Some(DisconnectReason::ClientInitiated));
+}
+
+#[test]
 fn media_that_is_gone_cannot_be_resumed() {
     let mut stage = Stage::new();
     let (anna, ben) = (stage.settle("anna"), stage.settle("ben"));
     stage.media(Event::Disconnected { peer: anna.peer, reason: sfu::DisconnectReason::ConsentExpired });
+    stage.after_millis(100);
     let connection = stage.open(grants("anna"), resuming(&anna));
     let leave = only!(stage.heard_on(connection), Leave);
     assert_eq!((leave.reason(), leave.action()), (DisconnectReason::StateMismatch, Action::Reconnect));
