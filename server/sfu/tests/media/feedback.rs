@@ -164,7 +164,7 @@ fn receiver_reports_tell_the_publisher_its_loss() {
     assert!(blocks.iter().all(|(_, block)| block.last_sender_report != 0), "for the round-trip time");
     // 20 ms there and back, less what the delay field takes off.
     let (at, block) = blocks.last().expect("a block");
-    let now = (crate::harness::peer::ntp(world.origin, *at) >> 16) as u32;
+    let now = (crate::harness::peer::rtcp::ntp(world.origin, *at) >> 16) as u32;
     let round_trip =
         f64::from(now.wrapping_sub(block.last_sender_report).wrapping_sub(block.delay)) / 65_536.0;
     assert!((0.015..0.030).contains(&round_trip), "{round_trip} s");
