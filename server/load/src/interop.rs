@@ -165,7 +165,7 @@ async fn exchange(client: &mut MediaClient, clock: &Clock, meter: &mut Meter) ->
             meter.open(open);
             window = Some(open);
         }
-        let send = |bytes: &[u8], to: SocketAddr| socket.send(bytes, to).unwrap();
+        let send = |bytes: &[u8], to: SocketAddr| assert!(socket.send(bytes, to).unwrap());
         client
             .handle_timeout(Instant::now(), clock, |packet, bytes, to| {
                 if window.is_some_and(|window| window.contains(packet.sent_ns)) {

@@ -82,6 +82,8 @@ pub(crate) struct Outcome {
     pub audio: SentCount,
     pub video: SentCount,
     pub late: Histogram,
+    /// Media packets the kernel did not take; the receivers miss them.
+    pub unsent: u64,
     pub transport: TransportCounts,
     pub meter: Meter,
 }
@@ -100,6 +102,7 @@ pub(crate) async fn run(
         audio: SentCount::default(),
         video: SentCount::default(),
         late: Histogram::default(),
+        unsent: 0,
         transport: TransportCounts::default(),
         meter: Meter::new(index, shared.options.participants),
     };
@@ -219,8 +222,9 @@ impl<'a> Participant<'a> {
         let Self { shared, progress, client, socket, window, .. } = self;
         let mut failure = None;
         client.handle_timeout(now, &shared.clock, |sent, bytes, to| {
-            if let Err(error) = socket.send(bytes, to) {
-                failure = Some(error);
+            match socket.send(bytes, to) {
+                Ok(sent) => outcome.unsent += u64::from(!sent),
+                Err(error) => failure = Some(error),
             }
             if progress.sending_ns.get() == 0 {
                 progress.sending_ns.set(sent.sent_ns);

@@ -102,7 +102,7 @@ pub struct Packets {
     pub loss_percent: f64,
     /// Of the sender and receiver with the most loss.
     pub worst_pair_loss_percent: f64,
-    /// Dropped by the kernel at the generator's sockets: loss that is not the server's.
+    /// Dropped by the kernel at the generator's sockets, on the way out or in: loss that is not the server's.
     pub dropped_at_generator: u64,
     /// Dropped by the kernel at the server's socket, if that is on this machine.
     pub dropped_at_server: u64,
@@ -325,7 +325,8 @@ impl Packets {
             lost: expected.saturating_sub(received),
             loss_percent: loss_percent(expected, received),
             worst_pair_loss_percent: worst,
-            dropped_at_generator: drops.generator,
+            dropped_at_generator: drops.generator
+                + outcomes.iter().map(|outcome| outcome.unsent).sum::<u64>(),
             dropped_at_server: drops.server,
         }
     }

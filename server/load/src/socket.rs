@@ -129,13 +129,13 @@ impl Socket {
         }
     }
 
-    /// Sends or drops: a full send buffer is lost traffic, as on any network.
-    pub(crate) fn send(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+    /// Sends, or gives `false` when the kernel has no room for the packet.
+    pub(crate) fn send(&self, bytes: &[u8], to: SocketAddr) -> io::Result<bool> {
         match self.inner.try_send_to(bytes, to) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             // An ICMP error of an earlier datagram; the path is judged by consent checks.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
             Err(error) => Err(error),
         }
     }
