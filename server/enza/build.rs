@@ -159,7 +159,8 @@ fn table(out: &Path, files: &[(String, PathBuf)]) -> String {
         };
         let mut hasher = DefaultHasher::new();
         content.hash(&mut hasher);
-        let etag = format!("\"{:016x}\"", hasher.finish());
+        // Weak: it stands for the plain and for the compressed form.
+        let etag = format!("W/\"{:016x}\"", hasher.finish());
         let immutable = name.starts_with("assets/");
         let media_type = media_type(name);
         writeln!(

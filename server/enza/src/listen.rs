@@ -3,7 +3,7 @@
 //! On an HTTPS port the first byte tells TLS (0x16, RFC 8446 section 5.1) from plain HTTP, which is answered
 //! with a redirect: people type addresses without `https://`.
 
-use crate::http::Peer;
+use crate::http::{Peer, Slot};
 use crate::server::raised;
 use axum::Router;
 use axum::body::Body;
@@ -69,8 +69,7 @@ impl Listening {
                 Ok((stream, peer)) => {
                     let this = self.clone();
                     tokio::spawn(async move {
-                        this.serve(stream, peer).await;
-                        drop(permit);
+                        this.serve(stream, peer, Slot(Arc::new(permit))).await;
                     });
                 }
                 Err(error) => {
@@ -81,20 +80,20 @@ impl Listening {
         }
     }
 
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, slot: Slot) {
         // Signalling messages are small and urgent.
         let _ = stream.set_nodelay(true);
         let Some(tls) = self.tls.clone() else {
-            return self.http(stream, peer, false).await;
+            return self.http(stream, peer, slot, false).await;
         };
         let mut first = [0];
         match timeout(HANDSHAKE_PATIENCE, stream.peek(&mut first)).await {
             Ok(Ok(1)) if first == [TLS_HANDSHAKE] => {}
-            Ok(Ok(1)) => return self.http(stream, peer, true).await,
+            Ok(Ok(1)) => return self.http(stream, peer, slot, true).await,
             _ => return,
         }
         match timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.http(stream, peer, false).await,
+            Ok(Ok(stream)) => self.http(stream, peer, slot, false).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
@@ -104,17 +103,19 @@ impl Listening {
         mut self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: SocketAddr,
+        slot: Slot,
         redirect: bool,
     ) {
         let routes = self.routes.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let routes = routes.clone();
+            let (routes, slot) = (routes.clone(), slot.clone());
             async move {
                 if redirect {
                     return Ok::<_, Infallible>(to_https(&request));
                 }
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
+                request.extensions_mut().insert(slot);
                 routes.oneshot(request).await
             }
         });

@@ -32,19 +32,16 @@ const REFRESHED_TOKEN: Duration = Duration::from_secs(600);
 
 /// What a session tells the room.
 pub(crate) enum Message {
-    Join {
-        connection: ConnectionId,
-        outbox: mpsc::Sender<Box<SignalResponse>>,
-        grants: Grants,
-        request: Box<JoinRequest>,
-    },
-    Request {
-        connection: ConnectionId,
-        request: SignalRequest,
-    },
-    Closed {
-        connection: ConnectionId,
-    },
+    Join { connection: ConnectionId, outbox: mpsc::Sender<Box<SignalResponse>>, entry: Box<Entry> },
+    Request { connection: ConnectionId, request: Box<SignalRequest> },
+    Closed { connection: ConnectionId },
+}
+
+/// What somebody brings to the door: what their token says and what their client asks for.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) grants: Grants,
+    pub(crate) request: Box<JoinRequest>,
 }
 
 /// The room's task does not take this event.
@@ -163,14 +160,15 @@ impl RoomTask {
                 }
                 () = timer => self.handle(Input::Tick),
                 message = requests.recv() => match message {
-                    Some(Message::Join { connection, outbox, grants, request }) => {
+                    Some(Message::Join { connection, outbox, entry }) => {
+                        let Entry { grants, request } = *entry;
                         self.outboxes.insert(connection, outbox);
                         self.handle(Input::Join { connection, grants, request });
                     }
                     Some(Message::Request { connection, request }) => {
                         // A connection that was closed has nothing to say any more.
                         if self.outboxes.contains_key(&connection) {
-                            self.handle(Input::Request { connection, request });
+                            self.handle(Input::Request { connection, request: *request });
                         }
                     }
                     Some(Message::Closed { connection }) => {
@@ -223,5 +221,76 @@ impl RoomTask {
             // Its effects join the queue that `carry_out` is draining.
             self.room.handle(now, Input::Closed { connection });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media;
+    use crate::token::ApiKey;
+    use sfu::RoomId;
+    use std::collections::BTreeMap;
+
+    fn entry(identity: &str) -> Box<Entry> {
+        let grants = Grants {
+            identity: identity.to_owned(),
+            name: String::new(),
+            metadata: String::new(),
+            attributes: BTreeMap::new(),
+            room: "a".to_owned(),
+            can_publish: true,
+            can_subscribe: true,
+            can_publish_data: true,
+            can_publish_sources: Vec::new(),
+            can_update_own_metadata: false,
+            hidden: false,
+            room_admin: false,
+            expires_at_unix: u64::MAX,
+        };
+        Box::new(Entry { grants, request: Box::default() })
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_closed_and_the_room_goes_on() {
+        let (media, _commands) = media::handle_for_tests();
+        let key = ApiKey::new("key".to_owned(), "0123456789abcdef0123456789abcdef".to_owned()).unwrap();
+        let (fatal, _reasons) = mpsc::channel(1);
+        let settings = RoomSettings {
+            id: RoomId(1),
+            name: "a".to_owned(),
+            created_unix_millis: 0,
+            seed: [7; 32],
+            empty_timeout: Duration::from_secs(300),
+            departure_timeout: Duration::from_secs(20),
+            max_participants: 10,
+            server_version: "1.13.5",
+        };
+        let task = RoomTask {
+            room: Room::new(now(), settings),
+            outboxes: HashMap::new(),
+            media,
+            tokens: Arc::new(TokenAuthority::new(&key)),
+            fatal,
+            ended: false,
+        };
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let (_events, media_events) = mpsc::channel(EVENTS);
+        let (_end, ending) = watch::channel(None);
+        tokio::spawn(task.run(inbox, media_events, ending));
+
+        // A join is answered by more than one message, so one place is too few.
+        let (deaf, mut deaf_outbox) = mpsc::channel(1);
+        let join = Message::Join { connection: ConnectionId(1), outbox: deaf, entry: entry("deaf") };
+        requests.send(join).await.ok().unwrap();
+        let (outbox, mut messages) = mpsc::channel(OUTBOX);
+        let join = Message::Join { connection: ConnectionId(2), outbox, entry: entry("ann") };
+        requests.send(join).await.ok().unwrap();
+
+        let first = messages.recv().await.unwrap().message;
+        assert!(matches!(first, Some(ResponseMessage::Join(_))), "{first:?}");
+        let left = deaf_outbox.recv().await.unwrap().message;
+        assert!(matches!(left, Some(ResponseMessage::Join(_))), "what was sent before is still there");
+        assert!(deaf_outbox.recv().await.is_none(), "and then the connection ends");
     }
 }

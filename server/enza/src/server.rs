@@ -21,10 +21,11 @@ use tokio::time::timeout;
 /// With port 0 the operating system picks the TCP port, and UDP may be taken there: how often to pick again.
 const PORT_TRIES: usize = 32;
 
-/// Stopping takes at most this long for the rooms' goodbyes, and this long again for the sockets to close.
-/// Together with the rest it stays below the 5 s that service managers and the documentation promise.
+/// Stopping takes at most this long for the rooms' goodbyes, for the sockets to close, and for the database.
+/// Together they stay well below the promised 5 s.
 const ROOMS_PATIENCE: Duration = Duration::from_millis(1500);
 const SESSIONS_PATIENCE: Duration = Duration::from_millis(1500);
+const STORE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The running program.
 pub struct Server {
@@ -136,7 +137,7 @@ impl Server {
         if tokio::task::spawn_blocking(move || media.stop()).await.is_err() {
             tracing::error!("the media thread cannot be stopped");
         }
-        if timeout(ROOMS_PATIENCE, store.close()).await.is_err() {
+        if timeout(STORE_PATIENCE, store.close()).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
         tracing::info!("stopped");

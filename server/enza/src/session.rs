@@ -1,17 +1,17 @@
 //! One WebSocket: frames in, messages out, and the limits that keep one client from harming the others.
 //! It knows no room state: it hands requests to the room and sends what the room answers.
 
-use crate::room::{Message as RoomMessage, OUTBOX, RoomHandle};
-use crate::rooms::Rooms;
+use crate::room::{Entry, Message as RoomMessage, OUTBOX, RoomHandle};
+use crate::rooms::{EnterError, Rooms};
 use crate::server::raised;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::SinkExt as _;
-use livekit_protocol::{DisconnectReason, JoinRequest, SignalResponse, leave_request};
-use signal::{ConnectionId, Frame, Grants};
+use livekit_protocol::{DisconnectReason, SignalResponse, leave_request};
+use signal::{ConnectionId, Frame};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::{MissedTickBehavior, timeout, timeout_at};
 
 /// Clients give up when nothing came this long after the upgrade (research of the protocol, section 1.4).
 const FIRST_MESSAGE: Duration = Duration::from_secs(5);
@@ -54,20 +54,21 @@ enum End {
 }
 
 /// Serves one upgraded WebSocket to its end.
-pub(crate) async fn run(
-    mut socket: WebSocket,
-    rooms: Rooms,
-    grants: Grants,
-    request: Box<JoinRequest>,
-    stopped: watch::Receiver<bool>,
-) {
-    let Some((room, connection, mut session)) = enter(&rooms, &grants, &request).await else {
-        let leave =
-            signal::leave_response(DisconnectReason::ServerShutdown, leave_request::Action::Disconnect);
-        let frame = message(signal::encode_response(&leave, false));
-        let _ = timeout(WRITE_PATIENCE, socket.send(frame)).await;
-        close(socket, close_code::AWAY, "").await;
-        return;
+pub(crate) async fn run(mut socket: WebSocket, rooms: Rooms, entry: Entry, stopped: watch::Receiver<bool>) {
+    let (room, connection, mut session) = match enter(&rooms, &entry).await {
+        Ok(entered) => entered,
+        Err(reason) => {
+            tracing::debug!(?reason, "nobody can enter");
+            // A server that stops may be another one by the time the client comes back.
+            let action = match reason {
+                DisconnectReason::ServerShutdown => leave_request::Action::Reconnect,
+                _ => leave_request::Action::Disconnect,
+            };
+            let leave = signal::leave_response(reason, action);
+            let _ =
+                timeout(WRITE_PATIENCE, socket.send(message(signal::encode_response(&leave, false)))).await;
+            return close(socket, close_code::AWAY, "").await;
+        }
     };
     let end = session.serve(&mut socket, &room, connection, stopped).await;
     room.send(RoomMessage::Closed { connection }).await;
@@ -93,30 +94,23 @@ struct Session {
     heard: Instant,
 }
 
+/// Finds the room and waits for its first message.
 async fn enter(
     rooms: &Rooms,
-    grants: &Grants,
-    request: &JoinRequest,
-) -> Option<(RoomHandle, ConnectionId, Session)> {
+    entry: &Entry,
+) -> Result<(RoomHandle, ConnectionId, Session), DisconnectReason> {
+    let begun = tokio::time::Instant::now();
     for _ in 0..ENTER_TRIES {
-        let (room, connection) = match rooms.enter(&grants.room).await {
-            Ok(entered) => entered,
-            Err(error) => {
-                tracing::debug!(%error, "nobody can enter");
-                return None;
-            }
-        };
+        let (room, connection) = rooms.enter(&entry.grants.room).await.map_err(|error| match error {
+            EnterError::Stopping => DisconnectReason::ServerShutdown,
+            EnterError::Full => DisconnectReason::JoinFailure,
+        })?;
         let (sender, mut outbox) = mpsc::channel(OUTBOX);
-        let join = RoomMessage::Join {
-            connection,
-            outbox: sender,
-            grants: grants.clone(),
-            request: Box::new(request.clone()),
-        };
-        if !room.send(join).await {
-            continue;
-        }
-        match timeout(FIRST_MESSAGE, outbox.recv()).await {
+        let join = RoomMessage::Join { connection, outbox: sender, entry: Box::new(entry.clone()) };
+        let first = timeout_at(begun + FIRST_MESSAGE, async {
+            if room.send(join).await { outbox.recv().await } else { None }
+        });
+        match first.await {
             Ok(Some(first)) => {
                 let session = Session {
                     outbox,
@@ -126,18 +120,18 @@ async fn enter(
                     unreadable: 0,
                     heard: Instant::now(),
                 };
-                return Some((room, connection, session));
+                return Ok((room, connection, session));
             }
             // The room ended before it read the join.
             Ok(None) => {}
+            // Dropping the outbox tells the room, should it ever wake up.
             Err(_) => {
                 tracing::warn!(connection = connection.0, "a room did not answer a join in time");
-                room.send(RoomMessage::Closed { connection }).await;
-                return None;
+                return Err(DisconnectReason::JoinFailure);
             }
         }
     }
-    None
+    Err(DisconnectReason::JoinFailure)
 }
 
 impl Session {
@@ -209,6 +203,7 @@ impl Session {
         };
         match signal::decode_request(&frame) {
             Ok(request) => {
+                let request = Box::new(request);
                 if room.send(RoomMessage::Request { connection, request }).await {
                     Ok(())
                 } else {

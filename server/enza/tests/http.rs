@@ -226,6 +226,41 @@ async fn the_page_is_served_for_its_own_addresses_and_for_nothing_else() {
 }
 
 #[tokio::test]
+async fn https_with_the_development_certificate_is_trusted_by_whoever_trusts_its_authority() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    let daemon = Daemon::start_with(|settings| {
+        settings.lan = Some(true);
+        settings.bind = Some("127.0.0.1".parse().unwrap());
+    })
+    .await;
+    let authority = daemon.folder.path().join("certs/enza-dev-authority.pem");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+    let client = ClientConfig::builder_with_provider(std::sync::Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(std::sync::Arc::new(client));
+    for name in ["localhost", "127.0.0.1"] {
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", daemon.port())).await.unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        let mut stream = connector.connect(name, stream).await.expect("a trusted certificate");
+        stream.write_all(b"HEAD / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut raw = Vec::new();
+        stream.read_to_end(&mut raw).await.unwrap();
+        assert_eq!(common::parse(&raw).status, 200);
+    }
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
 async fn localhost_answers_over_ipv6_too() {
     let daemon = Daemon::start().await;
     if std::net::TcpListener::bind("[::1]:0").is_ok() {

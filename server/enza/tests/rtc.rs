@@ -312,6 +312,30 @@ async fn floods_huge_frames_and_nonsense_close_only_the_own_connection() {
 }
 
 #[tokio::test]
+async fn a_socket_that_answers_no_ping_is_closed_and_one_that_does_is_kept() {
+    let daemon = Daemon::start().await;
+    let (mut alive, _) = Client::join(&daemon, "a", "alive").await;
+    // Joined, and then the network takes everything: its pongs never leave, because nobody reads the pings.
+    let (mut dead, _) = Client::join(&daemon, "b", "dead").await;
+    let begun = Instant::now();
+    let mut pings = 0;
+    while begun.elapsed() < Duration::from_secs(45) {
+        // Reading answers the pings.
+        if let Ok(frame) = timeout(Duration::from_secs(1), alive.socket.next()).await {
+            match frame.expect("it stays open").expect("it stays open") {
+                Message::Ping(_) => pings += 1,
+                Message::Close(frame) => panic!("closed: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+    assert!((3..=6).contains(&pings), "a ping each 10 s: {pings}");
+    let gone = async { while let Some(Ok(_)) = dead.socket.next().await {} };
+    timeout(Duration::from_secs(2), gone).await.expect("the silent one was closed long ago");
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
 async fn stopping_says_goodbye_to_everybody_in_time() {
     let daemon = Daemon::start().await;
     let (mut ann, _) = Client::join(&daemon, "a", "ann").await;

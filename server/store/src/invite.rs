@@ -112,7 +112,9 @@ impl Store {
             .await;
         match inserted {
             Ok(done) => Ok((InviteId(done.last_insert_rowid()), secret)),
-            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Err(StoreError::RoomUnknown),
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
+                Err(StoreError::RoomUnknown)
+            }
             Err(error) => Err(error.into()),
         }
     }

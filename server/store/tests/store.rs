@@ -106,7 +106,8 @@ async fn no_secret_is_in_the_file_or_in_debug_output() {
 async fn a_file_that_is_no_database_is_refused_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("enza.db");
-    std::fs::write(&path, "this is a letter, not a database, and it is long enough to be read as one").unwrap();
+    std::fs::write(&path, "this is a letter, not a database, and it is long enough to be read as one")
+        .unwrap();
     let error = Store::open(&path).await.unwrap_err();
     assert!(error.to_string().contains("enza.db"), "{error}");
     assert!(Store::open(&folder.path().join("missing/enza.db")).await.is_err());

@@ -17,7 +17,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use store::Store;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tower::Layer as _;
 use tower::util::MapRequestLayer;
 
@@ -40,6 +40,11 @@ pub(crate) struct App {
 /// The address a request came from, put into its extensions by the listener. Never logged.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// One of the listener's connection permits, put into a request's extensions: a WebSocket outlives the HTTP
+/// connection it came from and must go on counting.
+#[derive(Clone)]
+pub(crate) struct Slot(#[expect(dead_code, reason = "held, not read")] pub(crate) Arc<OwnedSemaphorePermit>);
 
 /// All routes.
 pub(crate) fn routes(app: App) -> Router {

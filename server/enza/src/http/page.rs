@@ -74,7 +74,7 @@ fn serve(asset: &'static Asset, request: &HeaderMap) -> Response {
     let known = request
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.etag));
+        .is_some_and(|value| value.split(',').any(|tag| tag.trim() == asset.etag));
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

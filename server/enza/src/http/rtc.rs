@@ -3,9 +3,11 @@
 //! A connection is refused before its upgrade, as plain HTTP with one sentence: a client reads that at once,
 //! while a socket that opens and stays silent would make it wait.
 
-use super::App;
+use super::{App, Slot};
+use crate::room::Entry;
 use crate::session;
 use crate::token::Refusal;
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -15,7 +17,7 @@ use axum::http::header::{AUTHORIZATION, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
 use livekit_protocol::JoinRequest;
 use serde::Deserialize;
-use signal::Grants;
+use signal::{Grants, JoinRequestError};
 
 /// Largest message (LiveKit: 2 MiB).
 const MESSAGE_MAX: usize = 2 << 20;
@@ -34,11 +36,36 @@ pub(super) struct Parameters {
     room: Option<String>,
 }
 
+/// Why a connection is not let in. `Display` is the sentence that the client gets.
+#[derive(Debug, thiserror::Error)]
+enum NotAdmitted {
+    #[error("The parameters of the address cannot be read.")]
+    Parameters,
+    #[error("{0}")]
+    Token(#[from] Refusal),
+    #[error("The parameter join_request is missing.")]
+    NoJoinRequest,
+    #[error("The parameter join_request cannot be read: {0}.")]
+    JoinRequest(#[from] JoinRequestError),
+}
+
+impl NotAdmitted {
+    fn into_response(self) -> Response {
+        tracing::debug!(reason = %self, "a connection is not let in");
+        let status = match &self {
+            Self::Token(refusal) => refusal.status(),
+            Self::Parameters | Self::NoJoinRequest | Self::JoinRequest(_) => StatusCode::BAD_REQUEST,
+        };
+        sentence(status, &self.to_string())
+    }
+}
+
 type MaybeParameters = Result<Query<Parameters>, QueryRejection>;
 
 /// `GET /rtc/v1`: a WebSocket, else 404.
 pub(super) async fn connect(
     State(app): State<App>,
+    Extension(slot): Extension<Slot>,
     headers: HeaderMap,
     parameters: MaybeParameters,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -46,8 +73,8 @@ pub(super) async fn connect(
     let Ok(upgrade) = upgrade else { return absent().await };
     let (grants, request) = match admit(&app, &headers, parameters) {
         Ok((grants, Some(request))) => (grants, Box::new(request)),
-        Ok((_, None)) => return sentence(StatusCode::BAD_REQUEST, "The parameter join_request is missing."),
-        Err(refused) => return refused,
+        Ok((_, None)) => return NotAdmitted::NoJoinRequest.into_response(),
+        Err(not_admitted) => return not_admitted.into_response(),
     };
     upgrade
         .max_message_size(MESSAGE_MAX)
@@ -57,8 +84,8 @@ pub(super) async fn connect(
         .max_write_buffer_size(WRITE_BUFFER_MAX)
         .on_upgrade(move |socket| async move {
             let App { rooms, stopped, alive, .. } = app;
-            session::run(socket, rooms, grants, request, stopped).await;
-            drop(alive);
+            session::run(socket, rooms, Entry { grants, request }, stopped).await;
+            drop((slot, alive));
         })
 }
 
@@ -70,7 +97,7 @@ pub(super) async fn validate(
 ) -> Response {
     match admit(&app, &headers, parameters) {
         Ok(_) => sentence(StatusCode::OK, "success"),
-        Err(refused) => refused,
+        Err(not_admitted) => not_admitted.into_response(),
     }
 }
 
@@ -83,9 +110,8 @@ fn admit(
     app: &App,
     headers: &HeaderMap,
     parameters: MaybeParameters,
-) -> Result<(Grants, Option<JoinRequest>), Response> {
-    let Query(parameters) = parameters
-        .map_err(|_| sentence(StatusCode::BAD_REQUEST, "The parameters of the address cannot be read."))?;
+) -> Result<(Grants, Option<JoinRequest>), NotAdmitted> {
+    let Query(parameters) = parameters.map_err(|_| NotAdmitted::Parameters)?;
     let bearer = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -94,21 +120,9 @@ fn admit(
         .map(|(_, token)| token.trim());
     let token = bearer.or(parameters.access_token.as_deref()).unwrap_or_default();
     let room = parameters.room.as_deref().filter(|room| !room.is_empty());
-    let grants = app.tokens.verify(token, room).map_err(|refusal| {
-        tracing::debug!(%refusal, "a token is refused");
-        refused(refusal)
-    })?;
-    let request = match parameters.join_request.as_deref() {
-        None => None,
-        Some(request) => Some(signal::decode_join_request(request).map_err(|error| {
-            sentence(StatusCode::BAD_REQUEST, &format!("The parameter join_request cannot be read: {error}."))
-        })?),
-    };
+    let grants = app.tokens.verify(token, room)?;
+    let request = parameters.join_request.as_deref().map(signal::decode_join_request).transpose()?;
     Ok((grants, request))
-}
-
-fn refused(refusal: Refusal) -> Response {
-    sentence(refusal.status(), &refusal.to_string())
 }
 
 fn sentence(status: StatusCode, text: &str) -> Response {

@@ -69,6 +69,15 @@ impl MediaHandle {
     }
 }
 
+/// A handle whose commands nobody executes, for tests of what sends them.
+#[cfg(test)]
+pub(crate) fn handle_for_tests() -> (MediaHandle, (Poll, Receiver<Command>)) {
+    let poll = Poll::new().unwrap();
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER).unwrap());
+    let (commands, inbox) = sync_channel(COMMANDS);
+    (MediaHandle { commands, waker }, (poll, inbox))
+}
+
 /// The running thread.
 pub(crate) struct Media {
     waker: Arc<Waker>,
@@ -247,5 +256,38 @@ impl Loop {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sfu::PeerId;
+
+    #[test]
+    fn a_shard_that_takes_no_commands_is_noticed() {
+        let (handle, (_poll, inbox)) = handle_for_tests();
+        for peer in 0..COMMANDS as u64 {
+            assert_eq!(handle.send(Command::Disconnect { peer: PeerId(peer) }), Ok(()));
+        }
+        assert_eq!(handle.send(Command::Disconnect { peer: PeerId(0) }), Err(MediaStuck::Full));
+        drop(inbox);
+        assert_eq!(handle.send(Command::Disconnect { peer: PeerId(0) }), Err(MediaStuck::Gone));
+    }
+
+    #[test]
+    fn the_thread_takes_commands_and_garbage_and_stops_when_asked() {
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let (media, handle, _events) = Media::start(socket, vec![address], [1; 32]).unwrap();
+        let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for length in 0..600_usize {
+            stranger.send_to(&vec![(length % 256) as u8; length], address).unwrap();
+            handle.send(Command::Disconnect { peer: PeerId(length as u64) }).unwrap();
+        }
+        let begun = Instant::now();
+        media.stop();
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert_eq!(handle.send(Command::Disconnect { peer: PeerId(0) }), Err(MediaStuck::Gone));
     }
 }

@@ -23,14 +23,19 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             port: Some(0),
             data: Some(folder.path().join("data")),
             api_key: Some("key".to_owned()),
             api_secret: Some(SECRET.to_owned()),
             ..Settings::default()
         };
+        change(&mut settings);
         let config = settings.resolve(None, |_| None).unwrap();
         let server = Server::start(&config).await.unwrap();
         Self { server, config, folder }
