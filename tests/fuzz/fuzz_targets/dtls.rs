@@ -1,7 +1,7 @@
 //! What a client can send once its address is validated, before it has keys: DTLS, and anything that looks like media.
 #![no_main]
 
-use enza_fuzz::World;
+use enza_fuzz::with_peer;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use std::time::Duration;
 const NOMINATION: (u16, &[u8]) = (0x0025, &[]);
 
 fuzz_target!(|datagrams: Vec<Vec<u8>>| {
-    let mut world = World::default();
-    let check = world.check(&[NOMINATION]);
-    let client = world.client;
-    assert_eq!(world.receive(client, &check), 1);
-    for datagram in datagrams.iter().take(32) {
-        world.receive(client, datagram);
-        world.now += Duration::from_millis(20);
-        world.shard.handle_timeout(world.now);
-    }
+    with_peer(|world| {
+        let check = world.check(&[NOMINATION]);
+        let client = world.client;
+        assert_eq!(world.receive(client, &check), 1);
+        for datagram in datagrams.iter().take(32) {
+            world.receive(client, datagram);
+            world.pass(Duration::from_millis(20));
+        }
+    });
 });

@@ -1,18 +1,48 @@
-//! Any text as an offer: reading it never panics, and what was read continues itself (RFC 9429 §5.3: the same
-//! offer may come again).
+//! Any text as an offer. Reading it never panics; the same offer may come again (RFC 9429 §5.3); and whatever is
+//! decided for its m-lines, the answer has one m-line for each and leaves nothing of the client's open to a line break.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sfu::sdp::Offer;
+use sfu::sdp::{AnswerSection, Direction, Local, Offer, SectionKind, answer};
 
 fuzz_target!(|sdp: &str| {
     let Ok(offer) = Offer::parse(sdp) else { return };
-    assert!(offer.sections.len() <= sfu::sdp::MAX_SECTIONS);
     assert_eq!(offer.check_continues(&offer), Ok(()));
-    for section in &offer.sections {
-        for codec in section.supported_codecs() {
-            assert!(section.codec(codec.payload_type).is_some());
-            let _ = section.rtx_payload_type(codec.payload_type);
+    let local = Local {
+        ice_ufrag: "ours",
+        ice_pwd: "a-password-of-this-server",
+        fingerprint: "sha-256 00",
+        candidates: &[],
+        session_id: 1,
+        session_version: 1,
+    };
+    let used: Vec<AnswerSection<'_>> = offer
+        .sections
+        .iter()
+        .map(|section| match (section.kind, section.direction) {
+            (SectionKind::Application, _) => AnswerSection::Application,
+            (SectionKind::Media(_), Direction::RecvOnly) => AnswerSection::Send {
+                stream_label: "PA_x",
+                track_label: "TR_x",
+                cname: "x",
+                ssrc: 1,
+                rtx_ssrc: Some(2),
+                codecs: Vec::new(),
+            },
+            (SectionKind::Media(_), _) => AnswerSection::Receive {
+                rids: section.rids.iter().map(String::as_str).collect(),
+                codecs: Vec::new(),
+            },
+            (SectionKind::Unknown, _) => AnswerSection::Rejected,
+        })
+        .collect();
+    for sections in [used, vec![AnswerSection::Inactive; offer.sections.len()], Vec::new()] {
+        let text = answer(&offer, &local, &sections);
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert_eq!(lines.iter().filter(|line| line.starts_with("m=")).count(), offer.sections.len());
+        assert!(lines.iter().all(|line| !line.contains(['\r', '\n', '\0'])));
+        for line in lines.iter().filter(|line| !line.is_empty()) {
+            assert_eq!(line.as_bytes().get(1), Some(&b'='), "a line that is none");
         }
     }
 });

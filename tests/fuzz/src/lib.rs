@@ -1,49 +1,81 @@
 //! A shard with one peer that has offered and not connected yet, as the targets need it.
 
-use rtc_stun::attributes::{AttrType, ATTR_USERNAME};
+use rtc_stun::attributes::{ATTR_USERNAME, AttrType};
 use rtc_stun::fingerprint::FINGERPRINT;
 use rtc_stun::integrity::MessageIntegrity;
 use rtc_stun::message::{BINDING_REQUEST, Message, Setter};
 use sfu::{Certificate, Command, Event, Output, PeerId, RoomId, Shard, ShardConfig};
+use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const OFFER: &str = include_str!("../../../server/sfu/tests/golden/offers/chromium-join.sdp");
-const PEER: PeerId = PeerId(1);
+/// Longer than anything a shard remembers of an address, so that one input knows nothing of the one before.
+const BETWEEN_INPUTS: Duration = Duration::from_secs(60);
 
-// Making a certificate is slow, and none of the targets is about it.
-static CERTIFICATE: LazyLock<Certificate> = LazyLock::new(|| Certificate::generate().expect("a certificate"));
-
-/// The shard, and what a client would know of it.
-pub struct World {
-    pub shard: Shard,
-    pub now: Instant,
-    pub client: SocketAddr,
-    username: String,
-    password: String,
+thread_local! {
+    // A shard is large, so it is made once; every input gets a new peer on it.
+    static WORLD: RefCell<World> = RefCell::new(World::new());
 }
 
-impl Default for World {
-    fn default() -> Self {
-        let now = Instant::now();
-        let candidates = vec![SocketAddr::from(([127, 0, 0, 1], 7880))];
-        let config = ShardConfig { now, seed: [7; 32], certificate: CERTIFICATE.clone(), candidates };
-        let mut shard = Shard::new(config).expect("a shard");
-        shard.handle_command(now, Command::Connect { peer: PEER, room: RoomId(1) });
-        shard.handle_command(now, Command::Offer { peer: PEER, offer_id: 1, sdp: OFFER.to_owned() });
-        let answer = answer(&mut shard);
-        let username = format!("{}:{}", attribute(&answer, "ice-ufrag"), attribute(OFFER, "ice-ufrag"));
-        let password = attribute(&answer, "ice-pwd").to_owned();
-        Self { shard, now, client: SocketAddr::from(([127, 0, 0, 1], 50_000)), username, password }
-    }
+/// The shard, and what the client of its newest peer would know.
+pub struct World {
+    shard: Shard,
+    now: Instant,
+    peer: PeerId,
+    username: String,
+    password: String,
+    pub client: SocketAddr,
+}
+
+/// Runs one input against a new peer.
+pub fn with_peer(input: impl FnOnce(&mut World)) {
+    WORLD.with_borrow_mut(|world| {
+        world.connect();
+        input(world);
+        world.shard.handle_command(world.now, Command::Disconnect { peer: world.peer });
+        world.drain();
+    });
 }
 
 impl World {
+    fn new() -> Self {
+        let now = Instant::now();
+        let certificate = Certificate::generate().expect("a certificate");
+        let candidates = vec![SocketAddr::from(([127, 0, 0, 1], 7880))];
+        let config = ShardConfig { now, seed: [7; 32], certificate, candidates };
+        Self {
+            shard: Shard::new(config).expect("a shard"),
+            now,
+            peer: PeerId(0),
+            username: String::new(),
+            password: String::new(),
+            client: SocketAddr::from(([127, 0, 0, 1], 50_000)),
+        }
+    }
+
+    fn connect(&mut self) {
+        self.pass(BETWEEN_INPUTS);
+        self.peer = PeerId(self.peer.0 + 1);
+        let peer = self.peer;
+        self.shard.handle_command(self.now, Command::Connect { peer, room: RoomId(1) });
+        self.shard.handle_command(self.now, Command::Offer { peer, offer_id: 1, sdp: OFFER.to_owned() });
+        let answer = self.answer();
+        self.username = format!("{}:{}", attribute(&answer, "ice-ufrag"), attribute(OFFER, "ice-ufrag"));
+        self.password = attribute(&answer, "ice-pwd").to_owned();
+    }
+
     /// One datagram from `source`; returns how many datagrams went out.
     pub fn receive(&mut self, source: SocketAddr, datagram: &[u8]) -> usize {
         self.shard.handle_datagram(self.now, source, &mut datagram.to_vec());
         self.drain()
+    }
+
+    /// Lets time go by.
+    pub fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.shard.handle_timeout(self.now);
+        self.drain();
     }
 
     fn drain(&mut self) -> usize {
@@ -53,6 +85,16 @@ impl World {
                 Output::Transmit(batch) => sent += batch.len(),
                 Output::Event(_) => {}
                 Output::Timeout(_) => return sent,
+            }
+        }
+    }
+
+    fn answer(&mut self) -> String {
+        loop {
+            match self.shard.poll_output() {
+                Output::Event(Event::Answer { sdp, .. }) => return sdp,
+                Output::Event(_) | Output::Transmit(_) => {}
+                Output::Timeout(_) => panic!("no answer to a golden offer"),
             }
         }
     }
@@ -72,16 +114,6 @@ impl World {
             .expect("integrity");
         FINGERPRINT.add_to(&mut message).expect("fingerprint");
         message.raw
-    }
-}
-
-fn answer(shard: &mut Shard) -> String {
-    loop {
-        match shard.poll_output() {
-            Output::Event(Event::Answer { sdp, .. }) => return sdp,
-            Output::Event(_) | Output::Transmit(_) => {}
-            Output::Timeout(_) => panic!("no answer to a golden offer"),
-        }
     }
 }
 
