@@ -27,17 +27,48 @@ pub struct Member {
 ///
 /// Errors when cargo cannot be run or does not answer as documented (`cargo metadata`, format version 1).
 pub fn members() -> Result<BTreeMap<String, Member>> {
+    let metadata = metadata(&["--no-deps"])?;
+    let packages = metadata["packages"].as_array().context("packages")?;
+    packages.iter().map(member).collect()
+}
+
+/// Every package that the workspace links on this platform, with the licence its manifest gives (empty: none).
+///
+/// Errors as [`members`].
+pub fn licences() -> Result<BTreeMap<String, String>> {
+    let version = Command::new("rustc").arg("-vV").output().context("rustc")?;
+    let version = String::from_utf8(version.stdout)?;
+    let host =
+        version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names its host")?;
+    let metadata = metadata(&["--filter-platform", host])?;
+    let used = metadata["resolve"]["nodes"].as_array().context("nodes")?;
+    let used: Vec<&Value> = used.iter().map(|node| &node["id"]).collect();
+    let packages = metadata["packages"].as_array().context("packages")?;
+    packages
+        .iter()
+        .filter(|package| used.contains(&&package["id"]))
+        .map(|package| {
+            let name = package["name"].as_str().context("name")?.to_owned();
+            // Older manifests write a slash for "or".
+            Ok((
+                name,
+                package["license"].as_str().unwrap_or_default().replace('/', " OR ").replace("  ", " "),
+            ))
+        })
+        .collect()
+}
+
+fn metadata(arguments: &[&str]) -> Result<Value> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .args(["metadata", "--format-version=1", "--offline", "--locked"])
+        .args(arguments)
         .current_dir(root()?)
         .output()
         .context("cargo metadata")?;
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
-    let packages = metadata["packages"].as_array().context("packages")?;
-    packages.iter().map(member).collect()
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 fn member(package: &Value) -> Result<(String, Member)> {
