@@ -28,7 +28,7 @@ const people: Person[] = Array.from({ length: count }, (_, seat) => ({
   host: seat === 1,
   mark: marks[(seat * 5) % marks.length] ?? 'moon',
   joinedAt: seat,
-  microphone: seat % 3 === 2,
+  microphone: seat === 0 ? wanted.get('microphone') === 'on' : seat % 3 === 2,
   video: seat % 2 === 1 ? `video-${seat}` : null,
   gone: seat === gone,
 }));
