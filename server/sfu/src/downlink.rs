@@ -2,7 +2,7 @@
 //! picture ids are rewritten so that the decoder never notices a change. Owns one outgoing SSRC and its RTX.
 
 use crate::codec::Translation;
-use crate::packet::{Address, Packet};
+use crate::packet::{Address, Mid, Packet};
 use crate::uplink::{Layer, Track};
 use crate::{MediaKind, TrackSetting};
 use std::time::{Duration, Instant};
@@ -92,10 +92,15 @@ pub(crate) struct Downlink {
     pub(crate) octets: u32,
     /// Loss that the subscriber reported last, in 1/256.
     pub(crate) fraction_lost: u8,
+    mid: Option<Mid>,
+    /// The last number that goes out with the MID. A repair without RTX has to be the very same packet.
+    mid_until: u64,
 }
 
 /// What makes a downlink unlike all others: unguessable starts (RFC 3550 §5.1).
 pub(crate) struct Start {
+    /// Of the m-line it uses.
+    pub(crate) mid: Option<Mid>,
     pub(crate) ssrc: u32,
     pub(crate) rtx_ssrc: u32,
     pub(crate) sequence: u16,
@@ -132,7 +137,22 @@ impl Downlink {
             packets: 0,
             octets: 0,
             fraction_lost: 0,
+            mid: start.mid,
+            mid_until: u64::MAX,
         }
+    }
+
+    /// A report of the subscriber names the SSRC: it has found the m-line.
+    ///
+    /// Media may overtake the answer, and Firefox then gives an SSRC it does not know to whichever m-line seems to be the
+    /// only one for that payload type, and never back; a MID keeps it from guessing.
+    pub(crate) fn acknowledge(&mut self, fraction_lost: u8) {
+        self.fraction_lost = fraction_lost;
+        self.mid_until = self.mid_until.min(self.last_out);
+    }
+
+    fn mid_of(&self, out: u64) -> Option<Mid> {
+        self.mid.filter(|_| out <= self.mid_until)
     }
 
     /// The layer a key frame is needed of, if any.
@@ -212,6 +232,7 @@ impl Downlink {
                 vp8,
                 strip_red: outgoing.strip_red,
                 original_sequence: None,
+                mid: self.mid_of(out),
             },
             roc: (out >> 16) as u32,
         })
@@ -320,6 +341,7 @@ impl Downlink {
                     vp8,
                     strip_red: false,
                     original_sequence: Some(sequence),
+                    mid: self.mid_of(out),
                 }
             }
             // Without RTX the very same packet goes again: same index, same bytes, so no key stream is reused.
@@ -331,6 +353,7 @@ impl Downlink {
                 vp8,
                 strip_red: outgoing.strip_red,
                 original_sequence: None,
+                mid: self.mid_of(out),
             },
         };
         let extended = if outgoing.rtx.is_some() { self.rtx_sequence } else { out };

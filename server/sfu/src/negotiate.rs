@@ -7,7 +7,7 @@
 use crate::codec::{PayloadTypes, Translation};
 use crate::downlink::{Downlink, Start};
 use crate::ice::Credentials;
-use crate::packet::ExtensionIds;
+use crate::packet::{ExtensionIds, Mid};
 use crate::peer::{Peer, SectionUse, is_free};
 use crate::rtp::extension::Uri;
 use crate::sdp::{AnswerSection, Local, Offer, OfferError, SectionKind, answer};
@@ -157,6 +157,7 @@ impl Shard {
             }
             let translation = Translation::new(&track.payload_types, &types, track.description.encrypted);
             let start = Start {
+                mid: Mid::new(&section.mid),
                 ssrc: self.random.u32().max(1),
                 rtx_ssrc: self.random.u32().max(1),
                 sequence: self.random.u32() as u16,

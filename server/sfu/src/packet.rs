@@ -58,6 +58,27 @@ impl ExtensionIds {
     }
 }
 
+/// A media identification tag as it goes into a header extension (RFC 8843 §9.2). Kept by value, since it is copied into
+/// each packet's address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mid {
+    bytes: [u8; 16],
+    len: u8,
+}
+
+impl Mid {
+    /// `None` if it is longer than a one-byte extension carries (browsers count from 0).
+    pub(crate) fn new(mid: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        bytes.get_mut(..mid.len())?.copy_from_slice(mid.as_bytes());
+        Some(Self { bytes, len: u8::try_from(mid.len()).ok()? })
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
 /// How a packet is addressed to one subscriber.
 pub(crate) struct Address {
     pub(crate) ssrc: u32,
@@ -69,6 +90,8 @@ pub(crate) struct Address {
     pub(crate) strip_red: bool,
     /// RTX (RFC 4588): the original sequence number that goes in front of the payload.
     pub(crate) original_sequence: Option<u16>,
+    /// Names the m-line, as long as the subscriber may not know the SSRC.
+    pub(crate) mid: Option<Mid>,
 }
 
 /// Writes the packet into `buffer`. Returns the header's length and the whole length; `None` when it does not
@@ -82,13 +105,15 @@ pub(crate) fn write(
     let mut header_len = 12;
     let audio_level = packet.marks.audio_level.filter(|_| ids.audio_level != 0);
     let orientation = packet.marks.orientation.filter(|_| ids.orientation != 0);
-    let extended = audio_level.is_some() || orientation.is_some();
+    let mid = address.mid.as_ref().filter(|_| ids.mid != 0);
+    let extended = audio_level.is_some() || orientation.is_some() || mid.is_some();
     if extended {
         let mut writer = Writer::new(buffer.get_mut(12..)?);
         let level_fits = audio_level.is_none_or(|level| writer.push(ids.audio_level, &[level]));
         let orientation_fits =
             orientation.is_none_or(|orientation| writer.push(ids.orientation, &[orientation]));
-        if !(level_fits && orientation_fits) {
+        let mid_fits = mid.is_none_or(|mid| writer.push(ids.mid, mid.as_bytes()));
+        if !(level_fits && orientation_fits && mid_fits) {
             return None;
         }
         header_len = writer.finish().checked_add(12)?;

@@ -270,7 +270,7 @@ impl Shard {
             if let Some(downlink) =
                 peer.downlink_slots.get(&report.ssrc).and_then(|downlink| peer.downlinks.get_mut(*downlink))
             {
-                downlink.fraction_lost = report.fraction_lost;
+                downlink.acknowledge(report.fraction_lost);
             }
         }
     }

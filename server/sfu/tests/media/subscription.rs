@@ -307,3 +307,35 @@ fn commands_about_nobody_and_nothing_are_ignored() {
     world.run_for(Duration::from_secs(1));
     assert!(frames_after(&world, subscriber, track, from) > 15);
 }
+
+/// Media may overtake the answer. Without a MID, Firefox gives an SSRC it does not know yet to another m-line.
+#[test]
+fn packets_name_their_m_line_until_the_subscriber_reports_on_them() {
+    let (mut world, publisher, subscriber) = pair(12, 1, 2);
+    for source in [Source::vp8(), Source::opus()] {
+        let track = world.publish(publisher, source);
+        world.subscribe(subscriber, track);
+    }
+    world[subscriber].recorded = Some(Vec::new());
+    world.run_for(Duration::from_secs(4));
+    let dialect = world[subscriber].client.dialect;
+    let answer = world[subscriber].answer.clone().expect("an answer");
+    let packets = world[subscriber].recorded.take().expect("packets");
+    for section in answer.sections.iter().filter(|section| section.direction == "sendonly") {
+        let of_section = |packet: &&rtc_rtp::packet::Packet| {
+            section.ssrcs.contains(&packet.header.ssrc)
+                && !section.fid.iter().any(|(_, rtx)| *rtx == packet.header.ssrc)
+        };
+        let named: Vec<bool> = packets
+            .iter()
+            .filter(of_section)
+            .map(|packet| {
+                let mid = packet.header.get_extension(dialect.mid);
+                assert!(mid.as_ref().is_none_or(|mid| *mid == section.mid.as_bytes()));
+                mid.is_some()
+            })
+            .collect();
+        assert!(named.first() == Some(&true) && named.last() == Some(&false), "{named:?}");
+        assert!(named.is_sorted_by(|a, b| a >= b), "once it is known it stays known");
+    }
+}
