@@ -37,6 +37,11 @@ enum Commands {
     /// List, make and revoke invite links
     #[command(subcommand)]
     Invite(InviteCommands),
+    /// Ask whether the server with these settings answers (exit code 0) or not (1)
+    Health(ServeFlags),
+    /// Fill rooms of a server with clients that measure what it does to their packets
+    #[cfg(target_os = "linux")]
+    Load(load::Arguments),
 }
 
 #[derive(Debug, Default, Args)]
@@ -142,6 +147,11 @@ pub enum Command {
     Serve(Config),
     /// Print this and end.
     Print(String),
+    /// See whether this server answers.
+    Health(Config),
+    /// Measure a server.
+    #[cfg(target_os = "linux")]
+    Load(Box<load::Arguments>),
 }
 
 impl Cli {
@@ -159,6 +169,9 @@ impl Cli {
             Some(Commands::Serve(flags)) => Ok(Command::Serve(flags.config(variable)?)),
             Some(Commands::Token(flags)) => flags.print(variable),
             Some(Commands::Invite(command)) => command.run(language, variable).await,
+            Some(Commands::Health(flags)) => Ok(Command::Health(flags.config(variable)?)),
+            #[cfg(target_os = "linux")]
+            Some(Commands::Load(arguments)) => Ok(Command::Load(Box::new(arguments))),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod data_folder;
+pub mod health;
 mod http;
 mod listen;
 pub mod logs;

@@ -6,7 +6,7 @@ use enza::cli::{Cli, Command};
 use enza::config::Config;
 use enza::server::Server;
 use enza::start_error::StartError;
-use enza::{logs, welcome};
+use enza::{health, logs, welcome};
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,10 +35,32 @@ fn main() -> ExitCode {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Serve(config) => serve(&config, language).await,
+            Command::Health(config) => Ok(match health::check(&config).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => complain(&error.to_string(), 1),
+            }),
+            #[cfg(target_os = "linux")]
+            Command::Load(arguments) => Ok(measure(*arguments).await),
         }
     });
     runtime.shutdown_timeout(RUNTIME_PATIENCE);
     ended.unwrap_or_else(|error: StartError| complain(&language.start_error(&error), error.exit_code()))
+}
+
+#[cfg(target_os = "linux")]
+async fn measure(arguments: load::Arguments) -> ExitCode {
+    let json = arguments.json;
+    let options = match arguments.try_into() {
+        Ok(options) => options,
+        Err(error) => return complain(&format!("{error:#}"), 2),
+    };
+    match load::run(options).await.and_then(|report| report.render(json)) {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&format!("{error:#}"), 1),
+    }
 }
 
 async fn serve(config: &Config, language: Language) -> Result<ExitCode, StartError> {

@@ -102,6 +102,9 @@ fn it_serves_prints_the_same_links_again_and_stops_within_5_s() {
     let first = Running::start(enza(folder.path(), &["--port", "0"]));
     let head = ask(first.port, "HEAD / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     assert_eq!(head.status, 200);
+    let port = first.port.to_string();
+    let health = run(folder.path(), &["health", "--port", &port]);
+    assert!(health.status.success(), "{}", stderr(&health));
     let secret = |links: &[&str]| -> Vec<String> {
         links.iter().map(|link| link.split('#').nth(1).unwrap().to_owned()).collect()
     };
@@ -122,6 +125,9 @@ fn it_serves_prints_the_same_links_again_and_stops_within_5_s() {
     let (code, took, _) = first.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(5), "{took:?}");
+    let health = run(folder.path(), &["health", "--port", &port]);
+    assert_eq!(health.status.code(), Some(1));
+    assert_eq!(stderr(&health).lines().count(), 1, "{}", stderr(&health));
 
     let again = Running::start(enza(folder.path(), &["serve", "--port", "0"]));
     assert_eq!(secret(&again.links()), before);
@@ -215,6 +221,26 @@ fn a_printed_token_opens_the_server_of_the_same_folder() {
     let answer = ask(running.port, &request(stdout(&output).trim()));
     assert_eq!(answer.status, 401, "another folder has another key: {}", answer.text());
     running.terminate();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_load_command_hears_every_packet_of_a_small_room() {
+    let key = ["--api-key", "devkey", "--api-secret", "a secret for tests that is long enough"];
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(enza(folder.path(), &[&["--port", "0"], &key[..]].concat()));
+    let url = format!("http://127.0.0.1:{}", running.port);
+    let small =
+        ["load", "--url", &url, "--participants", "2", "--video-kbps", "100", "--duration", "1s", "--json"];
+    let output = run(folder.path(), &[&small[..], &key[..]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(report["participants"]["tracks_heard"], 4, "{report}");
+    assert!(report["packets"]["received"].as_u64().unwrap() > 50, "{report}");
+    running.terminate();
+
+    let output = run(folder.path(), &[&["load", "--participants", "1"], &key[..]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }
 
 #[test]
