@@ -1,7 +1,7 @@
 //! Which payload type means what to whom. Publisher and subscriber choose their own numbers; a packet is
 //! translated by the codec behind them.
 
-use crate::sdp::Section;
+use crate::sdp::{CodecKind, Section};
 
 /// A codec as two peers must agree on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +48,17 @@ impl Codec {
         }
     }
 
+    fn kind(self) -> CodecKind {
+        match self {
+            Self::Opus => CodecKind::Opus,
+            Self::Red => CodecKind::Red,
+            Self::Vp8 => CodecKind::Vp8,
+            Self::Vp9 { .. } => CodecKind::Vp9,
+            Self::Av1 => CodecKind::Av1,
+            Self::H264 { .. } => CodecKind::H264,
+        }
+    }
+
     /// LiveKit's `mime_type` of a track sent with this codec.
     pub(crate) fn mime_type(self) -> &'static str {
         match self {
@@ -91,6 +102,11 @@ impl PayloadTypes {
             })
             .collect();
         Self { entries }
+    }
+
+    /// Puts the codecs of `kind` first, as [`Section::preferring`] does in the answer.
+    pub(crate) fn prefer(&mut self, kind: CodecKind) {
+        self.entries.sort_by_key(|entry| entry.codec.kind() != kind);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

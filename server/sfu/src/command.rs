@@ -1,6 +1,7 @@
 //! What the shard is told. Every command is idempotent where it can be, and one that names an unknown peer
 //! or track is ignored: the participant may have gone while the command was on its way.
 
+use crate::sdp::CodecKind;
 use crate::{PeerId, RoomId, TrackId};
 use bytes::Bytes;
 
@@ -52,6 +53,9 @@ pub struct TrackDescription {
     pub track_label: String,
     /// Simulcast layers as announced, lowest first; empty when the track has a single layer.
     pub layers: Vec<Layer>,
+    /// The codec the client announced (LiveKit `add_track.simulcast_codecs`), answered first on its m-line: a client
+    /// sends the first codec of the answer (RFC 9429 §4.2.6). `None` keeps the order of the offer.
+    pub codec: Option<CodecKind>,
     /// The payload is end-to-end encrypted: RED and codec payloads are never touched.
     pub encrypted: bool,
 }

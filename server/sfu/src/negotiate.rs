@@ -62,7 +62,7 @@ impl Shard {
             }
             self.retarget(now, track);
         }
-        self.match_uplinks(now, slot);
+        self.match_uplinks(slot, Answer::Ahead);
         let begun = self.assign_downlinks(slot);
         self.print_answer(slot, offer_id);
         for (track, peer) in begun {
@@ -85,7 +85,7 @@ impl Shard {
     }
 
     /// Binds announced tracks to sending m-lines: by the client's own track id, then by kind and order.
-    pub(crate) fn match_uplinks(&mut self, now: Instant, slot: usize) {
+    pub(crate) fn match_uplinks(&mut self, slot: usize, answer: Answer) {
         for by_id in [true, false] {
             let Some(peer) = self.peers.get_mut(slot) else { return };
             let Some(offer) = &peer.offer else { return };
@@ -106,11 +106,14 @@ impl Shard {
                     })
                 });
                 let Some(track) = found.and_then(|track| self.tracks.get_mut(track)) else { continue };
-                let types = PayloadTypes::of(section);
+                let mut types = PayloadTypes::of(section);
+                let preferred = track.description.codec.filter(|_| answer == Answer::Ahead);
+                preferred.into_iter().for_each(|kind| types.prefer(kind));
                 let Some(codec) = types.first() else { continue };
                 *used = SectionUse::Uplink(found);
                 track.mid = Some(section.mid.clone());
                 track.payload_types = types;
+                track.preferred = preferred;
                 self.events.push_back(Event::Published {
                     peer: peer.id,
                     track: track.id,
@@ -122,7 +125,6 @@ impl Shard {
                 self.unsettled.extend(room.into_iter().flat_map(|room| room.peers.iter().copied()));
             }
         }
-        let _ = now;
     }
 
     /// Gives free receiving m-lines to the subscriptions that wait. Returns what began: track and its slot.
@@ -189,10 +191,13 @@ impl Shard {
             .zip(&peer.sections)
             .map(|(section, used)| match used {
                 SectionUse::Application => AnswerSection::Application,
-                SectionUse::Uplink(_) => AnswerSection::Receive {
-                    rids: section.rids.iter().map(String::as_str).collect(),
-                    codecs: Vec::new(),
-                },
+                SectionUse::Uplink(track) => {
+                    let preferred = track.and_then(|track| self.tracks.get(track)?.preferred);
+                    AnswerSection::Receive {
+                        rids: section.rids.iter().map(String::as_str).collect(),
+                        codecs: preferred.map_or_else(Vec::new, |kind| section.preferring(kind)),
+                    }
+                }
                 SectionUse::Downlink(downlink) => {
                     let sent = peer.downlinks.get(*downlink).and_then(|downlink| {
                         let track = self.tracks.get(downlink.track_slot)?;
@@ -273,6 +278,15 @@ impl Shard {
         peer.requested = Some((before.0.saturating_add(ask.0), before.1.saturating_add(ask.1)));
         self.events.push_back(Event::MediaSections { peer: peer.id, audios: ask.0, videos: ask.1 });
     }
+}
+
+/// Whether the m-lines at hand were answered when a track is bound to one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Their answer follows, so the codec that the track announced can come first in it.
+    Ahead,
+    /// The client sends by it already; another order would only make it change codecs.
+    Given,
 }
 
 /// What an offer ended.

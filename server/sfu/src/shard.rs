@@ -192,7 +192,7 @@ impl Shard {
                     self.schedule(slot);
                 }
             }
-            Command::AddTrack { peer, track, description } => self.add_track(now, peer, track, description),
+            Command::AddTrack { peer, track, description } => self.add_track(peer, track, description),
             Command::RemoveTrack { track } => {
                 if let Some(slot) = self.track_slots.get(&track).copied() {
                     self.remove_track(slot);
@@ -318,7 +318,7 @@ impl Shard {
         }
     }
 
-    fn add_track(&mut self, now: Instant, peer: PeerId, id: TrackId, description: TrackDescription) {
+    fn add_track(&mut self, peer: PeerId, id: TrackId, description: TrackDescription) {
         let Some(slot) = self.peer_slots.get(&peer).copied() else { return };
         let Some(owner) = self.peers.get_mut(slot) else { return };
         if owner.tracks.len() >= MAX_TRACKS || self.track_slots.contains_key(&id) {
@@ -327,7 +327,7 @@ impl Shard {
         let track = self.tracks.insert(Track::new(id, owner.room, peer, slot, description));
         owner.tracks.push(track);
         self.track_slots.insert(id, track);
-        self.match_uplinks(now, slot);
+        self.match_uplinks(slot, crate::negotiate::Answer::Given);
     }
 
     pub(crate) fn remove_track(&mut self, slot: usize) {

@@ -6,6 +6,7 @@ use crate::codec::PayloadTypes;
 use crate::nack::{Gap, NackList};
 use crate::packet::Packet;
 use crate::rtp::sequence::Unwrapper;
+use crate::sdp::CodecKind;
 use crate::{MediaKind, PeerId, Quality, RoomId, TrackDescription, TrackId};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,8 @@ pub(crate) struct Track {
     /// The m-line it is received on, once an offer had it.
     pub(crate) mid: Option<String>,
     pub(crate) payload_types: PayloadTypes,
+    /// The codec answered first on its m-line; kept for every later answer, or the client would change codecs.
+    pub(crate) preferred: Option<CodecKind>,
     pub(crate) muted: bool,
     pub(crate) blocked: bool,
     pub(crate) layers: [Layer; LAYERS],
@@ -72,6 +75,7 @@ impl Track {
             description,
             mid: None,
             payload_types: PayloadTypes::default(),
+            preferred: None,
             muted: false,
             blocked: false,
             layers: std::array::from_fn(|_| Layer::new()),

@@ -5,6 +5,7 @@ use livekit_protocol::{
     AddTrackRequest, AudioTrackFeature, BackupCodecPolicy, PacketTrailerFeature, SimulcastCodecInfo,
     TrackInfo, TrackSource, TrackType, VideoLayer, VideoQuality, encryption, video_layer::Mode,
 };
+use sfu::sdp::CodecKind;
 use sfu::{Layer, MediaKind, PeerId, Quality, TrackDescription, TrackId};
 use std::time::Instant;
 
@@ -102,12 +103,18 @@ impl Track {
         if layers.len() < 2 || !one_per_stream {
             layers.clear();
         }
+        let codec = match codec.map(|codec| codec.mime_type.as_str()) {
+            Some("video/VP8") => Some(CodecKind::Vp8),
+            Some("video/H264") => Some(CodecKind::H264),
+            _ => None,
+        };
         TrackDescription {
             kind: if self.info.r#type() == TrackType::Video { MediaKind::Video } else { MediaKind::Audio },
             cid: self.cid.clone(),
             stream_label: format!("{participant}|{}", self.info.stream),
             track_label: self.info.sid.clone(),
             layers,
+            codec,
             encrypted: self.info.encryption() != encryption::Type::None,
         }
     }
@@ -342,7 +349,14 @@ mod tests {
                 simulcast_codecs: asked.into_iter().map(codec).collect(),
                 ..camera(Vec::new())
             };
-            assert_eq!(made(request).0.codecs[0].mime_type, answered);
+            let (info, description) = made(request);
+            assert_eq!(info.codecs[0].mime_type, answered);
+            let told = match answered {
+                "video/VP8" => Some(CodecKind::Vp8),
+                "video/H264" => Some(CodecKind::H264),
+                _ => None,
+            };
+            assert_eq!(description.codec, told, "the media plane answers what the client is told");
         }
     }
 

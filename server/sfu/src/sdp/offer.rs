@@ -207,6 +207,17 @@ impl Section {
         self.codecs.iter().filter(|codec| self.supports(codec))
     }
 
+    /// The payload types of [`supported_codecs`](Self::supported_codecs) with those of `kind` first; within both
+    /// groups in the client's order.
+    pub fn preferring(&self, kind: CodecKind) -> Vec<u8> {
+        let of = |preferred: bool| {
+            let codecs =
+                self.supported_codecs().filter(move |codec| (codec.kind() == Some(kind)) == preferred);
+            codecs.map(|codec| codec.payload_type)
+        };
+        of(true).chain(of(false)).collect()
+    }
+
     /// The id of a header extension on this m-line.
     pub fn extension_id(&self, uri: Uri) -> Option<u8> {
         self.extensions.iter().find_map(|(id, offered)| (offered == uri.as_str()).then_some(*id))

@@ -7,7 +7,8 @@ use crate::harness::world::World;
 use bytes::Bytes;
 use rtc_rtp::header::Header;
 use rtc_rtp::packet::Packet;
-use sfu::{Event, RoomId};
+use sfu::sdp::CodecKind;
+use sfu::{Command, Event, RoomId};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ fn a_participant_that_leaves_gets_nothing_more_and_the_others_go_on() {
     world.run_for(Duration::from_secs(2));
     let gone = participants[2];
     let peer = world[gone.handle].id;
-    world.command(sfu::Command::Disconnect { peer });
+    world.command(Command::Disconnect { peer });
     let left = world.now;
     let address = world[gone.handle].address;
     world.run_for(Duration::from_secs(3));
@@ -108,6 +109,43 @@ fn a_participant_that_leaves_gets_nothing_more_and_the_others_go_on() {
     let of_gone = world.reception(participants[0].handle, gone.video).last_arrival.expect("packets before");
     assert!(of_gone < left + Duration::from_millis(50));
     world.assert_flawless();
+}
+
+/// The codec that `add_track` announced is the first of the answer, and stays it in later ones. Announced after the
+/// answer, it changes nothing: the client sends by that answer already.
+#[test]
+fn an_announced_codec_comes_first_in_the_answer() {
+    for (late, expected) in [(false, "video/H264"), (true, "video/VP8")] {
+        let mut world = World::new(9);
+        let publisher = world.join(ROOM, Client::chromium());
+        world.connect(&[publisher]);
+        let (track, command) = world.prepare(publisher, Source::vp8(), false);
+        let Command::AddTrack { peer, track: id, mut description } = command else { unreachable!() };
+        description.codec = Some(CodecKind::H264);
+        let command = Command::AddTrack { peer, track: id, description };
+        if late {
+            world.offer(publisher);
+            world.run_for(Duration::from_millis(200));
+            world.command(command);
+        } else {
+            world.command(command);
+            world.offer(publisher);
+        }
+        world.run_for(Duration::from_millis(200));
+        let published = world.count(|event| {
+            matches!(event, Event::Published { track: at, mime_type, .. } if *at == track && mime_type == expected)
+        });
+        assert_eq!(published, 1, "late: {late}");
+        for _ in 0..2 {
+            let dialect = world[publisher].client.dialect;
+            let answer = world[publisher].answer.as_ref().expect("an answer");
+            let section = answer.sections.iter().find(|s| s.direction == "recvonly").expect("the camera");
+            let first = if late { dialect.vp8 } else { dialect.h264 };
+            assert_eq!(section.payload_types[0], first, "late: {late}");
+            world.offer(publisher);
+            world.run_for(Duration::from_millis(200));
+        }
+    }
 }
 
 /// The server knows where an H.264 key frame begins and no more: the payload arrives byte for byte.

@@ -194,6 +194,42 @@ fn answers_to_golden_offers_stay_as_committed() {
     }
 }
 
+/// A client sends the first codec of the answer. One that does not offer what was asked for keeps its order.
+#[test]
+fn the_codec_asked_for_comes_first_and_nothing_is_lost() {
+    for name in names().into_iter().filter(|name| name.ends_with("-publish")) {
+        let text = offer_text(&name);
+        let offer = Offer::parse(&text).unwrap();
+        let camera = |section: &&Section| {
+            section.kind == SectionKind::Media(MediaKind::Video) && section.direction.sends()
+        };
+        let index = offer.sections.iter().position(|section| camera(&section)).unwrap();
+        let section = &offer.sections[index];
+        for kind in [CodecKind::H264, CodecKind::Vp8] {
+            let mut sections = decide(&offer);
+            sections[index] = AnswerSection::Receive { rids: Vec::new(), codecs: section.preferring(kind) };
+            let printed = print(&offer, &sections);
+            check_answer(&text, &printed);
+            let answered = SessionDescription::unmarshal(&mut Cursor::new(&printed)).unwrap();
+            let formats = &answered.media_descriptions[index].media_name.formats;
+            let codec = |format: &String| {
+                section.codecs.iter().find(|codec| codec.payload_type.to_string() == *format).unwrap()
+            };
+            let offered = section.supported_codecs().any(|codec| codec.kind() == Some(kind));
+            assert!(offered || !name.starts_with("chromium"), "Chromium offers both");
+            let expected =
+                if offered { Some(kind) } else { section.supported_codecs().next().unwrap().kind() };
+            assert_eq!(codec(&formats[0]).kind(), expected, "{name}");
+            let sorted = |mut types: Vec<String>| {
+                types.sort();
+                types
+            };
+            let all = section.supported_codecs().map(|codec| codec.payload_type.to_string()).collect();
+            assert_eq!(sorted(formats.clone()), sorted(all), "{name}");
+        }
+    }
+}
+
 #[test]
 fn golden_folders_hold_what_the_tests_read() {
     for folder in ["offers", "answers"] {

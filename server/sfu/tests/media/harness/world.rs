@@ -190,6 +190,7 @@ impl World {
             stream_label: format!("PA_{}", peer.id.0),
             track_label: format!("TR_{}", track.0),
             layers,
+            codec: None,
             encrypted,
         };
         (track, Command::AddTrack { peer: peer.id, track, description })
