@@ -3,7 +3,7 @@
 
 use crate::cache::Cache;
 use crate::codec::PayloadTypes;
-use crate::nack::{Gap, NackList};
+use crate::nack::{Gap, NackList, Way};
 use crate::packet::Packet;
 use crate::rtp::sequence::Unwrapper;
 use crate::sdp::CodecKind;
@@ -220,7 +220,8 @@ impl Layer {
             return Arrival::Fresh { sequence };
         }
         let known = self.cache.as_ref().is_some_and(|cache| cache.contains(sequence));
-        if self.nack.fill(sequence) || (!known && !repaired) {
+        let way = if repaired { Way::Repair } else { Way::Original };
+        if self.nack.fill(now, sequence, way) || (!known && !repaired) {
             Arrival::Fresh { sequence }
         } else {
             Arrival::Stale
