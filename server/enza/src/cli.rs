@@ -7,7 +7,6 @@ use crate::token::{ApiKey, TokenAuthority};
 use crate::{data_folder, rooms};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal::Grants;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -218,19 +217,9 @@ impl TokenFlags {
             }
         };
         let grants = Grants {
-            identity: self.identity,
             name: self.name,
-            metadata: String::new(),
-            attributes: BTreeMap::new(),
-            room: self.room,
             can_publish: !self.no_publish,
-            can_subscribe: true,
-            can_publish_data: true,
-            can_publish_sources: Vec::new(),
-            can_update_own_metadata: false,
-            hidden: false,
-            room_admin: false,
-            expires_at_unix: 0,
+            ..Grants::new(self.identity, self.room)
         };
         Ok(Command::Print(format!("{}\n", TokenAuthority::new(&key).sign(&grants, self.ttl))))
     }

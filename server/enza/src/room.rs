@@ -230,24 +230,9 @@ mod tests {
     use crate::media;
     use crate::token::ApiKey;
     use sfu::RoomId;
-    use std::collections::BTreeMap;
 
     fn entry(identity: &str) -> Box<Entry> {
-        let grants = Grants {
-            identity: identity.to_owned(),
-            name: String::new(),
-            metadata: String::new(),
-            attributes: BTreeMap::new(),
-            room: "a".to_owned(),
-            can_publish: true,
-            can_subscribe: true,
-            can_publish_data: true,
-            can_publish_sources: Vec::new(),
-            can_update_own_metadata: false,
-            hidden: false,
-            room_admin: false,
-            expires_at_unix: u64::MAX,
-        };
+        let grants = Grants { expires_at_unix: u64::MAX, ..Grants::new(identity, "a") };
         Box::new(Entry { grants, request: Box::default() })
     }
 

@@ -108,7 +108,9 @@ impl Shard {
                 let Some(track) = found.and_then(|track| self.tracks.get_mut(track)) else { continue };
                 let mut types = PayloadTypes::of(section);
                 let preferred = track.description.codec.filter(|_| answer == Answer::Ahead);
-                preferred.into_iter().for_each(|kind| types.prefer(kind));
+                if let Some(kind) = preferred {
+                    types.prefer(kind);
+                }
                 let Some(codec) = types.first() else { continue };
                 *used = SectionUse::Uplink(found);
                 track.mid = Some(section.mid.clone());

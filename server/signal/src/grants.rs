@@ -25,6 +25,26 @@ pub struct Grants {
 }
 
 impl Grants {
+    /// What a token means that names an identity and a room and says nothing else: LiveKit's defaults of its claims.
+    #[must_use]
+    pub fn new(identity: impl Into<String>, room: impl Into<String>) -> Self {
+        Self {
+            identity: identity.into(),
+            name: String::new(),
+            metadata: String::new(),
+            attributes: BTreeMap::new(),
+            room: room.into(),
+            can_publish: true,
+            can_subscribe: true,
+            can_publish_data: true,
+            can_publish_sources: Vec::new(),
+            can_update_own_metadata: false,
+            hidden: false,
+            room_admin: false,
+            expires_at_unix: 0,
+        }
+    }
+
     /// Tracks of a participant nobody can see could not be shown, so a hidden one publishes none.
     pub(crate) fn may_publish(&self, source: TrackSource) -> bool {
         self.can_publish

@@ -150,19 +150,10 @@ impl World {
         let connection = ConnectionId(self.connections);
         self.halls[hall].last.insert(who, connection);
         let grants = Grants {
-            identity: PEOPLE[who].into(),
             name: PEOPLE[who].into(),
-            metadata: String::new(),
-            attributes: Default::default(),
-            room: "circle".into(),
-            can_publish: true,
-            can_subscribe: true,
-            can_publish_data: true,
-            can_publish_sources: Vec::new(),
             can_update_own_metadata: true,
             hidden,
-            room_admin: false,
-            expires_at_unix: 0,
+            ..Grants::new(PEOPLE[who], "circle")
         };
         self.input(hall, Input::Join { connection, grants, request: Box::new(request) });
     }

@@ -15,7 +15,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use signal::Grants;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use store::{Resolved, Role, Room};
 
@@ -127,20 +126,10 @@ pub(super) async fn join(
     let (room, role) = resolve(&app, peer, &question.invite).await?;
     let identity = identity(role)?;
     let grants = Grants {
-        identity: identity.clone(),
         name: name.clone(),
-        metadata: String::new(),
-        attributes: BTreeMap::new(),
-        room: room.id,
-        can_publish: true,
-        can_subscribe: true,
-        can_publish_data: true,
-        can_publish_sources: Vec::new(),
-        can_update_own_metadata: false,
-        hidden: false,
         room_admin: role == Role::Host,
-        // The signature's expiry is what counts; this field is filled when a token is read.
-        expires_at_unix: 0,
+        // The signature's expiry is what counts; that field is filled when a token is read.
+        ..Grants::new(&identity, room.id)
     };
     let token = app.tokens.sign(&grants, TOKEN);
     Ok(Json(JoinAnswer { token, identity, name, role: role.name(), room: RoomAnswer { name: room.title } })

@@ -6,7 +6,6 @@ use enza::config::{Config, Settings};
 use enza::server::Server;
 use enza::token::{ApiKey, TokenAuthority};
 use signal::Grants;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -55,21 +54,7 @@ impl Daemon {
 }
 
 pub(crate) fn grants(room: &str, identity: &str) -> Grants {
-    Grants {
-        identity: identity.to_owned(),
-        name: identity.to_uppercase(),
-        metadata: String::new(),
-        attributes: BTreeMap::new(),
-        room: room.to_owned(),
-        can_publish: true,
-        can_subscribe: true,
-        can_publish_data: true,
-        can_publish_sources: Vec::new(),
-        can_update_own_metadata: true,
-        hidden: false,
-        room_admin: false,
-        expires_at_unix: 0,
-    }
+    Grants { name: identity.to_uppercase(), can_update_own_metadata: true, ..Grants::new(identity, room) }
 }
 
 pub(crate) fn token(room: &str, identity: &str) -> String {

@@ -8,7 +8,7 @@ use livekit_protocol::{
 };
 use sfu::{Command, Event, PeerId, RoomId, TrackId};
 use signal::{ConnectionId, Effect, Grants, Input, Now, Room, RoomSettings};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 pub(crate) const START_UNIX_MILLIS: u64 = 1_700_000_000_000;
@@ -79,19 +79,10 @@ pub(crate) fn settings(id: u64) -> RoomSettings {
 
 pub(crate) fn grants(identity: &str) -> Grants {
     Grants {
-        identity: identity.into(),
         name: identity.to_uppercase(),
-        metadata: String::new(),
-        attributes: BTreeMap::new(),
-        room: "circle".into(),
-        can_publish: true,
-        can_subscribe: true,
-        can_publish_data: true,
-        can_publish_sources: Vec::new(),
         can_update_own_metadata: true,
-        hidden: false,
-        room_admin: false,
         expires_at_unix: START_UNIX_MILLIS / 1000 + 21_600,
+        ..Grants::new(identity, "circle")
     }
 }
 
