@@ -138,9 +138,9 @@ impl PayloadTypes {
         })
     }
 
-    /// Whether a subscriber with these types can decode anything that a publisher with `other` may send.
-    pub(crate) fn shares_codec_with(&self, other: &Self) -> bool {
-        other.entries.iter().any(|entry| entry.codec != Codec::Red && self.find(entry.codec).is_some())
+    /// Whether a subscriber with these types can decode what is sent with `codec`.
+    pub(crate) fn carries(&self, codec: Codec) -> bool {
+        self.find(codec).is_some()
     }
 }
 

@@ -18,7 +18,8 @@ pub enum Event {
     Heard { peer: PeerId },
     /// The transport is lost for good (the peer is forgotten after this).
     Disconnected { peer: PeerId, reason: DisconnectReason },
-    /// An announced track was found in an offer and is accepted: packets of it will be forwarded.
+    /// An announced track was found in an offer and is accepted: packets of it will be forwarded. Sent again when the
+    /// publisher changes the codec.
     Published { peer: PeerId, track: TrackId, mid: String, mime_type: String },
     /// The client took the track's m-line away (sends no more on it).
     Unpublished { peer: PeerId, track: TrackId },
@@ -27,7 +28,8 @@ pub enum Event {
     MediaSections { peer: PeerId, audios: u32, videos: u32 },
     /// `peer` now has an m-line for `track`.
     Subscribed { peer: PeerId, track: TrackId },
-    /// `peer` negotiated no codec that `track` is sent with.
+    /// `peer` did not negotiate the codec that `track` is sent with. Should the publisher change to one that it did,
+    /// [`Event::Subscribed`] follows.
     SubscriptionRefused { peer: PeerId, track: TrackId },
     /// Who speaks changed. Only the participants whose state changed, loudest first.
     Speakers { room: RoomId, changed: Vec<Speaker> },

@@ -18,6 +18,7 @@
 mod allocate;
 mod cache;
 mod codec;
+mod codec_change;
 mod command;
 mod data;
 mod downlink;

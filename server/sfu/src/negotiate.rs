@@ -86,6 +86,7 @@ impl Shard {
 
     /// Binds announced tracks to sending m-lines: by the client's own track id, then by kind and order.
     pub(crate) fn match_uplinks(&mut self, slot: usize, answer: Answer) {
+        let mut matched = Vec::new();
         for by_id in [true, false] {
             let Some(peer) = self.peers.get_mut(slot) else { return };
             let Some(offer) = &peer.offer else { return };
@@ -116,16 +117,18 @@ impl Shard {
                 track.mid = Some(section.mid.clone());
                 track.payload_types = types;
                 track.preferred = preferred;
+                track.codec = Some(codec);
                 self.events.push_back(Event::Published {
                     peer: peer.id,
                     track: track.id,
                     mid: section.mid.clone(),
                     mime_type: codec.mime_type().to_owned(),
                 });
-                // Whoever waits for this track can have an m-line now.
-                let room = self.rooms.get(&track.room);
-                self.unsettled.extend(room.into_iter().flat_map(|room| room.peers.iter().copied()));
+                matched.extend(found);
             }
+        }
+        for track in matched {
+            self.offer_to_waiting(track);
         }
     }
 
@@ -154,7 +157,7 @@ impl Shard {
             let Some(section) = offer.sections.get(index) else { continue };
             let Some(subscription) = peer.subscriptions.get_mut(&id) else { continue };
             let types = PayloadTypes::of(section);
-            if !types.shares_codec_with(&track.payload_types) {
+            if !track.codec.is_some_and(|codec| types.carries(codec)) {
                 subscription.refused = true;
                 self.events.push_back(Event::SubscriptionRefused { peer: peer.id, track: id });
                 continue;

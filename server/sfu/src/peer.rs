@@ -65,7 +65,7 @@ pub(crate) struct Subscription {
     pub(crate) setting: TrackSetting,
     /// Its downlink's slot once an m-line carries it.
     pub(crate) downlink: Option<usize>,
-    /// No common codec: never ask for an m-line.
+    /// Cannot be decoded as it is sent now: do not ask for an m-line.
     pub(crate) refused: bool,
 }
 

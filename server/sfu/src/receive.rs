@@ -187,6 +187,10 @@ impl Shard {
             Codec::Av1 => crate::rtp::av1::starts_keyframe(payload),
             Codec::Opus | Codec::Red => true,
         };
+        if keyframe && track.codec != Some(codec) && codec != Codec::Red && !stream.rtx {
+            self.follow_codec(now, stream.track, codec);
+        }
+        let track = self.tracks.get_mut(stream.track)?;
         let packet = Packet {
             layer: stream.layer,
             sequence,

@@ -2,7 +2,7 @@
 //! requests and receiver statistics. Never knows who sees the track beyond a list of places.
 
 use crate::cache::Cache;
-use crate::codec::PayloadTypes;
+use crate::codec::{Codec, PayloadTypes};
 use crate::nack::{Gap, NackList, Way};
 use crate::packet::Packet;
 use crate::rtp::sequence::Unwrapper;
@@ -48,6 +48,10 @@ pub(crate) struct Track {
     /// The m-line it is received on, once an offer had it.
     pub(crate) mid: Option<String>,
     pub(crate) payload_types: PayloadTypes,
+    /// The codec that it is sent with: the first of the answer, until packets say otherwise.
+    pub(crate) codec: Option<Codec>,
+    /// When packets said otherwise last.
+    pub(crate) codec_changed: Option<Instant>,
     /// The codec answered first on its m-line; kept for every later answer, or the client would change codecs.
     pub(crate) preferred: Option<CodecKind>,
     pub(crate) muted: bool,
@@ -75,6 +79,8 @@ impl Track {
             description,
             mid: None,
             payload_types: PayloadTypes::default(),
+            codec: None,
+            codec_changed: None,
             preferred: None,
             muted: false,
             blocked: false,

@@ -2,6 +2,7 @@
 
 mod call;
 mod chaos;
+mod codecs;
 mod data;
 mod feedback;
 mod handshake;

@@ -16,6 +16,8 @@ pub(crate) struct Dialect {
     pub vp8_rtx: u8,
     pub h264: u8,
     pub h264_rtx: u8,
+    /// The video codecs it has, in its order.
+    pub(crate) video: &'static [VideoCodec],
     pub(crate) audio_level: u8,
     pub(crate) mid: u8,
     pub(crate) rid: u8,
@@ -36,6 +38,7 @@ impl Dialect {
         vp8_rtx: 97,
         h264: 103,
         h264_rtx: 104,
+        video: &[VideoCodec::Vp8, VideoCodec::H264],
         audio_level: 1,
         mid: 4,
         rid: 10,
@@ -53,6 +56,7 @@ impl Dialect {
         vp8_rtx: 124,
         h264: 126,
         h264_rtx: 127,
+        video: &[VideoCodec::Vp8, VideoCodec::H264],
         audio_level: 1,
         mid: 3,
         rid: 8,
@@ -62,6 +66,26 @@ impl Dialect {
         transport_cc_on_audio: false,
         rid_on_every_line: false,
     };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VideoCodec {
+    Vp8,
+    H264,
+}
+
+impl Dialect {
+    /// Payload type, that of its RTX, and name.
+    fn codec(&self, codec: VideoCodec) -> (u8, u8, &'static str) {
+        match codec {
+            VideoCodec::Vp8 => (self.vp8, self.vp8_rtx, "VP8"),
+            VideoCodec::H264 => (self.h264, self.h264_rtx, "H264"),
+        }
+    }
+
+    fn video_payload_types(&self) -> Vec<u8> {
+        self.video.iter().map(|codec| self.codec(*codec)).flat_map(|(media, rtx, _)| [media, rtx]).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,13 +170,10 @@ fn write_section(sdp: &mut String, context: &OfferContext<'_>, section: &Section
             let red = red.map(|red| format!(" {red}")).unwrap_or_default();
             line(sdp, &format!("m=audio 9 UDP/TLS/RTP/SAVPF {}{red} 9 0 8", dialect.opus));
         }
-        SectionKind::Video => line(
-            sdp,
-            &format!(
-                "m=video 9 UDP/TLS/RTP/SAVPF {} {} {} {}",
-                dialect.vp8, dialect.vp8_rtx, dialect.h264, dialect.h264_rtx
-            ),
-        ),
+        SectionKind::Video => {
+            let types: Vec<String> = dialect.video_payload_types().iter().map(u8::to_string).collect();
+            line(sdp, &format!("m=video 9 UDP/TLS/RTP/SAVPF {}", types.join(" ")));
+        }
         SectionKind::Application => line(sdp, "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"),
     }
     line(sdp, "c=IN IP4 0.0.0.0");
@@ -241,9 +262,7 @@ fn write_video(sdp: &mut String, context: &OfferContext<'_>, section: &Section) 
         );
     }
     write_common(sdp, section);
-    for (payload_type, rtx, name) in
-        [(dialect.vp8, dialect.vp8_rtx, "VP8"), (dialect.h264, dialect.h264_rtx, "H264")]
-    {
+    for (payload_type, rtx, name) in dialect.video.iter().map(|codec| dialect.codec(*codec)) {
         line(sdp, &format!("a=rtpmap:{payload_type} {name}/90000"));
         for feedback in ["goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"] {
             line(sdp, &format!("a=rtcp-fb:{payload_type} {feedback}"));
@@ -441,7 +460,7 @@ impl AnsweredSection {
             SectionKind::Audio => {
                 [Some(dialect.opus), dialect.red, Some(9), Some(0), Some(8)].into_iter().flatten().collect()
             }
-            _ => vec![dialect.vp8, dialect.vp8_rtx, dialect.h264, dialect.h264_rtx],
+            _ => dialect.video_payload_types(),
         };
         for payload_type in &self.payload_types {
             assert!(payload_types.contains(payload_type), "payload type {payload_type} was not offered");
