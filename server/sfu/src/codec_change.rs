@@ -16,9 +16,10 @@ impl Shard {
     /// The track is sent with `codec` from now on.
     pub(crate) fn follow_codec(&mut self, now: Instant, slot: usize, codec: Codec) {
         let Some(track) = self.tracks.get_mut(slot) else { return };
-        let recently =
-            |at: Instant| now.saturating_duration_since(at) < CODEC_CHANGE_INTERVAL;
-        let Some(mid) = track.mid.clone().filter(|_| !track.codec_changed.is_some_and(recently)) else { return };
+        let recently = |at: Instant| now.saturating_duration_since(at) < CODEC_CHANGE_INTERVAL;
+        let Some(mid) = track.mid.clone().filter(|_| !track.codec_changed.is_some_and(recently)) else {
+            return;
+        };
         track.codec = Some(codec);
         track.codec_changed = Some(now);
         let id = track.id;

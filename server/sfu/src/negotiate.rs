@@ -8,9 +8,9 @@ use crate::codec::{PayloadTypes, Translation};
 use crate::downlink::{Downlink, Start};
 use crate::ice::Credentials;
 use crate::packet::{ExtensionIds, Mid};
-use crate::peer::{Peer, SectionUse, is_free};
+use crate::peer::{Peer, SectionUse, is_free, receives_only};
 use crate::rtp::extension::Uri;
-use crate::sdp::{AnswerSection, Local, Offer, OfferError, SectionKind, answer};
+use crate::sdp::{AnswerSection, Local, Offer, OfferError, Section, SectionKind, answer};
 use crate::shard::{Shard, kind_of};
 use crate::uplink::Subscriber;
 use crate::{Event, MediaKind, TrackId};
@@ -150,10 +150,13 @@ impl Shard {
                 continue;
             };
             let kind = SectionKind::Media(track.description.kind);
-            let free = offer.sections.iter().zip(&peer.sections).position(|(section, used)| {
-                *used == SectionUse::Idle && section.kind == kind && is_free(section)
-            });
-            let Some(index) = free else { continue };
+            let idle = |usable: fn(&Section) -> bool| {
+                offer.sections.iter().zip(&peer.sections).position(|(section, used)| {
+                    *used == SectionUse::Idle && section.kind == kind && usable(section)
+                })
+            };
+            // A client that offers lines without any codec of ours would offer such lines for ever.
+            let Some(index) = idle(is_free).or_else(|| idle(receives_only)) else { continue };
             let Some(section) = offer.sections.get(index) else { continue };
             let Some(subscription) = peer.subscriptions.get_mut(&id) else { continue };
             let types = PayloadTypes::of(section);

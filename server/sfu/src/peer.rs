@@ -182,8 +182,10 @@ impl Peer {
 
 /// An m-line that the client would receive on.
 pub(crate) fn is_free(section: &crate::sdp::Section) -> bool {
-    !section.rejected
-        && section.direction.receives()
-        && !section.direction.sends()
-        && !PayloadTypes::of(section).is_empty()
+    receives_only(section) && !PayloadTypes::of(section).is_empty()
+}
+
+/// The same, whether or not it has a codec of ours.
+pub(crate) fn receives_only(section: &crate::sdp::Section) -> bool {
+    !section.rejected && section.direction.receives() && !section.direction.sends()
 }

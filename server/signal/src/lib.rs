@@ -18,9 +18,11 @@
     )
 )]
 
+mod backup;
 mod data;
 mod data_packet;
 mod data_track;
+mod dynacast;
 mod effect;
 mod frame;
 mod grants;

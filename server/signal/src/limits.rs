@@ -77,6 +77,11 @@ pub const FAILED_GRACE: Duration = Duration::from_secs(5);
 pub const LEAVE_GRACE: Duration = Duration::from_secs(1);
 /// An announced track that no offer contained is forgotten after this.
 pub const ANNOUNCED_TIMEOUT: Duration = Duration::from_secs(60);
+/// A publisher that was asked for its backup codec is asked again after this, since clients do not hear the request
+/// while they still publish. Higher: a receiver without the first codec waits longer; lower: needless messages.
+pub const BACKUP_REPEAT: Duration = Duration::from_secs(2);
+/// Requests for a backup codec before its receivers are told that they cannot have the track.
+pub const BACKUP_REQUESTS: u8 = 5;
 /// A fresh token is sent this often. Must be well below the 10 min a refreshed token lives.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(300);
 /// Changes of the room's numbers are collected this long before a `room_update`. Lower: one more message to

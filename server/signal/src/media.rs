@@ -24,13 +24,21 @@ impl Room {
             Event::Heard { peer } => self.heard(peer),
             Event::Disconnected { peer, reason } => self.media_lost(peer, reason),
             Event::Published { peer, track, mid, mime_type } => {
-                if self.owns(peer, track) {
-                    self.published(track, mid, mime_type);
+                if self.owns(peer, self.track_of(track)) {
+                    if self.backups.contains_key(&track) {
+                        self.backup_published(track, mid, mime_type);
+                    } else {
+                        self.published(track, mid, mime_type);
+                    }
                 }
             }
             Event::Unpublished { peer, track } => {
-                if self.owns(peer, track) {
-                    self.unpublish(track);
+                if self.owns(peer, self.track_of(track)) {
+                    if self.backups.contains_key(&track) {
+                        self.end_backup(track);
+                    } else {
+                        self.unpublish(track);
+                    }
                 }
             }
             Event::MediaSections { peer, audios, videos } => self.media_sections(peer, audios, videos),
@@ -73,7 +81,10 @@ impl Room {
         let Some(connection) = self.offerer(peer, id) else { return };
         let mid_to_track_id = mid_to_track
             .iter()
-            .filter_map(|(mid, track)| Some((mid.clone(), self.tracks.get(track)?.info.sid.clone())))
+            .filter_map(|(mid, track)| {
+                let track = self.tracks.get(&self.track_of(*track))?;
+                Some((mid.clone(), track.info.sid.clone()))
+            })
             .collect();
         let answer = SessionDescription { r#type: "answer".to_owned(), sdp, id, mid_to_track_id };
         self.send_on(connection, Message::Answer(answer));

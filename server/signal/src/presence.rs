@@ -1,5 +1,6 @@
 //! How participants and the room itself end: sockets that close, media that fails, timers, the host, the server.
 
+use crate::backup::Backup;
 use crate::limits::ANNOUNCED_TIMEOUT;
 use crate::participant::{Expiry, Participant, Socket, Transport};
 use crate::subscription::Wishes;
@@ -118,6 +119,7 @@ impl Room {
     pub(crate) fn forget_track(&mut self, id: TrackId) {
         if let Some(track) = self.tracks.remove(&id) {
             self.track_sids.remove(&track.info.sid);
+            self.backups.retain(|_, of| *of != id);
         }
         self.participants
             .values_mut()
@@ -171,8 +173,11 @@ impl Room {
                 p.simulated_speech.as_ref().map(|speech| speech.until),
             ]
         });
-        let announced = self.tracks.values().map(Track::expires_at);
-        [vacant, room_update].into_iter().chain(participants).chain(announced).flatten()
+        let tracks = self
+            .tracks
+            .values()
+            .flat_map(|track| [track.expires_at(), track.backup.as_ref().and_then(Backup::deadline)]);
+        [vacant, room_update].into_iter().chain(participants).chain(tracks).flatten()
     }
 
     pub(crate) fn run_timers(&mut self) {
@@ -204,6 +209,11 @@ impl Room {
         for track in expired {
             tracing::debug!(timeout = ?ANNOUNCED_TIMEOUT, "an announced track never came");
             self.unpublish(track);
+        }
+        let late = |track: &&Track| due(track.backup.as_ref().and_then(Backup::deadline));
+        let late: Vec<TrackId> = self.tracks.values().filter(late).map(|track| track.id).collect();
+        for track in late {
+            self.backup_due(track);
         }
         if let RoomUpdatePacing::Due(at) = self.room_update
             && at <= now

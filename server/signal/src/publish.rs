@@ -2,6 +2,7 @@
 
 use crate::Room;
 use crate::limits::MAX_TRACKS;
+use crate::participant::Participant;
 use crate::track::{Track, is_reasonable};
 use crate::update::Tell;
 use livekit_protocol::request_response::{Reason, Request};
@@ -30,8 +31,8 @@ impl Room {
         let refused = if !participant.grants.may_publish(request.source()) {
             Some((Reason::NotAllowed, "the token does not allow publishing this source"))
         } else if !request.sid.is_empty() {
-            Some((Reason::UnsupportedType, "a track has one codec here"))
-        } else if participant.tracks.len() >= MAX_TRACKS {
+            self.refuse_backup(peer, &request)
+        } else if self.media_tracks(participant) >= MAX_TRACKS {
             Some((Reason::LimitExceeded, "too many tracks"))
         } else if !is_reasonable(&request) {
             Some((Reason::InvalidRequest, "the track's description is not within bounds"))
@@ -41,6 +42,9 @@ impl Room {
         if let Some((reason, message)) = refused {
             self.answer_request(peer, 0, reason, message, Request::AddTrack(request));
             return;
+        }
+        if !request.sid.is_empty() {
+            return self.add_backup(peer, request);
         }
         let owner_sid = participant.sid.clone();
         let Some(id) = self.next_number().map(TrackId) else { return };
@@ -84,8 +88,10 @@ impl Room {
         if let Some(participant) = self.participants.get_mut(&owner) {
             participant.tracks.retain(|&track| track != id);
         }
+        for track in self.media_ids(id) {
+            self.command(Command::RemoveTrack { track });
+        }
         self.forget_track(id);
-        self.command(Command::RemoveTrack { track: id });
         if was_published {
             self.announce(owner, Tell::Everybody);
             self.room_changed();
@@ -106,7 +112,9 @@ impl Room {
         }
         track.self_muted = request.muted;
         let told = track.settle_muted() && track.is_published();
-        self.command(Command::Mute { track: id, muted: request.muted });
+        for track in self.media_ids(id) {
+            self.command(Command::Mute { track, muted: request.muted });
+        }
         if told {
             self.announce(peer, Tell::Everybody);
         }
@@ -125,9 +133,11 @@ impl Room {
         let newly_muted = blocked && !track.self_muted;
         track.self_muted |= blocked;
         let told = track.settle_muted() && track.is_published();
-        self.command(Command::Block { track: id, blocked });
-        if newly_muted {
-            self.command(Command::Mute { track: id, muted: true });
+        for track in self.media_ids(id) {
+            self.command(Command::Block { track, blocked });
+            if newly_muted {
+                self.command(Command::Mute { track, muted: true });
+            }
         }
         if blocked {
             self.send(owner, Message::Mute(MuteTrackRequest { sid: sid.to_owned(), muted: true }));
@@ -198,6 +208,17 @@ impl Room {
         }
         let (owner, track_sid) = (track.owner, track.info.sid.clone());
         self.send(owner, Message::TrackSubscribed(TrackSubscribed { track_sid }));
+    }
+
+    /// The numbers under which the media plane knows the track: one, or one for each codec.
+    pub(crate) fn media_ids(&self, id: TrackId) -> Vec<TrackId> {
+        let backup = self.tracks.get(&id).and_then(|track| track.backup.as_ref()?.id());
+        [Some(id), backup].into_iter().flatten().collect()
+    }
+
+    /// Tracks of a participant on the media plane: a second codec counts as one.
+    fn media_tracks(&self, participant: &Participant) -> usize {
+        participant.tracks.iter().map(|id| self.media_ids(*id).len()).sum()
     }
 
     pub(crate) fn own_track(&self, peer: PeerId, sid: &str) -> Option<TrackId> {

@@ -31,6 +31,8 @@ pub struct Room {
     pub(crate) connections: HashMap<ConnectionId, PeerId>,
     pub(crate) tracks: BTreeMap<TrackId, Track>,
     pub(crate) track_sids: HashMap<String, TrackId>,
+    /// The media plane's number of a backup codec, and the track it is a codec of.
+    pub(crate) backups: BTreeMap<TrackId, TrackId>,
     pub(crate) replay: ReplayCache,
     pub(crate) occupancy: Occupancy,
     pub(crate) room_update: RoomUpdatePacing,
@@ -52,6 +54,7 @@ impl Room {
             connections: HashMap::new(),
             tracks: BTreeMap::new(),
             track_sids: HashMap::new(),
+            backups: BTreeMap::new(),
             replay: ReplayCache::default(),
             occupancy: Occupancy::Vacant { until: now.instant + settings.empty_timeout },
             room_update: RoomUpdatePacing::Settled,
@@ -127,6 +130,11 @@ impl Room {
 
     pub(crate) fn track_by_sid(&self, sid: &str) -> Option<&Track> {
         self.track_sids.get(sid).and_then(|id| self.tracks.get(id))
+    }
+
+    /// The track that the media plane's number stands for, whichever codec of it.
+    pub(crate) fn track_of(&self, number: TrackId) -> TrackId {
+        self.backups.get(&number).copied().unwrap_or(number)
     }
 
     /// Every open connection with its participant, in the order they joined.

@@ -5,9 +5,8 @@ use crate::limits::{MAX_LIST, MAX_PARTICIPANTS};
 use crate::track::Track;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
-    SubscribedCodec, SubscribedQuality, SubscribedQualityUpdate, SubscriptionError, SubscriptionPermission,
-    SubscriptionPermissionUpdate, SubscriptionResponse, UpdateSubscription, UpdateTrackSettings,
-    VideoQuality,
+    SubscriptionError, SubscriptionPermission, SubscriptionPermissionUpdate, SubscriptionResponse,
+    UpdateSubscription, UpdateTrackSettings, VideoQuality,
 };
 use sfu::{Command, PeerId, Quality, TrackId, TrackSetting};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,13 +15,22 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subscription {
     /// The media plane was told.
-    Asked,
+    Asked(Encoding),
     /// It has an m-line.
-    Flowing,
+    Flowing(Encoding),
+    /// The client did not negotiate the track's codec; the publisher was asked for the other one.
+    AwaitingBackup,
     /// The client negotiated no codec of it.
     CodecRefused,
     /// Its publisher does not let this participant have it.
     NotPermitted,
+}
+
+/// Which codec of a track a subscriber gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Primary,
+    Backup,
 }
 
 /// What one participant wants to receive, and what became of it. Tracks that end are forgotten everywhere.
@@ -85,8 +93,8 @@ impl Audience {
 /// What one reconciliation leads to.
 enum Step {
     Subscribe { newly_permitted: bool },
-    Withhold { subscribed: bool },
-    Unsubscribe { subscribed: bool },
+    Withhold { from: Option<Subscription> },
+    Unsubscribe { from: Subscription },
 }
 
 impl Room {
@@ -106,10 +114,8 @@ impl Room {
             (true, true, Some(_)) | (true, false, Some(Subscription::NotPermitted)) | (false, _, None) => {
                 return;
             }
-            (true, false, current) => Step::Withhold { subscribed: current.is_some() },
-            (false, _, Some(current)) => {
-                Step::Unsubscribe { subscribed: current != Subscription::NotPermitted }
-            }
+            (true, false, from) => Step::Withhold { from },
+            (false, _, Some(from)) => Step::Unsubscribe { from },
         };
         self.take_step(subscriber, id, step);
     }
@@ -119,7 +125,7 @@ impl Room {
         let wishes = &mut participant.wishes;
         match step {
             Step::Subscribe { newly_permitted } => {
-                wishes.subscriptions.insert(id, Subscription::Asked);
+                wishes.subscriptions.insert(id, Subscription::Asked(Encoding::Primary));
                 let setting = wishes.settings.get(&id).copied();
                 if newly_permitted {
                     self.tell_permission(subscriber, id, true);
@@ -129,19 +135,32 @@ impl Room {
                     self.command(Command::TrackSetting { peer: subscriber, track: id, setting });
                 }
             }
-            Step::Withhold { subscribed } => {
+            Step::Withhold { from } => {
                 wishes.subscriptions.insert(id, Subscription::NotPermitted);
-                if subscribed {
-                    self.command(Command::Unsubscribe { peer: subscriber, track: id });
+                if let Some(from) = from {
+                    self.end_subscription(subscriber, id, from);
                 }
                 self.tell_permission(subscriber, id, false);
             }
-            Step::Unsubscribe { subscribed } => {
+            Step::Unsubscribe { from } => {
                 wishes.subscriptions.remove(&id);
-                if subscribed {
-                    self.command(Command::Unsubscribe { peer: subscriber, track: id });
-                }
+                self.end_subscription(subscriber, id, from);
             }
+        }
+    }
+
+    /// Tells whom it concerns that a subscription in this state is over.
+    fn end_subscription(&mut self, peer: PeerId, id: TrackId, from: Subscription) {
+        let track = match from {
+            Subscription::NotPermitted => return,
+            Subscription::Asked(Encoding::Backup) | Subscription::Flowing(Encoding::Backup) => {
+                self.tracks.get(&id).and_then(|track| track.backup.as_ref()?.id()).unwrap_or(id)
+            }
+            _ => id,
+        };
+        self.command(Command::Unsubscribe { peer, track });
+        if matches!(from, Subscription::AwaitingBackup | Subscription::CodecRefused) {
+            self.settle_backup(id);
         }
     }
 
@@ -246,11 +265,15 @@ impl Room {
         let setting = participant.wishes.settings.entry(id).or_default();
         change(setting);
         let setting = *setting;
-        if matches!(
-            participant.wishes.subscriptions.get(&id),
-            Some(Subscription::Asked | Subscription::Flowing)
-        ) {
-            self.command(Command::TrackSetting { peer, track: id, setting });
+        let track = match participant.wishes.subscriptions.get(&id) {
+            Some(Subscription::Asked(encoding) | Subscription::Flowing(encoding)) => match encoding {
+                Encoding::Primary => Some(id),
+                Encoding::Backup => self.tracks.get(&id).and_then(|track| track.backup.as_ref()?.id()),
+            },
+            _ => None,
+        };
+        if let Some(track) = track {
+            self.command(Command::TrackSetting { peer, track, setting });
         }
     }
 
@@ -288,21 +311,88 @@ impl Room {
         }
     }
 
-    pub(crate) fn subscribed(&mut self, peer: PeerId, id: TrackId) {
+    /// An m-line carries the track, by the media plane's number of one of its codecs.
+    pub(crate) fn subscribed(&mut self, peer: PeerId, number: TrackId) {
+        let id = self.track_of(number);
+        let encoding = if number == id { Encoding::Primary } else { Encoding::Backup };
         let state = self.participants.get_mut(&peer).and_then(|p| p.wishes.subscriptions.get_mut(&id));
-        if let Some(state @ (Subscription::Asked | Subscription::CodecRefused)) = state {
-            *state = Subscription::Flowing;
-            self.note_subscribed(id);
+        match state {
+            Some(state @ Subscription::Asked(_)) if *state == Subscription::Asked(encoding) => {
+                *state = Subscription::Flowing(encoding);
+            }
+            // The publisher changed to a codec that fits.
+            Some(state @ (Subscription::AwaitingBackup | Subscription::CodecRefused))
+                if encoding == Encoding::Primary =>
+            {
+                *state = Subscription::Flowing(encoding);
+                self.settle_backup(id);
+            }
+            _ => return,
+        }
+        self.note_subscribed(id);
+    }
+
+    pub(crate) fn subscription_refused(&mut self, peer: PeerId, number: TrackId) {
+        let id = self.track_of(number);
+        let encoding = if number == id { Encoding::Primary } else { Encoding::Backup };
+        let Some(participant) = self.participants.get_mut(&peer) else { return };
+        let state = participant.wishes.subscriptions.get_mut(&id);
+        let Some(state @ (Subscription::Asked(_) | Subscription::Flowing(_))) = state else { return };
+        let refused = [Subscription::Asked(encoding), Subscription::Flowing(encoding)].contains(state);
+        let has_backup = self.tracks.get(&id).is_some_and(|track| track.backup.is_some());
+        if !refused {
+            return;
+        }
+        if encoding == Encoding::Primary && has_backup {
+            *state = Subscription::AwaitingBackup;
+            self.ask_backup(id);
+        } else {
+            self.refuse_codec(peer, id);
         }
     }
 
-    pub(crate) fn subscription_refused(&mut self, peer: PeerId, id: TrackId) {
-        let state = self.participants.get_mut(&peer).and_then(|p| p.wishes.subscriptions.get_mut(&id));
-        let Some(state @ (Subscription::Asked | Subscription::Flowing)) = state else { return };
-        *state = Subscription::CodecRefused;
+    /// Nothing that the publisher sends fits: the client shows that instead of a black tile.
+    pub(crate) fn refuse_codec(&mut self, peer: PeerId, id: TrackId) {
+        let Some(participant) = self.participants.get_mut(&peer) else { return };
+        participant.wishes.subscriptions.insert(id, Subscription::CodecRefused);
         if let Some(sid) = self.tracks.get(&id).map(|track| track.info.sid.clone()) {
             self.refuse_subscription(peer, sid, SubscriptionError::SeCodecUnsupported);
         }
+    }
+
+    /// Moves everybody in one of `states` to the given codec.
+    pub(crate) fn subscribe_waiting(
+        &mut self,
+        id: TrackId,
+        number: TrackId,
+        encoding: Encoding,
+        waits: impl Fn(Subscription) -> bool,
+    ) {
+        let peers: Vec<PeerId> = self.waiting(id, waits).collect();
+        for peer in peers {
+            let Some(participant) = self.participants.get_mut(&peer) else { continue };
+            participant.wishes.subscriptions.insert(id, Subscription::Asked(encoding));
+            let setting = participant.wishes.settings.get(&id).copied();
+            if encoding == Encoding::Backup {
+                self.command(Command::Unsubscribe { peer, track: id });
+            }
+            self.command(Command::Subscribe { peer, track: number });
+            if let Some(setting) = setting {
+                self.command(Command::TrackSetting { peer, track: number, setting });
+            }
+        }
+    }
+
+    /// Whose subscription of the track is in such a state.
+    pub(crate) fn waiting(
+        &self,
+        id: TrackId,
+        waits: impl Fn(Subscription) -> bool,
+    ) -> impl Iterator<Item = PeerId> {
+        self.participants.values().filter_map(move |participant| {
+            let state = participant.wishes.subscriptions.get(&id)?;
+            waits(*state).then_some(participant.peer)
+        })
     }
 
     fn refuse_subscription(&mut self, peer: PeerId, track_sid: String, err: SubscriptionError) {
@@ -333,42 +423,8 @@ impl Room {
                         self.refuse_subscription(peer, sid, SubscriptionError::SeCodecUnsupported);
                     }
                 }
-                Subscription::Asked | Subscription::Flowing => {}
+                Subscription::Asked(_) | Subscription::Flowing(_) | Subscription::AwaitingBackup => {}
             }
         }
-    }
-
-    /// Which layers of its track the publisher should send (dynacast).
-    pub(crate) fn wanted_layers(&mut self, id: TrackId, wanted: Vec<(Quality, bool)>) {
-        let Some(track) = self.tracks.get_mut(&id) else { return };
-        track.wanted = wanted;
-        self.tell_wanted(id);
-    }
-
-    #[expect(deprecated, reason = "clients without codec simulcast read subscribed_qualities")]
-    pub(crate) fn tell_wanted(&mut self, id: TrackId) {
-        let Some(track) = self.tracks.get(&id).filter(|track| !track.wanted.is_empty()) else { return };
-        let qualities: Vec<SubscribedQuality> = track
-            .wanted
-            .iter()
-            .map(|&(quality, enabled)| {
-                let quality = match quality {
-                    Quality::Low => VideoQuality::Low,
-                    Quality::Medium => VideoQuality::Medium,
-                    Quality::High => VideoQuality::High,
-                };
-                SubscribedQuality { quality: quality.into(), enabled }
-            })
-            .collect();
-        let update = SubscribedQualityUpdate {
-            track_sid: track.info.sid.clone(),
-            subscribed_codecs: vec![SubscribedCodec {
-                codec: track.codec_name(),
-                qualities: qualities.clone(),
-            }],
-            subscribed_qualities: qualities,
-        };
-        let owner = track.owner;
-        self.send(owner, Message::SubscribedQualityUpdate(update));
     }
 }

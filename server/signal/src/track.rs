@@ -1,5 +1,6 @@
 //! One announced or published track and its `TrackInfo`.
 
+use crate::backup::Backup;
 use crate::limits::{ANNOUNCED_TIMEOUT, MAX_FEATURES, MAX_NAME};
 use livekit_protocol::{
     AddTrackRequest, AudioTrackFeature, BackupCodecPolicy, PacketTrailerFeature, SimulcastCodecInfo,
@@ -35,6 +36,8 @@ pub(crate) struct Track {
     pub(crate) subscribed_once: bool,
     /// The layers any subscriber wants, as last told by the media plane.
     pub(crate) wanted: Vec<(Quality, bool)>,
+    /// The second codec its client would send, if it announced one.
+    pub(crate) backup: Option<Backup>,
 }
 
 impl Track {
@@ -47,6 +50,7 @@ impl Track {
     ) -> Self {
         let cid = request.cid.clone();
         let self_muted = request.muted;
+        let backup = Backup::announced(&request);
         Self {
             id,
             owner,
@@ -57,6 +61,7 @@ impl Track {
             blocked: false,
             subscribed_once: false,
             wanted: Vec::new(),
+            backup,
         }
     }
 
@@ -93,7 +98,17 @@ impl Track {
 
     /// What the media plane is told. `participant` is the owner's sid.
     pub(crate) fn description(&self, participant: &str) -> TrackDescription {
-        let codec = self.info.codecs.first();
+        let cid = self.cid.clone();
+        self.description_of(participant, cid, self.info.codecs.first())
+    }
+
+    /// The same of one of its codecs, under the client's id of that one.
+    pub(crate) fn description_of(
+        &self,
+        participant: &str,
+        cid: String,
+        codec: Option<&SimulcastCodecInfo>,
+    ) -> TrackDescription {
         let one_per_stream =
             codec.is_some_and(|codec| codec.video_layer_mode() == Mode::OneSpatialLayerPerStream);
         let announced = codec.map_or(&[][..], |codec| codec.layers.as_slice());
@@ -110,18 +125,13 @@ impl Track {
         };
         TrackDescription {
             kind: if self.info.r#type() == TrackType::Video { MediaKind::Video } else { MediaKind::Audio },
-            cid: self.cid.clone(),
+            cid,
             stream_label: format!("{participant}|{}", self.info.stream),
             track_label: self.info.sid.clone(),
             layers,
             codec,
             encrypted: self.info.encryption() != encryption::Type::None,
         }
-    }
-
-    /// The codec's short name as `subscribed_codecs` uses it: `vp8` for `video/VP8`.
-    pub(crate) fn codec_name(&self) -> String {
-        self.info.mime_type.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
     }
 }
 
@@ -163,7 +173,7 @@ fn track_info(sid: String, request: AddTrackRequest) -> TrackInfo {
         source: source.into(),
         mime_type: codec.as_ref().map(|codec| codec.mime_type.clone()).unwrap_or_default(),
         layers,
-        codecs: codec.into_iter().collect(),
+        codecs: codec.into_iter().chain(Backup::announced(&request).map(|backup| backup.info())).collect(),
         disable_red: request.disable_red,
         encryption: request.encryption().into(),
         stream,
@@ -175,7 +185,7 @@ fn track_info(sid: String, request: AddTrackRequest) -> TrackInfo {
         ..Default::default()
     };
     if video {
-        info.codecs.iter_mut().for_each(|codec| codec.cid.clone_from(&request.cid));
+        info.codecs.iter_mut().take(1).for_each(|codec| codec.cid.clone_from(&request.cid));
     } else {
         info.codecs.push(SimulcastCodecInfo { cid: request.cid, ..Default::default() });
         set_features(&mut info, features);
@@ -195,15 +205,9 @@ fn set_features(info: &mut TrackInfo, mut features: Vec<i32>) {
 
 /// The codec the client will send, as far as it can be known before its offer. JavaScript takes the server's
 /// choice from here, so a codec we do not carry is answered with VP8.
-fn codec_info(request: &AddTrackRequest) -> SimulcastCodecInfo {
-    let carried = request.simulcast_codecs.iter().find_map(|codec| {
-        let mime = match codec.codec.trim_start_matches("video/").to_ascii_lowercase().as_str() {
-            "vp8" => "video/VP8",
-            "h264" => "video/H264",
-            _ => return None,
-        };
-        Some((mime, codec))
-    });
+pub(crate) fn codec_info(request: &AddTrackRequest) -> SimulcastCodecInfo {
+    let carried =
+        request.simulcast_codecs.iter().find_map(|codec| Some((carried_mime(&codec.codec)?, codec)));
     let (mime, announced) = match carried {
         Some((mime, codec)) if !codec.layers.is_empty() => (mime, &codec.layers),
         Some((mime, _)) => (mime, &request.layers),
@@ -215,6 +219,15 @@ fn codec_info(request: &AddTrackRequest) -> SimulcastCodecInfo {
         layers: layers(request, announced),
         video_layer_mode: Mode::OneSpatialLayerPerStream.into(),
         ..Default::default()
+    }
+}
+
+/// The `mime_type` of a codec by LiveKit's short name, if it is carried.
+pub(crate) fn carried_mime(codec: &str) -> Option<&'static str> {
+    match codec.trim_start_matches("video/").to_ascii_lowercase().as_str() {
+        "vp8" => Some("video/VP8"),
+        "h264" => Some("video/H264"),
+        _ => None,
     }
 }
 

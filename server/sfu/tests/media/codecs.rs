@@ -102,6 +102,22 @@ fn a_subscriber_with_h264_alone_is_told_that_vp8_does_not_fit() {
     assert!(world[subscriber].receptions.is_empty());
 }
 
+/// The m-lines of such a client are rejected one after the other: it must be told no, not be asked for more of them.
+#[test]
+fn a_subscriber_without_any_known_codec_is_told_once() {
+    let mut world = World::new(4);
+    let publisher = world.join(ROOM, Client::chromium());
+    let subscriber = world.join(ROOM, only(&[VideoCodec::H265]));
+    world.connect(&[publisher, subscriber]);
+    let track = world.publish(publisher, Source::vp8());
+    world.subscribe(subscriber, track);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!((refusals(&world, subscriber, track), subscriptions(&world, subscriber, track)), (1, 0));
+    let offers = world
+        .count(|event| matches!(event, Event::MediaSections { peer, .. } if *peer == world[subscriber].id));
+    assert!(offers <= 1, "{offers} requests for m-lines");
+}
+
 /// A publisher may change its codec without asking (`setParameters`, a lost encoder).
 #[test]
 fn a_publisher_that_changes_codec_leaves_nobody_with_a_silent_tile() {

@@ -1,5 +1,6 @@
 //! Stories of one room on virtual time: what clients are told and what the media plane is told.
 
+mod backup;
 mod data;
 mod data_track;
 mod isolation;

@@ -125,7 +125,7 @@ fn announcements_are_bounded_repeatable_and_forgotten() {
     stage.announce(&anna, camera("cam"));
     stage.forget();
     stage.ask(&anna, Ask::AddTrack(AddTrackRequest { sid: first.sid, ..camera("backup") }));
-    assert_eq!(only!(stage.heard(&anna), RequestResponse).reason(), Reason::UnsupportedType);
+    assert_eq!(only!(stage.heard(&anna), RequestResponse).reason(), Reason::NotFound);
     stage.ask(&anna, Ask::AddTrack(camera("")));
     assert_eq!(only!(stage.heard(&anna), RequestResponse).reason(), Reason::InvalidRequest);
 }

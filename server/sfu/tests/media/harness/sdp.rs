@@ -72,6 +72,8 @@ impl Dialect {
 pub(crate) enum VideoCodec {
     Vp8,
     H264,
+    /// Not known to the server; under H.264's numbers.
+    H265,
 }
 
 impl Dialect {
@@ -80,6 +82,7 @@ impl Dialect {
         match codec {
             VideoCodec::Vp8 => (self.vp8, self.vp8_rtx, "VP8"),
             VideoCodec::H264 => (self.h264, self.h264_rtx, "H264"),
+            VideoCodec::H265 => (self.h264, self.h264_rtx, "H265"),
         }
     }
 

@@ -1,0 +1,122 @@
+#!/usr/bin/env node
+// Video codecs with livekit-client in Chromium: what is published in one codec is decoded by those who have it, and by
+// those who do not through the backup codec. Needs a running server with an API key; tests/run starts one.
+import { createHmac, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { check, DESK, launch, openPage, run, seconds, sleep, until } from './kit.mjs';
+
+const server = process.env.LIVEKIT_URL || 'ws://127.0.0.1:7880';
+const key = process.env.LIVEKIT_API_KEY || 'devkey';
+const secret = process.env.LIVEKIT_API_SECRET;
+const client = new URL('../../web-client/node_modules/livekit-client/dist/livekit-client.umd.js', import.meta.url);
+
+function token(identity, room) {
+  const now = Math.floor(Date.now() / 1000);
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const claims = { iss: key, sub: identity, nbf: now - 5, exp: now + 600, video: { room, roomJoin: true } };
+  const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
+  return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`;
+}
+
+async function servePage() {
+  const http = createServer((request, response) => {
+    const script = request.url === '/livekit-client.js';
+    response.setHeader('Content-Type', script ? 'text/javascript' : 'text/html');
+    response.end(script ? readFileSync(client) : '<!doctype html><title>codecs</title><script src="/livekit-client.js"></script>');
+  });
+  await new Promise((ready) => http.listen(0, '127.0.0.1', ready));
+  http.unref();
+  return `http://127.0.0.1:${http.address().port}/`;
+}
+
+/** Runs in the page: a browser that can decode these codecs and no others. */
+function limitDecoders(codecs) {
+  const add = RTCPeerConnection.prototype.addTransceiver;
+  RTCPeerConnection.prototype.addTransceiver = function addTransceiver(track, init) {
+    const transceiver = add.call(this, track, init);
+    if (track === 'video' && init?.direction === 'recvonly') {
+      const known = RTCRtpReceiver.getCapabilities('video').codecs;
+      transceiver.setCodecPreferences(known.filter((codec) => codecs.includes(codec.mimeType.toLowerCase())));
+    }
+    return transceiver;
+  };
+}
+
+/** Runs in the page: joins as one participant and keeps what the checks ask for. */
+async function enter(url, jwt) {
+  const { Room } = window.LivekitClient;
+  const room = new Room({ dynacast: true });
+  const refused = [];
+  room.on('trackSubscriptionFailed', (sid, who, reason) => refused.push({ sid, reason }));
+  room.on('trackSubscribed', (track) => document.body.append(track.attach()));
+  await room.connect(url, jwt);
+  window.kit = {
+    room,
+    refused,
+    publish: (options, resolution) => room.localParticipant.setCameraEnabled(true, { resolution }, options).then(() => {}),
+    async received(identity) {
+      const publication = room.remoteParticipants.get(identity)?.getTrackPublication('camera');
+      const report = await publication?.track?.getRTCStatsReport();
+      const stats = [...(report?.values() ?? [])].find((entry) => entry.type === 'inbound-rtp');
+      return stats && {
+        codec: report.get(stats.codecId)?.mimeType ?? '', frames: stats.framesDecoded, width: stats.frameWidth ?? 0,
+        freezes: stats.totalFreezesDuration ?? 0, plis: stats.pliCount,
+      };
+    },
+    async sent() {
+      const track = room.localParticipant.getTrackPublication('camera').track;
+      const senders = [track.sender, ...[...track.simulcastCodecs.values()].map((one) => one.sender)];
+      const reports = await Promise.all(senders.filter(Boolean).map((sender) => sender.getStats()));
+      return reports.flatMap((report) => [...report.values()].filter((s) => s.type === 'outbound-rtp').map((s) => ({
+        codec: report.get(s.codecId)?.mimeType ?? '', rid: s.rid, frames: s.framesEncoded, mode: s.scalabilityMode,
+      })));
+    },
+    quality: (identity, quality) => room.remoteParticipants.get(identity).getTrackPublication('camera').setVideoQuality(quality),
+  };
+}
+
+const site = await servePage();
+
+async function person(name, room, codecs) {
+  const browser = await launch('chromium', { language: 'en' });
+  const page = await openPage(browser, DESK);
+  if (codecs) await page.evaluateOnNewDocument(limitDecoders, codecs);
+  await page.goto(site);
+  await page.evaluate(enter, server, token(name, room));
+  return page;
+}
+
+const call = (page, method, ...args) => page.evaluate((m, a) => window.kit[m](...a), method, args);
+const received = (page, from) => call(page, 'received', from);
+
+/** Waits for pictures in a codec, and that they go on. */
+async function decodes(name, page, from, codec) {
+  const came = await until(async () => (await received(page, from))?.frames > 5, 15_000);
+  const first = await received(page, from);
+  await sleep(2000);
+  const then = await received(page, from);
+  const moving = came !== null && then.frames - first.frames >= 15;
+  check(`${name} decodes ${codec}`, moving && then.codec === codec,
+    `${seconds(came)}, ${then?.codec || 'nothing'}, ${then ? then.frames - first.frames : 0} frames in 2 s`);
+}
+
+/** A publisher in H.264 with VP8 as its backup: sent only once somebody has no H.264. */
+async function backup() {
+  const room = `codecs-${randomBytes(4).toString('hex')}`;
+  const options = { videoCodec: 'h264', simulcast: true, backupCodec: { codec: 'vp8' } };
+  const publisher = await person('publisher', room);
+  await call(publisher, 'publish', options, { width: 640, height: 360, frameRate: 15 });
+  const full = await person('full', room);
+  await decodes('one who has both', full, 'publisher', 'video/H264');
+  const before = (await call(publisher, 'sent')).filter((stream) => stream.codec === 'video/VP8' && stream.frames > 0);
+  check('VP8 is not sent while nobody needs it', before.length === 0, `${before.length} streams`);
+  const limited = await person('limited', room, ['video/vp8', 'video/rtx']);
+  await decodes('one without H.264', limited, 'publisher', 'video/VP8');
+  await decodes('one who has both goes on, and', full, 'publisher', 'video/H264');
+  const neither = await person('neither', room, ['video/vp9', 'video/rtx']);
+  const told = await until(() => neither.evaluate(() => window.kit.refused.length > 0), 20_000);
+  check('one who has neither is told so', told !== null, seconds(told));
+}
+
+await run(backup, 180_000);
