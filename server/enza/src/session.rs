@@ -9,9 +9,9 @@ use bytes::Bytes;
 use futures_util::SinkExt as _;
 use livekit_protocol::{DisconnectReason, SignalResponse, leave_request};
 use signal::{ConnectionId, Frame};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 
 /// Clients give up when nothing came this long after the upgrade (research of the protocol, section 1.4).
 const FIRST_MESSAGE: Duration = Duration::from_secs(5);
@@ -99,7 +99,7 @@ async fn enter(
     rooms: &Rooms,
     entry: &Entry,
 ) -> Result<(RoomHandle, ConnectionId, Session), DisconnectReason> {
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     for _ in 0..ENTER_TRIES {
         let (room, connection) = rooms.enter(&entry.grants.room).await.map_err(|error| match error {
             EnterError::Stopping => DisconnectReason::ServerShutdown,
