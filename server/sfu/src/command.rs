@@ -56,6 +56,8 @@ pub struct TrackDescription {
     /// The codec the client announced (LiveKit `add_track.simulcast_codecs`), answered first on its m-line: a client
     /// sends the first codec of the answer (RFC 9429 §4.2.6). `None` keeps the order of the offer.
     pub codec: Option<CodecKind>,
+    /// Sound that is heard however many microphones are open (that of a shared screen).
+    pub always_heard: bool,
     /// The payload is end-to-end encrypted: RED and codec payloads are never touched.
     pub encrypted: bool,
 }

@@ -185,6 +185,13 @@ impl Downlink {
         };
     }
 
+    /// What comes next begins a new stretch.
+    pub(crate) fn interrupt(&mut self) {
+        if let Some(to) = self.current_layer() {
+            self.state = State::Starting { to };
+        }
+    }
+
     /// Decides about one fresh packet of the track. `layers` are the track's, for aligning clocks.
     pub(crate) fn forward(&mut self, now: Instant, packet: &Packet<'_>, layers: &[Layer]) -> Option<Forward> {
         let outgoing = self.translation.outgoing(packet.payload_type)?;

@@ -27,6 +27,7 @@ mod event;
 mod feedback;
 mod ice;
 mod id;
+mod loudest;
 mod nack;
 mod negotiate;
 mod packet;

@@ -204,6 +204,16 @@ impl Shard {
         };
         let video = track.is_video();
         track.layers.get_mut(stream.layer)?.keep(video, &packet);
+        // Without a level nobody can be ranked.
+        if let Some(level) = marks.audio_level.filter(|_| track.competes()) {
+            let heard = self.rooms.get_mut(&track.room)?.loudest.admit(now, track.id, level & 0x7f);
+            if std::mem::replace(&mut track.heard, heard) && !heard {
+                interrupt(&mut self.peers, track);
+            }
+        }
+        if !track.heard {
+            return None;
+        }
         let mut missed = false;
         for subscriber in &track.subscribers {
             let Some(peer) = self.peers.get_mut(subscriber.peer) else { continue };
@@ -341,6 +351,17 @@ impl Shard {
         track.request_keyframe(layer);
         let publisher = track.peer;
         self.poke(now, publisher);
+    }
+}
+
+/// The track pauses for a while; what comes after it goes on without a gap in the numbers.
+fn interrupt(peers: &mut Slab<Peer>, track: &Track) {
+    for subscriber in &track.subscribers {
+        if let Some(downlink) =
+            peers.get_mut(subscriber.peer).and_then(|peer| peer.downlinks.get_mut(subscriber.downlink))
+        {
+            downlink.interrupt();
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::dtls::{Certificate, CertificateError, Dtls};
 use crate::ice::{Agent, Credentials};
+use crate::loudest::Loudest;
 use crate::packet::ExtensionIds;
 use crate::peer::{Link, Peer, SectionUse, Subscription};
 use crate::random::Random;
@@ -64,6 +65,7 @@ pub enum Output<'a> {
 pub(crate) struct Room {
     pub(crate) peers: Vec<usize>,
     pub(crate) speakers: Speakers,
+    pub(crate) loudest: Loudest,
 }
 
 /// The media plane of the rooms that live on it. One owner, one thread.
@@ -352,6 +354,7 @@ impl Shard {
             }
         }
         if !track.is_video() {
+            self.close_microphone(track.id, track.room);
             self.silence(track.publisher, track.room);
         }
     }
@@ -410,6 +413,7 @@ impl Shard {
         if held && !was_held {
             track.layers.iter_mut().for_each(crate::uplink::Layer::forget_losses);
             if audio {
+                self.close_microphone(id, room);
                 self.silence(publisher, room);
             }
         }

@@ -5,7 +5,7 @@ use crate::dtls::Progressed;
 use crate::ice::CONSENT;
 use crate::peer::{Link, MEDIA_TICK, NEVER_CONNECTED, QUALITY_INTERVAL};
 use crate::shard::{MAX_TRACKS, Shard};
-use crate::{DisconnectReason, Event, PeerId, RoomId, SILENCE};
+use crate::{DisconnectReason, Event, PeerId, RoomId, SILENCE, TrackId};
 use std::cmp::Reverse;
 use std::time::Instant;
 
@@ -131,6 +131,12 @@ impl Shard {
         }
         if !changed.is_empty() {
             self.events.push_back(Event::Speakers { room: id, changed });
+        }
+    }
+
+    pub(crate) fn close_microphone(&mut self, track: TrackId, room: RoomId) {
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.loudest.forget(track);
         }
     }
 

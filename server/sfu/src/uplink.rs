@@ -59,6 +59,8 @@ pub(crate) struct Track {
     pub(crate) layers: [Layer; LAYERS],
     pub(crate) subscribers: Vec<Subscriber>,
     pub(crate) wanted: Wanted,
+    /// One of the voices that the room hears now; always true for video.
+    pub(crate) heard: bool,
     /// Which layers were live when last looked at.
     pub(crate) live: [bool; LAYERS],
 }
@@ -87,6 +89,7 @@ impl Track {
             layers: std::array::from_fn(|_| Layer::new()),
             subscribers: Vec::new(),
             wanted: Wanted::default(),
+            heard: true,
             live: [false; LAYERS],
         }
     }
@@ -113,6 +116,11 @@ impl Track {
     /// Which layers sent something lately.
     pub(crate) fn live_layers(&self, now: Instant) -> [bool; LAYERS] {
         std::array::from_fn(|at| self.layers.get(at).is_some_and(|layer| layer.is_live(now)))
+    }
+
+    /// Whether the room chooses among this track and others by their levels.
+    pub(crate) fn competes(&self) -> bool {
+        !self.is_video() && !self.description.always_heard
     }
 
     pub(crate) fn request_keyframe(&mut self, layer: usize) {

@@ -130,6 +130,7 @@ impl Track {
             track_label: self.info.sid.clone(),
             layers,
             codec,
+            always_heard: self.info.source() == TrackSource::ScreenShareAudio,
             encrypted: self.info.encryption() != encryption::Type::None,
         }
     }
@@ -407,6 +408,15 @@ mod tests {
         );
         assert!(info.stereo && info.disable_dtx && info.disable_red && info.muted);
         assert!(description.encrypted && description.kind == MediaKind::Audio && info.layers.is_empty());
+        assert!(!description.always_heard, "microphones compete");
+        let screen = TrackSource::ScreenShareAudio.into();
+        let (_, description) = made(AddTrackRequest {
+            cid: "film".into(),
+            r#type: TrackType::Audio.into(),
+            source: screen,
+            ..Default::default()
+        });
+        assert!(description.always_heard, "the sound of a shared screen does not");
     }
 
     #[test]

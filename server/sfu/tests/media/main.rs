@@ -12,6 +12,7 @@ mod hold;
 mod hostile;
 mod isolation;
 mod loss;
+mod loudest;
 mod restart;
 mod simulcast;
 mod subscription;

@@ -191,6 +191,7 @@ impl World {
             track_label: format!("TR_{}", track.0),
             layers,
             codec: None,
+            always_heard: false,
             encrypted,
         };
         (track, Command::AddTrack { peer: peer.id, track, description })
