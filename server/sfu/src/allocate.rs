@@ -1,8 +1,35 @@
-//! Which layer a subscriber gets. Today: what it asked for, as far as the publisher sends it. The bandwidth
-//! estimate will narrow this choice; audio never passes here.
+//! Which layer a subscriber gets: what it asked for, as far as the publisher sends it and the subscriber's path
+//! carries it. Audio never passes here.
+//!
+//! First everybody's lowest layer, then up by priority. A better layer needs some room to spare, the one that runs
+//! does not, so that a rate at the edge does not flap.
 
+use crate::bandwidth::{LOOK_INTERVAL, PROBE_INTERVAL};
+use crate::rtp::rtcp::TransportFeedback;
+use crate::shard::Shard;
 use crate::uplink::{LAYERS, Track, quality_of};
-use crate::{Layer, Quality, TrackSetting};
+use crate::{Event, Layer, MediaKind, PeerId, Quality, TrackSetting, packet};
+use std::cmp::Reverse;
+use std::time::Instant;
+
+/// Room that a better layer must leave, as a share of the estimate. Higher: fewer changes; lower: better pictures.
+const CLIMB: f64 = 0.92;
+
+/// How far a running choice may go over the estimate, which is rough itself.
+const HOLD: f64 = 1.05;
+
+/// What goes out this much over the estimate stops at once; below, it runs until the lower layer's key frame.
+const FAR_OVER: f64 = 1.3;
+
+/// A burst looks for this much more than the next layer needs.
+const WISH: f64 = 1.4;
+
+/// A layer's rate before it was measured or announced, in bit/s.
+const UNKNOWN_RATE: f64 = 150_000.0;
+
+/// Padding packets in one portion of a burst (25 kB/s each). Higher: more at once into the queue; lower: fast paths
+/// are not measured.
+const MAX_PADDING_PACKETS: usize = 64;
 
 /// The best layer that the setting asks for: `quality`, or the smallest announced layer that covers the
 /// wanted size.
@@ -30,15 +57,20 @@ fn asked(setting: &TrackSetting, announced: &[Layer]) -> usize {
 }
 
 /// The layer to send, `None` for nothing. `live`: which layers have packets now. A layer that is not live is
-/// replaced by the next lower one, else by the next higher.
-pub(crate) fn choose(track: &Track, setting: &TrackSetting, live: [bool; LAYERS]) -> Option<usize> {
+/// replaced by the next lower one, else by the next higher. `limit`: what the path has room for.
+pub(crate) fn choose(
+    track: &Track,
+    setting: &TrackSetting,
+    live: [bool; LAYERS],
+    limit: Option<usize>,
+) -> Option<usize> {
     if setting.disabled || track.is_held() {
         return None;
     }
     if !track.is_video() {
         return Some(0);
     }
-    let asked = asked(setting, &track.description.layers);
+    let asked = asked(setting, &track.description.layers).min(limit?);
     let is_live = |layer: &usize| live.get(*layer).copied().unwrap_or(false);
     let below = (0..=asked).rev().find(is_live);
     let above = (asked..LAYERS).find(is_live);
@@ -58,4 +90,215 @@ pub(crate) fn wanted<'a>(track: &Track, settings: impl Iterator<Item = &'a Track
 /// The same with LiveKit's names.
 pub(crate) fn named(wanted: [bool; LAYERS]) -> Vec<(Quality, bool)> {
     wanted.into_iter().enumerate().map(|(layer, wanted)| (quality_of(layer), wanted)).collect()
+}
+
+/// One video track that a subscriber would like to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand {
+    downlink: usize,
+    track: usize,
+    /// Most important first: priority said by the client, dominant speaker, size, age.
+    rank: (u32, bool, Reverse<u32>, usize),
+    /// Rates of the layers that can be chosen, in bit/s; not sent or not asked for: `None`.
+    rates: [Option<f64>; LAYERS],
+    /// What it may have now.
+    limit: Option<usize>,
+    given: Option<usize>,
+}
+
+impl Demand {
+    fn rate(&self, layer: Option<usize>) -> f64 {
+        layer.and_then(|layer| self.rates.get(layer).copied().flatten()).unwrap_or(0.0)
+    }
+
+    /// The next layer above `layer` that is sent.
+    fn above(&self, layer: Option<usize>) -> Option<usize> {
+        let from = layer.map_or(0, |layer| layer.saturating_add(1));
+        (from..LAYERS).find(|at| self.rates.get(*at).is_some_and(Option::is_some))
+    }
+
+    fn holds(&self, layer: usize) -> bool {
+        self.limit.is_some_and(|limit| limit >= layer)
+    }
+}
+
+/// Gives layers to `demands`, which are sorted, within `estimate` bit/s. Returns the rate with which one more step up
+/// would be possible, if there is one.
+fn share(demands: &mut [Demand], estimate: f64) -> Option<f64> {
+    let mut used = 0.0;
+    let mut wish: Option<f64> = None;
+    for _ in 0..LAYERS {
+        for demand in demands.iter_mut() {
+            let Some(next) = demand.above(demand.given) else { continue };
+            let total = used - demand.rate(demand.given) + demand.rate(Some(next));
+            let room = if demand.holds(next) { HOLD } else { CLIMB };
+            if total <= estimate * room {
+                demand.given = Some(next);
+                used = total;
+            } else if wish.is_none_or(|known| total < known) {
+                wish = Some(total);
+            }
+        }
+    }
+    wish
+}
+
+impl Shard {
+    pub(crate) fn bandwidth_feedback(&mut self, now: Instant, slot: usize, feedback: TransportFeedback<'_>) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let before = peer.bandwidth.estimate(now);
+        peer.bandwidth.feedback(now, feedback);
+        if peer.bandwidth.estimate(now) != before
+            && !peer.bandwidth.is_probing()
+            && peer.bandwidth_at.is_some()
+        {
+            peer.bandwidth_at = Some(now);
+            self.schedule(slot);
+        }
+    }
+
+    pub(crate) fn bandwidth_bound(&mut self, slot: usize, bitrate: u64) {
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.bandwidth.bound(bitrate);
+        }
+    }
+
+    /// Fits what a subscriber is sent into its path, and goes on with a burst.
+    pub(crate) fn fit(&mut self, now: Instant, slot: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if peer.downlinks.iter().all(|(_, downlink)| downlink.kind() != MediaKind::Video) {
+            peer.bandwidth_at = None;
+            return;
+        }
+        peer.bandwidth.look(now, peer.last_heard);
+        self.share_out(now, slot);
+        self.pad(now, slot);
+        if let Some(peer) = self.peers.get_mut(slot) {
+            let interval = if peer.bandwidth.is_probing() { PROBE_INTERVAL } else { LOOK_INTERVAL };
+            peer.bandwidth_at = Some(now + interval);
+        }
+    }
+
+    fn share_out(&mut self, now: Instant, slot: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let estimate = peer.bandwidth.estimate(now).unwrap_or(f64::INFINITY);
+        let id = peer.id;
+        let mut demands = std::mem::take(&mut self.demands);
+        demands.clear();
+        let speakers = self.rooms.get(&peer.room).map(|room| &room.speakers);
+        let mut sending = 0.0;
+        for (at, downlink) in &peer.downlinks {
+            let Some(track) = self.tracks.get(downlink.track_slot).filter(|track| track.is_video()) else {
+                continue;
+            };
+            if downlink.setting.disabled || track.is_held() {
+                continue;
+            }
+            let live = track.live_layers(now);
+            let best = asked(&downlink.setting, &track.description.layers);
+            let lowest = live.iter().position(|live| *live).unwrap_or(0);
+            let rate = |layer: usize| {
+                let announced = || {
+                    let of = track.description.layers.iter().find(|known| known.quality == quality_of(layer));
+                    of.map(|known| f64::from(known.bitrate)).filter(|rate| *rate > 0.0)
+                };
+                let measured = track.layers.get(layer).and_then(|layer| layer.rate.get());
+                measured.or_else(announced).unwrap_or(UNKNOWN_RATE)
+            };
+            let rates = std::array::from_fn(|layer| {
+                let usable = layer == lowest || (layer <= best && live.get(layer).is_some_and(|live| *live));
+                usable.then(|| rate(layer))
+            });
+            sending += downlink.current_layer().map_or(0.0, rate);
+            let setting = &downlink.setting;
+            let speaks = speakers.is_some_and(|speakers| speakers.is_active(track.publisher));
+            demands.push(Demand {
+                downlink: at,
+                track: downlink.track_slot,
+                rank: (
+                    setting.priority.wrapping_sub(1),
+                    !speaks,
+                    Reverse(setting.width.saturating_mul(setting.height)),
+                    at,
+                ),
+                rates,
+                limit: downlink.limit,
+                given: None,
+            });
+        }
+        demands.sort_unstable_by_key(|demand| demand.rank);
+        let wish = share(&mut demands, estimate);
+        if let Some(wish) = wish {
+            peer.bandwidth.wish(now, wish * WISH);
+        }
+        let far_over = sending > estimate * FAR_OVER;
+        for demand in &demands {
+            self.limit(now, slot, id, demand, far_over);
+        }
+        self.demands = demands;
+    }
+
+    fn limit(&mut self, now: Instant, slot: usize, id: PeerId, demand: &Demand, far_over: bool) {
+        let Some(downlink) =
+            self.peers.get_mut(slot).and_then(|peer| peer.downlinks.get_mut(demand.downlink))
+        else {
+            return;
+        };
+        if downlink.limit == demand.given {
+            return;
+        }
+        downlink.limit = demand.given;
+        let paused = demand.given.is_none();
+        let tell = downlink.told_paused != paused;
+        downlink.told_paused = paused;
+        self.retarget(now, demand.track);
+        if far_over
+            && let Some(downlink) =
+                self.peers.get_mut(slot).and_then(|peer| peer.downlinks.get_mut(demand.downlink))
+        {
+            downlink.drop_current();
+        }
+        if tell && let Some(track) = self.tracks.get(demand.track) {
+            self.events.push_back(Event::StreamState { peer: id, track: track.id, paused });
+        }
+    }
+
+    /// The padding of a burst, on the RTX stream of any video track.
+    fn pad(&mut self, now: Instant, slot: usize) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let mut needed = peer.bandwidth.padding(now);
+        if needed <= 0.0 {
+            return;
+        }
+        let (Some(to), Some(sealer)) = (peer.address(), peer.sealer.as_mut()) else { return };
+        let found = peer.downlinks.iter_mut().find_map(|(_, downlink)| {
+            // What is held or switched off leaves zero times, padding included.
+            let track = self.tracks.get(downlink.track_slot).filter(|track| !track.is_held())?;
+            if downlink.setting.disabled {
+                return None;
+            }
+            let payload_type = track.payload_types.first_where(|known| downlink.numbers(known))?;
+            Some((downlink, payload_type))
+        });
+        let Some((downlink, payload_type)) = found else { return };
+        for _ in 0..MAX_PADDING_PACKETS {
+            if needed <= 0.0 {
+                break;
+            }
+            let Some(forward) = downlink.pad(payload_type) else { break };
+            let number = peer.bandwidth.next_sequence();
+            let mut sent = 0;
+            self.slab.push(to, |buffer| {
+                let (header_len, length) =
+                    packet::write_padding(buffer, &forward.address, &peer.extensions, number)?;
+                sent = sealer.seal_rtp(buffer, length, header_len, forward.roc).ok()?;
+                Some(sent)
+            });
+            if sent == 0 {
+                break;
+            }
+            peer.bandwidth.sent(now, sent);
+            needed -= sent as f64;
+        }
+    }
 }

@@ -122,6 +122,11 @@ impl PayloadTypes {
         self.entries.iter().find(|entry| entry.rtx == Some(payload_type)).map(|entry| entry.payload_type)
     }
 
+    /// The first payload type for which `holds`.
+    pub(crate) fn first_where(&self, holds: impl Fn(u8) -> bool) -> Option<u8> {
+        self.entries.iter().map(|entry| entry.payload_type).find(|known| holds(*known))
+    }
+
     /// The codec that a client sends when nobody asked for another: its first.
     pub(crate) fn first(&self) -> Option<Codec> {
         self.entries.iter().map(|entry| entry.codec).find(|codec| *codec != Codec::Red)

@@ -92,6 +92,12 @@ pub(crate) struct Downlink {
     pub(crate) octets: u32,
     /// Loss that the subscriber reported last, in 1/256.
     pub(crate) fraction_lost: u8,
+    /// The best layer that the subscriber's path has room for; `None` for not even the lowest.
+    pub(crate) limit: Option<usize>,
+    /// The client was told that it gets nothing for want of room.
+    pub(crate) told_paused: bool,
+    /// The subscriber reports on transport-wide numbers of this m-line.
+    numbered: bool,
     mid: Option<Mid>,
     /// The last number that goes out with the MID. A repair without RTX has to be the very same packet.
     mid_until: u64,
@@ -105,6 +111,8 @@ pub(crate) struct Start {
     pub(crate) rtx_ssrc: u32,
     pub(crate) sequence: u16,
     pub(crate) rtx_sequence: u16,
+    /// The m-line negotiated transport-wide numbers.
+    pub(crate) numbered: bool,
 }
 
 impl Downlink {
@@ -137,6 +145,9 @@ impl Downlink {
             packets: 0,
             octets: 0,
             fraction_lost: 0,
+            limit: Some(if start.numbered { 0 } else { crate::uplink::LAYERS }),
+            told_paused: false,
+            numbered: start.numbered,
             mid: start.mid,
             mid_until: u64::MAX,
         }
@@ -153,6 +164,43 @@ impl Downlink {
 
     fn mid_of(&self, out: u64) -> Option<Mid> {
         self.mid.filter(|_| out <= self.mid_until)
+    }
+
+    pub(crate) fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// Whether a packet of this payload type may carry a transport-wide number. Without RTX a repair is the very same
+    /// packet once more, and a new number in it would use its key stream twice.
+    pub(crate) fn numbers(&self, payload_type: u8) -> bool {
+        self.numbered
+            && self.translation.outgoing(payload_type).is_some_and(|outgoing| outgoing.rtx.is_some())
+    }
+
+    /// An address for padding, which goes out on the RTX stream, where no decoder sees it.
+    pub(crate) fn pad(&mut self, payload_type: u8) -> Option<Forward> {
+        let rtx = self.translation.outgoing(payload_type)?.rtx?;
+        self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
+        Some(Forward {
+            address: Address {
+                ssrc: self.rtx_ssrc,
+                payload_type: rtx,
+                sequence: self.rtx_sequence as u16,
+                timestamp: self.last_timestamp,
+                vp8: None,
+                strip_red: false,
+                original_sequence: None,
+                mid: None,
+            },
+            roc: (self.rtx_sequence >> 16) as u32,
+        })
+    }
+
+    /// Stops at once what goes out until the wanted layer begins: the path is far too full to wait for it.
+    pub(crate) fn drop_current(&mut self) {
+        if let State::Switching { to, .. } = self.state {
+            self.state = State::Starting { to };
+        }
     }
 
     /// The layer a key frame is needed of, if any.
@@ -322,8 +370,9 @@ impl Downlink {
         sequence: u16,
         layers: &'a [Layer],
     ) -> Option<(Packet<'a>, Forward)> {
-        if self.state == State::Paused {
-            return None; // switched off means nothing, not even repairs
+        // Switched off means nothing, not even repairs; and where a key frame begins anew, nothing before it is of use.
+        if matches!(self.state, State::Paused | State::Starting { .. }) {
+            return None;
         }
         let back = (self.last_out as u16).wrapping_sub(sequence);
         let out = self.last_out.checked_sub(u64::from(back)).filter(|_| u64::from(back) < REPAIR_REACH)?;

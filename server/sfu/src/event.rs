@@ -37,6 +37,9 @@ pub enum Event {
     ConnectionQuality { peer: PeerId, quality: ConnectionQuality },
     /// Which layers of this track any subscriber wants now (LiveKit `subscribed_quality_update`).
     WantedLayers { track: TrackId, wanted: Vec<(Quality, bool)> },
+    /// `peer` is sent nothing of this video track because its path does not carry even the lowest layer, or is sent
+    /// it again (LiveKit `stream_state_update`).
+    StreamState { peer: PeerId, track: TrackId, paused: bool },
     /// A message from this peer's data channel, whole and unread.
     Data { peer: PeerId, channel: DataChannel, payload: Bytes },
 }

@@ -16,6 +16,7 @@
 )]
 
 mod allocate;
+mod bandwidth;
 mod cache;
 mod codec;
 mod codec_change;

@@ -63,7 +63,7 @@ impl Shard {
             self.retarget(now, track);
         }
         self.match_uplinks(slot, Answer::Ahead);
-        let begun = self.assign_downlinks(slot);
+        let begun = self.assign_downlinks(now, slot);
         self.print_answer(slot, offer_id);
         for (track, peer) in begun {
             self.events.push_back(Event::Subscribed { peer: id, track });
@@ -133,7 +133,7 @@ impl Shard {
     }
 
     /// Gives free receiving m-lines to the subscriptions that wait. Returns what began: track and its slot.
-    fn assign_downlinks(&mut self, slot: usize) -> Vec<(TrackId, usize)> {
+    fn assign_downlinks(&mut self, now: Instant, slot: usize) -> Vec<(TrackId, usize)> {
         let mut begun = Vec::new();
         let Some(peer) = self.peers.get_mut(slot) else { return begun };
         let Some(offer) = &peer.offer else { return begun };
@@ -172,6 +172,8 @@ impl Shard {
                 rtx_ssrc: self.random.u32().max(1),
                 sequence: self.random.u32() as u16,
                 rtx_sequence: self.random.u32() as u16,
+                numbered: track.is_video()
+                    && section.extensions.iter().any(|(_, uri)| *uri == Uri::TransportSequence.as_str()),
             };
             let ssrc = start.ssrc;
             let downlink = Downlink::new(track, track_slot, index, start, translation, subscription.setting);
@@ -182,6 +184,8 @@ impl Shard {
                 *used = SectionUse::Downlink(downlink);
             }
             track.subscribers.push(Subscriber { peer: slot, downlink });
+            // Fitted in before its first packet, so that it need not begin with a layer that it leaves at once.
+            peer.bandwidth_at = Some(now);
             begun.push((id, track_slot));
         }
         begun

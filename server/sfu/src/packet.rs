@@ -94,26 +94,60 @@ pub(crate) struct Address {
     pub(crate) mid: Option<Mid>,
 }
 
-/// Writes the packet into `buffer`. Returns the header's length and the whole length; `None` when it does not
+/// Most padding one packet can carry (RFC 3550 §5.1: the count is one byte).
+pub(crate) const MAX_PADDING: u8 = u8::MAX;
+
+/// Writes a packet that is nothing but padding. Returns as [`write`] does.
+pub(crate) fn write_padding(
+    buffer: &mut [u8],
+    address: &Address,
+    ids: &ExtensionIds,
+    transport_sequence: u16,
+) -> Option<(usize, usize)> {
+    let nothing = Packet {
+        layer: 0,
+        sequence: 0,
+        timestamp: address.timestamp,
+        marker: false,
+        payload_type: address.payload_type,
+        keyframe: false,
+        marks: Marks::default(),
+        vp8: None,
+        payload: &[],
+    };
+    let (header_len, _) = write(buffer, &nothing, address, ids, Some(transport_sequence))?;
+    *buffer.first_mut()? |= 0x20;
+    let end = header_len.checked_add(usize::from(MAX_PADDING))?;
+    let padding = buffer.get_mut(header_len..end)?;
+    padding.fill(0);
+    *padding.last_mut()? = MAX_PADDING;
+    Some((header_len, end))
+}
+
+/// Writes the packet into `buffer`, with the transport-wide number if there is one. Returns the header's length and the whole length; `None` when it does not
 /// fit or its RED is broken.
 pub(crate) fn write(
     buffer: &mut [u8],
     packet: &Packet<'_>,
     address: &Address,
     ids: &ExtensionIds,
+    transport_sequence: Option<u16>,
 ) -> Option<(usize, usize)> {
     let mut header_len = 12;
     let audio_level = packet.marks.audio_level.filter(|_| ids.audio_level != 0);
     let orientation = packet.marks.orientation.filter(|_| ids.orientation != 0);
     let mid = address.mid.as_ref().filter(|_| ids.mid != 0);
-    let extended = audio_level.is_some() || orientation.is_some() || mid.is_some();
+    let extended =
+        audio_level.is_some() || orientation.is_some() || mid.is_some() || transport_sequence.is_some();
     if extended {
         let mut writer = Writer::new(buffer.get_mut(12..)?);
         let level_fits = audio_level.is_none_or(|level| writer.push(ids.audio_level, &[level]));
         let orientation_fits =
             orientation.is_none_or(|orientation| writer.push(ids.orientation, &[orientation]));
         let mid_fits = mid.is_none_or(|mid| writer.push(ids.mid, mid.as_bytes()));
-        if !(level_fits && orientation_fits && mid_fits) {
+        let sequence_fits = transport_sequence
+            .is_none_or(|sequence| writer.push(ids.transport_sequence, &sequence.to_be_bytes()));
+        if !(level_fits && orientation_fits && mid_fits && sequence_fits) {
             return None;
         }
         header_len = writer.finish().checked_add(12)?;

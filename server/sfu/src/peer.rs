@@ -1,6 +1,7 @@
 //! One participant's transport: ICE, DTLS, SRTP, SCTP, and what its offers negotiated. Owns everything that is
 //! addressed by this client; never forwards anything by itself.
 
+use crate::bandwidth::Bandwidth;
 use crate::codec::PayloadTypes;
 use crate::data::Data;
 use crate::downlink::Downlink;
@@ -105,6 +106,9 @@ pub(crate) struct Peer {
     pub(crate) requested: Option<(u32, u32)>,
 
     pub(crate) twcc: Recorder,
+    pub(crate) bandwidth: Bandwidth,
+    /// When layers are fitted to the estimate again, or a burst goes on.
+    pub(crate) bandwidth_at: Option<Instant>,
     pub(crate) report_at: Instant,
     pub(crate) media_tick_at: Option<Instant>,
     pub(crate) quality_at: Option<Instant>,
@@ -134,6 +138,7 @@ impl Peer {
             self.data.deadline(),
             self.media_tick_at,
             self.quality_at,
+            self.bandwidth_at,
         ]
         .into_iter()
         .flatten()

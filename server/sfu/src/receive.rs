@@ -203,7 +203,9 @@ impl Shard {
             payload,
         };
         let video = track.is_video();
-        track.layers.get_mut(stream.layer)?.keep(video, &packet);
+        let layer = track.layers.get_mut(stream.layer)?;
+        layer.rate.count(now, end);
+        layer.keep(video, &packet);
         // Without a level nobody can be ranked.
         if let Some(level) = marks.audio_level.filter(|_| track.competes()) {
             let heard = self.rooms.get_mut(&track.room)?.loudest.admit(now, track.id, level & 0x7f);
@@ -221,7 +223,11 @@ impl Shard {
             let Some(sealer) = peer.sealer.as_mut() else { continue };
             let Some(downlink) = peer.downlinks.get_mut(subscriber.downlink) else { continue };
             if let Some(forward) = downlink.forward(now, &packet, &track.layers) {
-                seal(&mut self.slab, to, sealer, &packet, &forward, &peer.extensions);
+                let number = downlink.numbers(packet.payload_type).then(|| peer.bandwidth.next_sequence());
+                let sent = seal(&mut self.slab, to, sealer, &packet, &forward, &peer.extensions, number);
+                if number.is_some() && sent > 0 {
+                    peer.bandwidth.sent(now, sent);
+                }
             }
             missed |= keyframe && downlink.awaits_keyframe() == Some(stream.layer);
         }
@@ -265,6 +271,8 @@ impl Shard {
                 }
                 rtcp::Packet::ReceiverReport { reports, .. } => self.loss_reports(slot, reports),
                 rtcp::Packet::Nack { media, sequences, .. } => self.repair(now, slot, media, sequences),
+                rtcp::Packet::TransportFeedback(feedback) => self.bandwidth_feedback(now, slot, feedback),
+                rtcp::Packet::Remb { bitrate, .. } => self.bandwidth_bound(slot, bitrate),
                 rtcp::Packet::Pli { media, .. } => self.request_keyframe(now, slot, media),
                 rtcp::Packet::Fir { requests, .. } => {
                     requests.for_each(|request| self.request_keyframe(now, slot, request.ssrc));
@@ -333,8 +341,16 @@ impl Shard {
             return;
         };
         for sequence in sequences {
+            if !peer.bandwidth.may_repair(now) {
+                break;
+            }
             if let Some((packet, forward)) = downlink.repair(now, sequence, &track.layers) {
-                seal(&mut self.slab, to, sealer, &packet, &forward, &peer.extensions);
+                let number = downlink.numbers(packet.payload_type).then(|| peer.bandwidth.next_sequence());
+                let sent = seal(&mut self.slab, to, sealer, &packet, &forward, &peer.extensions, number);
+                peer.bandwidth.repaired(sent);
+                if number.is_some() && sent > 0 {
+                    peer.bandwidth.sent(now, sent);
+                }
             }
         }
     }
@@ -365,7 +381,7 @@ fn interrupt(peers: &mut Slab<Peer>, track: &Track) {
     }
 }
 
-/// One copy, one seal.
+/// One copy, one seal. Returns the datagram's length, 0 if nothing left.
 fn seal(
     slab: &mut SendSlab,
     to: SocketAddr,
@@ -373,11 +389,15 @@ fn seal(
     packet: &Packet<'_>,
     forward: &Forward,
     ids: &ExtensionIds,
-) {
+    transport_sequence: Option<u16>,
+) -> usize {
+    let mut sent = 0;
     slab.push(to, |buffer| {
-        let (header_len, length) = packet::write(buffer, packet, &forward.address, ids)?;
-        sealer.seal_rtp(buffer, length, header_len, forward.roc).ok()
+        let (header_len, length) = packet::write(buffer, packet, &forward.address, ids, transport_sequence)?;
+        sent = sealer.seal_rtp(buffer, length, header_len, forward.roc).ok()?;
+        Some(sent)
     });
+    sent
 }
 
 /// Notes that something authenticated came. Whether the peer was silent before.

@@ -88,6 +88,8 @@ pub struct Shard {
     pub(crate) unsettled: Vec<usize>,
     /// Sequence numbers of the NACK being written.
     pub(crate) due: Vec<u16>,
+    /// What one subscriber would like to be sent, while its layers are fitted.
+    pub(crate) demands: Vec<allocate::Demand>,
 }
 
 impl Shard {
@@ -114,6 +116,7 @@ impl Shard {
             timers: BinaryHeap::new(),
             unsettled: Vec::new(),
             due: Vec::with_capacity(64),
+            demands: Vec::new(),
         })
     }
 
@@ -257,6 +260,8 @@ impl Shard {
             downlink_slots: FxHashMap::default(),
             requested: None,
             twcc: crate::rtp::twcc::Recorder::default(),
+            bandwidth: crate::bandwidth::Bandwidth::new(now),
+            bandwidth_at: None,
             report_at: now,
             media_tick_at: None,
             quality_at: None,
@@ -398,8 +403,15 @@ impl Shard {
         if let Some(downlink) = subscription.downlink.and_then(|slot| peer.downlinks.get_mut(slot)) {
             downlink.setting = setting;
         }
+        // The new wish is fitted into the path before anything of it is sent.
+        if peer.bandwidth_at.is_some() {
+            peer.bandwidth_at = Some(now);
+        }
         if let Some(track) = self.track_slots.get(&track).copied() {
             self.retarget(now, track);
+        }
+        if let Some(slot) = self.peer_slots.get(&id).copied() {
+            self.schedule(slot);
         }
     }
 
@@ -432,7 +444,7 @@ impl Shard {
             let Some(peer) = self.peers.get_mut(subscriber.peer) else { continue };
             let connected = peer.sealer.is_some();
             let Some(downlink) = peer.downlinks.get_mut(subscriber.downlink) else { continue };
-            downlink.aim(allocate::choose(track, &downlink.setting, live));
+            downlink.aim(allocate::choose(track, &downlink.setting, live, downlink.limit));
             if let Some(flag) = downlink.awaits_keyframe().and_then(|layer| keyframes.get_mut(layer))
                 && connected
             {

@@ -88,6 +88,10 @@ impl Speakers {
         changed
     }
 
+    pub(crate) fn is_active(&self, peer: PeerId) -> bool {
+        self.voices.iter().any(|voice| voice.peer == peer && voice.active)
+    }
+
     /// The peer's voice ends at once: muted, or gone. Returns what changed.
     pub(crate) fn silence(&mut self, peer: PeerId) -> Option<Speaker> {
         let at = self.voices.iter().position(|voice| voice.peer == peer)?;

@@ -71,6 +71,9 @@ impl Shard {
                 self.media_tick(now, slot);
             }
         }
+        if self.peers.get(slot).and_then(|peer| peer.bandwidth_at).is_some_and(|at| at <= now) {
+            self.fit(now, slot);
+        }
         if self.peers.get(slot).and_then(|peer| peer.quality_at).is_some_and(|at| at <= now) {
             self.judge_quality(now, slot);
         }

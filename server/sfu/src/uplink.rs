@@ -168,6 +168,7 @@ pub(crate) struct Layer {
     /// NTP and RTP time of the last sender report.
     pub(crate) sender_report: Option<(u64, u32)>,
     pub(crate) statistics: Statistics,
+    pub(crate) rate: Rate,
 }
 
 impl Layer {
@@ -182,6 +183,7 @@ impl Layer {
             last_packet: None,
             sender_report: None,
             statistics: Statistics::default(),
+            rate: Rate::default(),
         }
     }
 
@@ -269,6 +271,42 @@ impl Layer {
 
     pub(crate) fn has_work(&self, now: Instant) -> bool {
         self.is_live(now) || !self.nack.is_empty() || self.keyframe.is_wanted()
+    }
+}
+
+/// What a layer is sent with.
+#[derive(Default)]
+pub(crate) struct Rate {
+    since: Option<Instant>,
+    bytes: usize,
+    /// Bit/s; 0 until known.
+    smoothed: f64,
+}
+
+/// A layer's rate is measured over this. Higher: calmer; lower: a key frame counts as if every second had one.
+const RATE_WINDOW: Duration = Duration::from_millis(500);
+
+/// UDP, IP and SRTP around a packet.
+const RATE_OVERHEAD: usize = 44;
+
+impl Rate {
+    pub(crate) fn count(&mut self, now: Instant, bytes: usize) {
+        let since = *self.since.get_or_insert(now);
+        let window = now.saturating_duration_since(since);
+        if window >= RATE_WINDOW {
+            let rate = self.bytes as f64 * 8.0 / window.as_secs_f64();
+            // A pause is not a low rate: what comes after it is measured anew.
+            let fresh = self.smoothed == 0.0 || window > RATE_WINDOW.saturating_mul(3);
+            self.smoothed = if fresh { rate } else { 0.7 * self.smoothed + 0.3 * rate };
+            self.since = Some(now);
+            self.bytes = 0;
+        }
+        self.bytes = self.bytes.saturating_add(bytes).saturating_add(RATE_OVERHEAD);
+    }
+
+    /// Bit/s on the wire, `None` until known.
+    pub(crate) fn get(&self) -> Option<f64> {
+        (self.smoothed > 0.0).then_some(self.smoothed)
     }
 }
 

@@ -51,6 +51,7 @@ impl Room {
             }
             Event::ConnectionQuality { peer, quality } => self.quality(peer, quality),
             Event::WantedLayers { track, wanted } => self.wanted_layers(track, wanted),
+            Event::StreamState { peer, track, paused } => self.stream_state(peer, track, paused),
             Event::Data { peer, channel, payload } => self.data(peer, channel, payload),
         }
     }

@@ -325,6 +325,9 @@ impl World {
                 changed: vec![Speaker { peer, level: 0.5, active: on }],
             },
             10 => Event::ConnectionQuality { peer, quality: sfu::ConnectionQuality::Lost },
+            11 if pick.is_multiple_of(4) => {
+                Event::StreamState { peer, track: self.any_track(pick), paused: on }
+            }
             11 => Event::WantedLayers { track, wanted: vec![(sfu::Quality::Low, on)] },
             12 if pick.is_multiple_of(3) => {
                 let reason = if on {

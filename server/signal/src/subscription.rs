@@ -5,8 +5,9 @@ use crate::limits::{MAX_LIST, MAX_PARTICIPANTS};
 use crate::track::Track;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
-    SubscriptionError, SubscriptionPermission, SubscriptionPermissionUpdate, SubscriptionResponse,
-    UpdateSubscription, UpdateTrackSettings, VideoQuality,
+    StreamState, StreamStateInfo, StreamStateUpdate, SubscriptionError, SubscriptionPermission,
+    SubscriptionPermissionUpdate, SubscriptionResponse, UpdateSubscription, UpdateTrackSettings,
+    VideoQuality,
 };
 use sfu::{Command, PeerId, Quality, TrackId, TrackSetting};
 use std::collections::{BTreeMap, BTreeSet};
@@ -426,5 +427,18 @@ impl Room {
                 Subscription::Asked(_) | Subscription::Flowing(_) | Subscription::AwaitingBackup => {}
             }
         }
+    }
+
+    /// A subscriber's path has no room for the track any more, or has it again.
+    pub(crate) fn stream_state(&mut self, peer: PeerId, number: TrackId, paused: bool) {
+        let Some(track) = self.tracks.get(&self.track_of(number)) else { return };
+        let Some(owner) = self.participants.get(&track.owner) else { return };
+        let state = if paused { StreamState::Paused } else { StreamState::Active };
+        let info = StreamStateInfo {
+            participant_sid: owner.sid.clone(),
+            track_sid: track.info.sid.clone(),
+            state: state.into(),
+        };
+        self.send(peer, Message::StreamStateUpdate(StreamStateUpdate { stream_states: vec![info] }));
     }
 }

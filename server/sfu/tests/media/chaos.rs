@@ -172,6 +172,7 @@ fn play(seed: u64) {
         loss: 0.03,
         duplication: 0.01,
         reordering: 0.01,
+        ..Path::clean()
     };
     for person in stage.people.clone() {
         stage.world.line(person).up = trouble;

@@ -138,12 +138,12 @@ fn the_network_loses_repeats_and_reorders_by_seed() {
     let run = |seed| {
         let mut random = Random::new(seed);
         let mut network = InFlight::default();
-        let path = Path { loss: 0.1, duplication: 0.1, reordering: 0.1, ..Path::clean() };
+        let mut path = Path { loss: 0.1, duplication: 0.1, reordering: 0.1, ..Path::clean() };
         let start = origin();
         for number in 0..=255u8 {
             let datagram =
                 Datagram { source: PLACEHOLDER, destination: Destination::Shard, bytes: vec![number] };
-            network.send(start + Duration::from_millis(u64::from(number)), &path, &mut random, datagram);
+            network.send(start + Duration::from_millis(u64::from(number)), &mut path, &mut random, datagram);
         }
         std::iter::from_fn(|| network.take_due(start + Duration::from_secs(9)))
             .map(|datagram| datagram.bytes[0])

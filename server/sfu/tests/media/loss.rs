@@ -98,6 +98,7 @@ fn every_kind_of_trouble_at_once_never_confuses_a_decoder() {
             loss: 0.05,
             duplication: 0.03,
             reordering: 0.03,
+            ..Path::clean()
         };
         for person in &people {
             world.line(person.handle).up = path;

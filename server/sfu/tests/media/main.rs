@@ -1,5 +1,6 @@
 //! The media plane from outside: whole clients against a [`sfu::Shard`], no sockets, virtual time.
 
+mod bandwidth;
 mod call;
 mod chaos;
 mod codecs;

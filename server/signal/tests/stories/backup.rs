@@ -191,6 +191,10 @@ fn what_is_said_of_the_track_reaches_both_codecs() {
     let update = only!(call.stage.heard(&call.anna), SubscribedQualityUpdate);
     assert_eq!(enabled(&update), [("h264".into(), true), ("vp8".into(), false)]);
 
+    call.stage.media(Event::StreamState { peer: call.ben.peer, track: number, paused: true });
+    let update = only!(call.stage.heard(&call.ben), StreamStateUpdate);
+    assert_eq!(update.stream_states[0].track_sid, call.track.sid);
+
     let unsubscribe = UpdateSubscription { track_sids: vec![call.track.sid.clone()], ..Default::default() };
     call.stage.ask(&call.ben, Ask::Subscription(unsubscribe));
     assert_eq!(subscribes(&mut call.stage), [(call.ben.peer, number, false)]);

@@ -29,6 +29,8 @@ fn ids_sids_and_events_of_another_room_mean_nothing_here() {
         Event::SubscriptionRefused { peer: ben.peer, track: track.id },
         Event::MediaSections { peer: other.peer, audios: 1, videos: 1 },
         Event::WantedLayers { track: track.id, wanted: vec![(sfu::Quality::Low, true)] },
+        Event::StreamState { peer: ben.peer, track: track.id, paused: true },
+        Event::StreamState { peer: other.peer, track: track.id, paused: true },
         Event::Speakers { room: RoomId(2), changed: vec![speaker] },
         Event::Speakers { room: RoomId(1), changed: vec![speaker] },
         Event::ConnectionQuality { peer: other.peer, quality: sfu::ConnectionQuality::Poor },

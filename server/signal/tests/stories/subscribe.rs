@@ -3,7 +3,7 @@
 use crate::stage::{Client, Published, Stage, all, camera, grants, microphone, only, request};
 use livekit_protocol::signal_request::Message as Ask;
 use livekit_protocol::{
-    ConnectionQuality, ConnectionSettings, JoinRequest, ParticipantTracks, SimulateScenario,
+    ConnectionQuality, ConnectionSettings, JoinRequest, ParticipantTracks, SimulateScenario, StreamState,
     SubscriptionError, SubscriptionPermission, TrackPermission, UpdateSubscription, UpdateTrackSettings,
     VideoQuality, simulate_scenario::Scenario,
 };
@@ -170,6 +170,22 @@ fn wanted_layers_reach_the_publisher_in_both_forms() {
     let old = &update.subscribed_qualities;
     assert_eq!(old, &codec.qualities);
     assert!(stage.heard(&ben).is_empty());
+}
+
+#[test]
+fn who_gets_no_picture_for_want_of_room_is_told_and_nobody_else() {
+    let mut stage = Stage::new();
+    let (anna, ben, cem) = (stage.settle("anna"), stage.settle("ben"), stage.settle("cem"));
+    let track = stage.publish(&anna, camera("cam"));
+    stage.forget();
+    for (paused, state) in [(true, StreamState::Paused), (false, StreamState::Active)] {
+        stage.media(Event::StreamState { peer: ben.peer, track: track.id, paused });
+        let update = only!(stage.heard(&ben), StreamStateUpdate);
+        let [said] = update.stream_states.as_slice() else { panic!("{update:?}") };
+        assert_eq!((&said.participant_sid, &said.track_sid), (&anna.sid, &track.sid));
+        assert_eq!(said.state(), state);
+        assert!(stage.heard(&anna).is_empty() && stage.heard(&cem).is_empty());
+    }
 }
 
 #[test]

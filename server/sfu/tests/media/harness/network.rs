@@ -18,7 +18,17 @@ pub(crate) struct Path {
     pub(crate) duplication: f64,
     /// A reordered datagram arrives 30 ms late.
     pub(crate) reordering: f64,
+    /// A link of so many bit/s with a queue before it; `None`: as wide as wanted.
+    pub(crate) link: Option<u32>,
+    /// When the link has sent what was queued so far.
+    pub(crate) free_at: Option<Instant>,
 }
+
+/// What does not fit into this long a queue is dropped.
+const QUEUE: Duration = Duration::from_millis(300);
+
+/// IP and UDP around a datagram.
+const OVERHEAD: usize = 28;
 
 impl Path {
     pub(crate) const fn clean() -> Self {
@@ -28,7 +38,26 @@ impl Path {
             loss: 0.0,
             duplication: 0.0,
             reordering: 0.0,
+            link: None,
+            free_at: None,
         }
+    }
+
+    /// An access line of so many bit/s.
+    pub(crate) const fn link(rate: u32, delay: Duration, loss: f64) -> Self {
+        Self { link: Some(rate), delay, loss, ..Self::clean() }
+    }
+
+    /// Waits behind what is queued. `None`: the queue is full.
+    fn queue(&mut self, now: Instant, length: usize) -> Option<Instant> {
+        let Some(rate) = self.link else { return Some(now) };
+        let from = self.free_at.map_or(now, |at| at.max(now));
+        if from - now > QUEUE {
+            return None;
+        }
+        let sent = from + Duration::from_secs_f64((length + OVERHEAD) as f64 * 8.0 / f64::from(rate));
+        self.free_at = Some(sent);
+        Some(sent)
     }
 
     pub(crate) const fn lossy(loss: f64) -> Self {
@@ -59,13 +88,14 @@ pub(crate) struct InFlight {
 const REORDERED_BY: Duration = Duration::from_millis(30);
 
 impl InFlight {
-    pub(crate) fn send(&mut self, now: Instant, path: &Path, random: &mut Random, datagram: Datagram) {
+    pub(crate) fn send(&mut self, now: Instant, path: &mut Path, random: &mut Random, datagram: Datagram) {
+        let Some(sent) = path.queue(now, datagram.bytes.len()) else { return };
         if random.unit() < path.loss {
             return;
         }
         let copies = if random.unit() < path.duplication { 2 } else { 1 };
         for _ in 0..copies {
-            let mut at = now + path.delay;
+            let mut at = sent + path.delay;
             if !path.jitter.is_zero() {
                 at += path.jitter.mul_f64(random.unit());
             }

@@ -354,7 +354,7 @@ impl World {
                             destination: Destination::Address(to),
                             bytes: bytes.to_vec(),
                         };
-                        self.network.send(self.now, &line.down, &mut self.random, datagram);
+                        self.network.send(self.now, &mut line.down, &mut self.random, datagram);
                     }
                 }
                 Output::Event(event) => events.push(event),
@@ -401,7 +401,7 @@ impl World {
                     continue;
                 }
                 let datagram = Datagram { source, destination: Destination::Shard, bytes };
-                self.network.send(self.now, &line.up, &mut self.random, datagram);
+                self.network.send(self.now, &mut line.up, &mut self.random, datagram);
             }
         }
         let mut rounds = 0;
