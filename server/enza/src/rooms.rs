@@ -281,6 +281,7 @@ fn room_of(event: &Event) -> RoomId {
         | Event::MediaSections { peer, .. }
         | Event::Subscribed { peer, .. }
         | Event::SubscriptionRefused { peer, .. }
+        | Event::StreamState { peer, .. }
         | Event::ConnectionQuality { peer, .. }
         | Event::Data { peer, .. } => of_peer(peer),
         Event::Speakers { room, .. } => *room,
