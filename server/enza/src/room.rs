@@ -9,7 +9,7 @@ use livekit_protocol::{
     DisconnectReason, JoinRequest, SignalRequest, SignalResponse, signal_response::Message as ResponseMessage,
 };
 use sfu::Event;
-use signal::{ConnectionId, Effect, Grants, Input, Now, Room, RoomSettings};
+use signal::{ConnectionId, Connections, Effect, Grants, Input, Now, Room, RoomSettings};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub(crate) enum Message {
 pub(crate) struct Entry {
     pub(crate) grants: Grants,
     pub(crate) request: Box<JoinRequest>,
+    pub(crate) connections: Connections,
 }
 
 /// The room's task does not take this event.
@@ -161,9 +162,9 @@ impl RoomTask {
                 () = timer => self.handle(Input::Tick),
                 message = requests.recv() => match message {
                     Some(Message::Join { connection, outbox, entry }) => {
-                        let Entry { grants, request } = *entry;
+                        let Entry { grants, request, connections } = *entry;
                         self.outboxes.insert(connection, outbox);
-                        self.handle(Input::Join { connection, grants, request });
+                        self.handle(Input::Join { connection, grants, request, connections });
                     }
                     Some(Message::Request { connection, request }) => {
                         // A connection that was closed has nothing to say any more.
@@ -233,7 +234,7 @@ mod tests {
 
     fn entry(identity: &str) -> Box<Entry> {
         let grants = Grants { expires_at_unix: u64::MAX, ..Grants::new(identity, "a") };
-        Box::new(Entry { grants, request: Box::default() })
+        Box::new(Entry { grants, request: Box::default(), connections: Connections::One })
     }
 
     #[tokio::test]

@@ -271,6 +271,7 @@ fn room_of(event: &Event) -> RoomId {
     let of_track = |track: &TrackId| RoomId(track.0 >> 32);
     match event {
         Event::Answer { peer, .. }
+        | Event::Offer { peer, .. }
         | Event::OfferRefused { peer, .. }
         | Event::Connected { peer }
         | Event::Silent { peer }

@@ -64,20 +64,13 @@ async fn a_preflight_may_use_the_authorization_header() {
 }
 
 #[tokio::test]
-async fn without_an_upgrade_and_on_the_older_protocol_there_is_404() {
+async fn without_an_upgrade_there_is_404() {
     let daemon = Daemon::start().await;
     for path in ["/rtc", "/rtc/", "/rtc/v1", "/rtc/v2", "/rtc/v1/other"] {
         let answer = daemon.get(path, &[]).await;
         assert_eq!(answer.status, 404, "{path}");
         assert_open_to_any_origin(&answer);
     }
-    let upgrade = [
-        ("upgrade", "websocket"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
-    let v0 = daemon.get(&format!("/rtc?access_token={}", token("a", "ann")), &upgrade).await;
-    assert_eq!(v0.status, 404);
     daemon.server.stop().await;
 }
 

@@ -10,11 +10,19 @@ use bytes::Bytes;
 pub enum Command {
     /// A participant's transport may exist from now on. Nothing happens until its first [`Command::Offer`].
     Connect { peer: PeerId, room: RoomId },
+    /// The same for a connection on which the server offers and only sends (LiveKit protocol v0, subscriber). Its
+    /// first [`Event::Offer`](crate::Event::Offer) comes at once.
+    ConnectSubscriber { peer: PeerId, room: RoomId },
     /// Forget the peer: close DTLS, drop its tracks and subscriptions, send nothing more. No event follows.
     Disconnect { peer: PeerId },
     /// The client's SDP offer. Answered by [`Event::Answer`](crate::Event::Answer) or
     /// [`Event::OfferRefused`](crate::Event::OfferRefused) with the same `offer_id`.
     Offer { peer: PeerId, offer_id: u32, sdp: String },
+    /// The client's answer to [`Event::Offer`](crate::Event::Offer). Ignored unless it belongs to the last one (0
+    /// stands for it); [`Event::OfferRefused`](crate::Event::OfferRefused) when it cannot be used.
+    Answer { peer: PeerId, offer_id: u32, sdp: String },
+    /// Offer to this subscriber again at once, with new ICE credentials.
+    RestartIce { peer: PeerId },
     /// The client announced a track (LiveKit `add_track`). It is bound to the m-line whose `msid` names `cid`,
     /// else to the first unbound sending m-line of its kind, in this offer or a later one.
     AddTrack { peer: PeerId, track: TrackId, description: TrackDescription },

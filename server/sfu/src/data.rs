@@ -5,7 +5,7 @@ use crate::DataChannel;
 use bytes::{Bytes, BytesMut};
 use rtc_datachannel::message::Message;
 use rtc_datachannel::message::message_channel_ack::DataChannelAck;
-use rtc_datachannel::message::message_channel_open::ChannelType;
+use rtc_datachannel::message::message_channel_open::{ChannelType, DataChannelOpen};
 use rtc_sctp::{
     Association, AssociationHandle, DatagramEvent, Endpoint, EndpointConfig, Event,
     PayloadProtocolIdentifier, ReliabilityType, ServerConfig, StreamEvent, StreamId, TransportConfig,
@@ -45,6 +45,8 @@ pub(crate) struct Data {
     endpoint: Endpoint,
     association: Option<(AssociationHandle, Association)>,
     channels: Vec<(StreamId, DataChannel)>,
+    /// Whether the server opens the channels, and has not yet.
+    opens: bool,
     closed: bool,
 }
 
@@ -73,8 +75,14 @@ impl Data {
             ),
             association: None,
             channels: Vec::new(),
+            opens: false,
             closed: false,
         }
+    }
+
+    /// For a client that waits for the server to open the channels.
+    pub(crate) fn opening() -> Self {
+        Self { opens: true, ..Self::new() }
     }
 
     /// Feeds one decrypted SCTP packet; returns whole messages.
@@ -101,6 +109,10 @@ impl Data {
         let mut readable = Vec::new();
         while let Some(event) = association.poll() {
             match event {
+                Event::Connected if self.opens => {
+                    self.opens = false;
+                    announce(association, &mut self.channels, now);
+                }
                 Event::Stream(StreamEvent::Readable { id }) => readable.push(id),
                 Event::AssociationLost { .. } | Event::HandshakeFailed { .. } => self.closed = true,
                 _ => {}
@@ -170,6 +182,36 @@ impl Data {
             association.handle_timeout(now);
         }
         self.drain(now)
+    }
+}
+
+/// Opens the three channels (RFC 8832 §5.1); the DTLS server's streams are odd (§6).
+fn announce(association: &mut Association, channels: &mut Vec<(StreamId, DataChannel)>, now: Instant) {
+    for (id, channel, label) in [
+        (1, DataChannel::Reliable, "_reliable"),
+        (3, DataChannel::Lossy, "_lossy"),
+        (5, DataChannel::DataTrack, "_data_track"),
+    ] {
+        let reliable = channel == DataChannel::Reliable;
+        let request = Message::DataChannelOpen(DataChannelOpen {
+            channel_type: if reliable {
+                ChannelType::Reliable
+            } else {
+                ChannelType::PartialReliableRexmitUnordered
+            },
+            priority: 0,
+            reliability_parameter: 0,
+            label: label.as_bytes().to_vec(),
+            protocol: Vec::new(),
+        });
+        let Ok(request) = request.marshal() else { continue };
+        let Ok(mut stream) = association.open_stream(id, PayloadProtocolIdentifier::Dcep) else { continue };
+        let _ = stream.set_reliability_params(false, ReliabilityType::Reliable, 0);
+        let _ = stream.write_with_ppi(now, &request, PayloadProtocolIdentifier::Dcep);
+        if !reliable {
+            let _ = stream.set_reliability_params(true, ReliabilityType::Rexmit, 0);
+        }
+        channels.push((id, channel));
     }
 }
 

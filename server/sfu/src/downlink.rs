@@ -104,6 +104,7 @@ pub(crate) struct Downlink {
 }
 
 /// What makes a downlink unlike all others: unguessable starts (RFC 3550 §5.1).
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
     /// Of the m-line it uses.
     pub(crate) mid: Option<Mid>,
@@ -113,6 +114,19 @@ pub(crate) struct Start {
     pub(crate) rtx_sequence: u16,
     /// The m-line negotiated transport-wide numbers.
     pub(crate) numbered: bool,
+}
+
+impl Start {
+    pub(crate) fn random(random: &mut crate::random::Random, mid: Option<Mid>) -> Self {
+        Self {
+            mid,
+            ssrc: random.u32().max(1),
+            rtx_ssrc: random.u32().max(1),
+            sequence: random.u32() as u16,
+            rtx_sequence: random.u32() as u16,
+            numbered: false,
+        }
+    }
 }
 
 impl Downlink {

@@ -8,7 +8,9 @@ use bytes::Bytes;
 pub enum Event {
     /// The answer to the offer with this id. `mid_to_track` names every m-line that carries a track to this peer.
     Answer { peer: PeerId, offer_id: u32, sdp: String, mid_to_track: Vec<(String, TrackId)> },
-    /// The offer could not be used. The peer keeps whatever it had negotiated before.
+    /// The server's offer to a subscriber's connection. `mid_to_track` as in [`Event::Answer`].
+    Offer { peer: PeerId, offer_id: u32, sdp: String, mid_to_track: Vec<(String, TrackId)> },
+    /// The offer, or the answer to one, could not be used. The peer keeps whatever it had negotiated before.
     OfferRefused { peer: PeerId, offer_id: u32, error: crate::sdp::OfferError },
     /// ICE and DTLS are up for the first time: media flows from now on.
     Connected { peer: PeerId },

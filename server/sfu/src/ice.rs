@@ -131,6 +131,19 @@ impl Agent {
         restart
     }
 
+    /// New credentials of the server's own accord; the client's follow with its answer. Returns the fragment of a
+    /// pair that was still valid and is not any more.
+    pub(crate) fn restart(&mut self, now: Instant, fresh: Credentials) -> Option<String> {
+        let old = std::mem::replace(&mut self.local, fresh);
+        let replaced = self.previous.replace((old, now + OLD_CREDENTIALS));
+        replaced.map(|(credentials, _)| credentials.ufrag)
+    }
+
+    /// Takes the credentials of an answer, which never restarts anything.
+    pub(crate) fn set_answered(&mut self, remote: Credentials) {
+        self.remote = Some(remote);
+    }
+
     /// Ends the time of the credentials before the last restart; returns the fragment that is free again.
     pub(crate) fn expire_previous(&mut self, now: Instant) -> Option<String> {
         match &self.previous {

@@ -31,6 +31,7 @@ mod id;
 mod loudest;
 mod nack;
 mod negotiate;
+mod offering;
 mod packet;
 mod peer;
 mod quality;

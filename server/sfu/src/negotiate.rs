@@ -36,6 +36,9 @@ impl Shard {
         offer_id: u32,
         sdp: &str,
     ) -> Result<(), OfferError> {
+        if self.peers.get(slot).is_none_or(|peer| peer.offering.is_some()) {
+            return Ok(());
+        }
         let offer = Offer::parse(sdp)?;
         let fresh = self.fresh_credentials();
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
@@ -45,6 +48,10 @@ impl Shard {
         let remote = Credentials { ufrag: offer.ice_ufrag.clone(), pwd: offer.ice_pwd.clone() };
         if peer.agent.set_remote(now, remote, || fresh) {
             self.ufrags.insert(peer.agent.local().ufrag.clone(), slot);
+        }
+        if peer.offer.is_none() {
+            // Only now it can be expected to connect.
+            peer.last_heard = now;
         }
         peer.dtls.set_client_fingerprint(&offer.fingerprint.value);
         peer.requested = None;
@@ -167,13 +174,9 @@ impl Shard {
             }
             let translation = Translation::new(&track.payload_types, &types, track.description.encrypted);
             let start = Start {
-                mid: Mid::new(&section.mid),
-                ssrc: self.random.u32().max(1),
-                rtx_ssrc: self.random.u32().max(1),
-                sequence: self.random.u32() as u16,
-                rtx_sequence: self.random.u32() as u16,
                 numbered: track.is_video()
                     && section.extensions.iter().any(|(_, uri)| *uri == Uri::TransportSequence.as_str()),
+                ..Start::random(&mut self.random, Mid::new(&section.mid))
             };
             let ssrc = start.ssrc;
             let downlink = Downlink::new(track, track_slot, index, start, translation, subscription.setting);
@@ -258,6 +261,9 @@ impl Shard {
     /// per offer, and again only for more.
     pub(crate) fn ask_for_sections(&mut self, slot: usize) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
+        if peer.offering.is_some() {
+            return self.plan_offer(slot);
+        }
         if peer.offer.is_none() {
             return;
         }
@@ -351,7 +357,7 @@ fn settle_sections(peer: &mut Peer, offer: &Offer) -> Settled {
     Settled { ended, released }
 }
 
-fn extension_ids(offer: &Offer) -> ExtensionIds {
+pub(crate) fn extension_ids(offer: &Offer) -> ExtensionIds {
     let mut ids = ExtensionIds::default();
     for (id, uri) in offer.sections.iter().flat_map(|section| &section.extensions) {
         if let Ok(uri) = uri.parse::<Uri>() {

@@ -7,6 +7,7 @@ use crate::data::Data;
 use crate::downlink::Downlink;
 use crate::dtls::Dtls;
 use crate::ice::{Agent, CONSENT};
+use crate::offering::Offering;
 use crate::packet::ExtensionIds;
 use crate::rtp::twcc::Recorder;
 use crate::sdp::Offer;
@@ -92,7 +93,10 @@ pub(crate) struct Peer {
     pub(crate) session_id: u64,
     pub(crate) session_version: u64,
     pub(crate) cname: String,
+    /// The client's last offer, or its last answer where the server offers.
     pub(crate) offer: Option<Offer>,
+    /// The server offers to this peer, which only receives.
+    pub(crate) offering: Option<Offering>,
     pub(crate) sections: Vec<SectionUse>,
     pub(crate) extensions: ExtensionIds,
     /// Slots of the tracks this peer announced.
@@ -126,13 +130,22 @@ impl Peer {
         self.agent.selected().or_else(|| self.agent.paths().last().copied())
     }
 
-    pub(crate) fn next_deadline(&self) -> Instant {
+    /// A client that has nothing to send yet may offer as late as it likes (LiveKit protocol v0).
+    pub(crate) fn is_expected(&self) -> bool {
+        self.offer.is_some() || self.offering.is_some()
+    }
+
+    /// `None` when nothing will happen by itself.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let life = match self.link {
-            Link::New => self.last_heard + NEVER_CONNECTED,
-            Link::Connected { silent: false } => self.last_heard + SILENCE,
-            Link::Connected { silent: true } => self.last_heard + CONSENT,
+            Link::New if !self.is_expected() => None,
+            Link::New => Some(self.last_heard + NEVER_CONNECTED),
+            Link::Connected { silent: false } => Some(self.last_heard + SILENCE),
+            Link::Connected { silent: true } => Some(self.last_heard + CONSENT),
         };
         [
+            life,
+            self.offering.as_ref().and_then(Offering::deadline),
             self.agent.deadline(),
             self.dtls.deadline(),
             self.data.deadline(),
@@ -142,7 +155,7 @@ impl Peer {
         ]
         .into_iter()
         .flatten()
-        .fold(life, Instant::min)
+        .min()
     }
 
     /// Moves what DTLS and SCTP want to send into the slab. Without a path it stays with DTLS, which repeats it.

@@ -5,6 +5,7 @@
 use crate::dtls::{Certificate, CertificateError, Dtls};
 use crate::ice::{Agent, Credentials};
 use crate::loudest::Loudest;
+use crate::offering::Offering;
 use crate::packet::ExtensionIds;
 use crate::peer::{Link, Peer, SectionUse, Subscription};
 use crate::random::Random;
@@ -183,7 +184,8 @@ impl Shard {
     /// Carries out one command.
     pub fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Connect { peer, room } => self.connect(now, peer, room),
+            Command::Connect { peer, room } => self.connect(now, peer, room, false),
+            Command::ConnectSubscriber { peer, room } => self.connect(now, peer, room, true),
             Command::Disconnect { peer } => {
                 if let Some(slot) = self.peer_slots.get(&peer).copied() {
                     self.remove_peer(now, slot);
@@ -195,6 +197,19 @@ impl Shard {
                         self.events.push_back(Event::OfferRefused { peer, offer_id, error });
                     }
                     self.schedule(slot);
+                }
+            }
+            Command::Answer { peer, offer_id, sdp } => {
+                if let Some(slot) = self.peer_slots.get(&peer).copied() {
+                    if let Err(error) = self.accept_answer(now, slot, offer_id, &sdp) {
+                        self.events.push_back(Event::OfferRefused { peer, offer_id, error });
+                    }
+                    self.schedule(slot);
+                }
+            }
+            Command::RestartIce { peer } => {
+                if let Some(slot) = self.peer_slots.get(&peer).copied() {
+                    self.restart_ice(now, slot);
                 }
             }
             Command::AddTrack { peer, track, description } => self.add_track(peer, track, description),
@@ -231,7 +246,7 @@ impl Shard {
 
     // --- peers and tracks ---------------------------------------------------------------------------------------
 
-    fn connect(&mut self, now: Instant, id: PeerId, room: RoomId) {
+    fn connect(&mut self, now: Instant, id: PeerId, room: RoomId, subscriber: bool) {
         if self.peer_slots.contains_key(&id) || self.peers.len() >= MAX_PEERS {
             return;
         }
@@ -242,7 +257,7 @@ impl Shard {
             room,
             agent: Agent::new(credentials),
             dtls: Dtls::new(self.certificate.clone()),
-            data: Data::new(),
+            data: if subscriber { Data::opening() } else { Data::new() },
             opener: None,
             sealer: None,
             link: Link::New,
@@ -251,6 +266,7 @@ impl Shard {
             session_version: 0,
             cname: self.random.ice_chars(16),
             offer: None,
+            offering: subscriber.then(|| Offering::new(now)),
             sections: Vec::new(),
             extensions: ExtensionIds::default(),
             tracks: Vec::new(),

@@ -21,7 +21,7 @@ impl Shard {
     /// Makes sure that the peer's next deadline is in the heap.
     pub(crate) fn schedule(&mut self, slot: usize) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        let deadline = peer.next_deadline();
+        let Some(deadline) = peer.next_deadline() else { return };
         if peer.scheduled.is_none_or(|at| deadline < at) {
             peer.scheduled = Some(deadline);
             self.timers.push(Reverse((deadline, Timer::Peer(slot))));
@@ -43,7 +43,7 @@ impl Shard {
             Link::Connected { .. } if age >= CONSENT => {
                 return self.lose_peer(now, slot, DisconnectReason::ConsentExpired);
             }
-            Link::New if age >= NEVER_CONNECTED => {
+            Link::New if peer.is_expected() && age >= NEVER_CONNECTED => {
                 return self.lose_peer(now, slot, DisconnectReason::HandshakeFailed);
             }
             Link::Connected { silent: false } if age >= SILENCE => {
@@ -52,6 +52,7 @@ impl Shard {
             }
             _ => {}
         }
+        self.offer_if_due(now, slot);
         let Some(peer) = self.peers.get_mut(slot) else { return };
         if let Some(ufrag) = peer.agent.expire_previous(now) {
             self.ufrags.remove(&ufrag);

@@ -175,7 +175,10 @@ impl Room {
     /// could do nothing about an answer.
     pub(crate) fn data(&mut self, from: PeerId, channel: DataChannel, payload: Bytes) {
         let now = self.now.instant;
-        self.open_data(from);
+        // With two peer connections this says nothing of the one it receives on.
+        if self.participants.get(&from).is_some_and(|participant| participant.subscriber.is_none()) {
+            self.open_data(from);
+        }
         let Some(participant) = self.participants.get_mut(&from) else { return };
         if !participant.grants.can_publish_data || !participant.data.budget.spend(now, payload.len()) {
             tracing::debug!(participant = participant.sid, bytes = payload.len(), "data message refused");

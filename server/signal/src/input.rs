@@ -1,6 +1,6 @@
 //! What a [`Room`](crate::Room) is told.
 
-use crate::Grants;
+use crate::{Connections, Grants};
 use livekit_protocol::{DisconnectReason, JoinRequest, SignalRequest};
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ pub struct Now {
 )]
 pub enum Input {
     /// A WebSocket with a verified token opened: a plain join, or a resume when `request.reconnect`.
-    Join { connection: ConnectionId, grants: Grants, request: Box<JoinRequest> },
+    Join { connection: ConnectionId, grants: Grants, request: Box<JoinRequest>, connections: Connections },
     /// A message on an open connection.
     Request { connection: ConnectionId, request: SignalRequest },
     /// The socket is gone (close frame, FIN or error), with or without a `leave` before it.

@@ -8,7 +8,7 @@ use crate::presence::{Farewell, Occupancy};
 use crate::settings::enabled_codecs;
 use crate::subscription::Wishes;
 use crate::update::Tell;
-use crate::{ConnectionId, Grants, Room};
+use crate::{ConnectionId, Connections, Grants, Room};
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
     ConnectionSettings, DisconnectReason, JoinRequest, JoinResponse, leave_request::Action,
@@ -17,7 +17,13 @@ use sfu::{Command, PeerId};
 
 impl Room {
     /// A WebSocket opened. Its first message is `join`, `reconnect` or `leave`.
-    pub(crate) fn join(&mut self, connection: ConnectionId, grants: Grants, request: JoinRequest) {
+    pub(crate) fn join(
+        &mut self,
+        connection: ConnectionId,
+        grants: Grants,
+        request: JoinRequest,
+        connections: Connections,
+    ) {
         if self.connections.contains_key(&connection) {
             return;
         }
@@ -47,10 +53,21 @@ impl Room {
             self.refuse(connection, DisconnectReason::JoinFailure, Action::Disconnect);
             return;
         };
-        self.admit(connection, peer, grants, request);
+        let subscriber = match connections {
+            Connections::One => None,
+            Connections::Two => self.next_number().map(PeerId),
+        };
+        self.admit(connection, peer, subscriber, grants, request);
     }
 
-    fn admit(&mut self, connection: ConnectionId, peer: PeerId, grants: Grants, request: JoinRequest) {
+    fn admit(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        subscriber: Option<PeerId>,
+        grants: Grants,
+        request: JoinRequest,
+    ) {
         let sid = self.sids.participant();
         let identity = grants.identity.clone();
         // LiveKit's default when a client says nothing.
@@ -59,6 +76,7 @@ impl Room {
             .unwrap_or(ConnectionSettings { auto_subscribe: true, ..Default::default() });
         let newcomer = Newcomer {
             peer,
+            subscriber,
             sid,
             connection,
             grants,
@@ -87,12 +105,17 @@ impl Room {
             server_info: Some(self.settings.server_info()),
             sif_trailer: self.sif_trailer.clone(),
             enabled_publish_codecs: enabled_codecs(),
+            subscriber_primary: subscriber.is_some(),
             fast_publish: participant.grants.permission().can_publish,
             ..Default::default()
         };
         self.send_on(connection, Message::Join(response));
         self.refresh_token(peer);
         self.command(Command::Connect { peer, room: self.settings.id });
+        if let Some(subscriber) = subscriber {
+            self.subscribers.insert(subscriber, peer);
+            self.command(Command::ConnectSubscriber { peer: subscriber, room: self.settings.id });
+        }
         self.announce(peer, Tell::Others);
         // Before the offer, so that its answer already carries what is there.
         self.reconcile_subscriber(peer);

@@ -22,6 +22,7 @@ mod backup;
 mod data;
 mod data_packet;
 mod data_track;
+mod dual;
 mod dynacast;
 mod effect;
 mod frame;
@@ -49,6 +50,7 @@ mod track;
 mod update;
 
 pub use data_packet::{DataPacketError, Envelope, Sender};
+pub use dual::Connections;
 pub use effect::{Effect, leave_response};
 pub use frame::{Frame, FrameError, decode_request, encode_response};
 pub use grants::Grants;

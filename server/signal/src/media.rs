@@ -10,14 +10,19 @@ use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
     DisconnectReason, MediaSectionsRequirement, SessionDescription, leave_request::Action,
 };
+use sfu::sdp::OfferError;
 use sfu::{Event, PeerId, TrackId};
+use std::collections::HashMap;
 
 impl Room {
     pub(crate) fn media(&mut self, event: Event) {
+        let Some(event) = self.of_participant(event) else { return };
         match event {
             Event::Answer { peer, offer_id, sdp, mid_to_track } => {
                 self.answer(peer, offer_id, sdp, &mid_to_track);
             }
+            // Only ever to a second peer.
+            Event::Offer { .. } => {}
             Event::OfferRefused { peer, offer_id, error } => self.offer_refused(peer, offer_id, &error),
             Event::Connected { peer } => self.connected(peer),
             Event::Silent { peer } => self.silent(peer),
@@ -80,26 +85,32 @@ impl Room {
 
     fn answer(&mut self, peer: PeerId, id: u32, sdp: String, mid_to_track: &[(String, TrackId)]) {
         let Some(connection) = self.offerer(peer, id) else { return };
-        let mid_to_track_id = mid_to_track
+        let mid_to_track_id = self.mid_to_sid(mid_to_track);
+        let answer = SessionDescription { r#type: "answer".to_owned(), sdp, id, mid_to_track_id };
+        self.send_on(connection, Message::Answer(answer));
+    }
+
+    pub(crate) fn mid_to_sid(&self, mid_to_track: &[(String, TrackId)]) -> HashMap<String, String> {
+        mid_to_track
             .iter()
             .filter_map(|(mid, track)| {
                 let track = self.tracks.get(&self.track_of(*track))?;
                 Some((mid.clone(), track.info.sid.clone()))
             })
-            .collect();
-        let answer = SessionDescription { r#type: "answer".to_owned(), sdp, id, mid_to_track_id };
-        self.send_on(connection, Message::Answer(answer));
+            .collect()
     }
 
     /// A client whose offer cannot be used is stuck. A new one starts from nothing at most once; one that never
     /// got anywhere is sent away.
-    fn offer_refused(&mut self, peer: PeerId, offer_id: u32, error: &sfu::sdp::OfferError) {
+    fn offer_refused(&mut self, peer: PeerId, offer_id: u32, error: &OfferError) {
         if self.offerer(peer, offer_id).is_none() {
             return;
         }
         let Some(participant) = self.participants.get(&peer) else { return };
         tracing::debug!(participant = participant.sid, %error, "offer refused");
-        let (reason, action) = if participant.is_active() {
+        // One that has collected too many m-lines starts with few.
+        let outgrown = matches!(error, OfferError::TooManySections(_));
+        let (reason, action) = if participant.is_active() || outgrown {
             (DisconnectReason::StateMismatch, Action::Reconnect)
         } else {
             (DisconnectReason::JoinFailure, Action::Disconnect)

@@ -63,6 +63,10 @@ pub(crate) struct PendingOffer {
 
 pub(crate) struct Participant {
     pub(crate) peer: PeerId,
+    /// The peer it receives on, where that is another one (protocol v0).
+    pub(crate) subscriber: Option<PeerId>,
+    /// With two peers: how well each does, sending and receiving.
+    pub(crate) ways: [Option<ConnectionQuality>; 2],
     pub(crate) sid: String,
     /// Name, metadata and attributes in here are the current ones.
     pub(crate) grants: Grants,
@@ -96,6 +100,7 @@ pub(crate) struct Participant {
 /// Somebody who comes in.
 pub(crate) struct Newcomer {
     pub(crate) peer: PeerId,
+    pub(crate) subscriber: Option<PeerId>,
     pub(crate) sid: String,
     pub(crate) connection: ConnectionId,
     pub(crate) grants: Grants,
@@ -107,7 +112,8 @@ pub(crate) struct Newcomer {
 
 impl Participant {
     pub(crate) fn new(now: Now, newcomer: Newcomer) -> Self {
-        let Newcomer { peer, sid, connection, grants, client, wishes, data, data_tracks } = newcomer;
+        let Newcomer { peer, subscriber, sid, connection, grants, client, wishes, data, data_tracks } =
+            newcomer;
         let mut capabilities = client.capabilities;
         capabilities.retain(|&capability| Capability::try_from(capability).is_ok());
         capabilities.sort_unstable();
@@ -115,6 +121,8 @@ impl Participant {
         capabilities.truncate(MAX_FEATURES);
         Self {
             peer,
+            subscriber,
+            ways: [None; 2],
             sid,
             grants,
             client_protocol: client.client_protocol,

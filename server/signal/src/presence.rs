@@ -99,6 +99,10 @@ impl Room {
         }
         self.forget_data_tracks_of(peer);
         self.command(Command::Disconnect { peer });
+        if let Some(subscriber) = participant.subscriber {
+            self.subscribers.remove(&subscriber);
+            self.command(Command::Disconnect { peer: subscriber });
+        }
         if !participant.grants.hidden {
             participant.version = participant.version.saturating_add(1);
             let mut info = participant.info(&self.tracks);

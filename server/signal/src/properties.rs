@@ -5,7 +5,7 @@
 use crate::limits::{MAX_PENDING_OFFERS, MAX_TRACKS};
 use crate::participant::{Socket, Transport};
 use crate::presence::Occupancy;
-use crate::{ConnectionId, Effect, Grants, Input, Now, Room, RoomSettings};
+use crate::{ConnectionId, Connections, Effect, Grants, Input, Now, Room, RoomSettings};
 use livekit_protocol::signal_request::Message as Ask;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::simulate_scenario::Scenario;
@@ -155,7 +155,9 @@ impl World {
             hidden,
             ..Grants::new(PEOPLE[who], "circle")
         };
-        self.input(hall, Input::Join { connection, grants, request: Box::new(request) });
+        // Every third client is an older one.
+        let connections = if connection.0.is_multiple_of(3) { Connections::Two } else { Connections::One };
+        self.input(hall, Input::Join { connection, grants, request: Box::new(request), connections });
     }
 
     fn step(&mut self, hall: usize, step: Step) {
@@ -296,7 +298,10 @@ impl World {
         let owned = room.participants.get(&peer).and_then(|p| self::pick(&p.tracks, pick));
         let track = owned.filter(|_| !pick.is_multiple_of(7)).unwrap_or_else(|| self.any_track(pick));
         match what {
-            0 | 1 => Event::Connected { peer },
+            0 | 1 => {
+                let primary = room.participants.get(&peer).and_then(|p| p.subscriber).unwrap_or(peer);
+                Event::Connected { peer: primary }
+            }
             2 | 3 => {
                 Event::Published { peer, track, mid: (pick % 9).to_string(), mime_type: "video/VP8".into() }
             }
@@ -417,7 +422,7 @@ impl Hall {
 
     fn check_command(&mut self, command: &Command) {
         let (peers, tracks): (Vec<PeerId>, Vec<TrackId>) = match command {
-            Command::Connect { peer, room } => {
+            Command::Connect { peer, room } | Command::ConnectSubscriber { peer, room } => {
                 assert_eq!(room.0, self.id);
                 self.peers.push(*peer);
                 (vec![*peer], vec![])
@@ -426,7 +431,10 @@ impl Hall {
                 self.tracks.push(*track);
                 (vec![*peer], vec![*track])
             }
-            Command::Disconnect { peer } | Command::Offer { peer, .. } => (vec![*peer], vec![]),
+            Command::Disconnect { peer }
+            | Command::Offer { peer, .. }
+            | Command::Answer { peer, .. }
+            | Command::RestartIce { peer } => (vec![*peer], vec![]),
             Command::RemoveTrack { track } | Command::Mute { track, .. } | Command::Block { track, .. } => {
                 (vec![], vec![*track])
             }

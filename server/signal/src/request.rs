@@ -38,10 +38,10 @@ impl Room {
             Ask::PublishDataTrackRequest(request) => self.publish_data_track(peer, request),
             Ask::UnpublishDataTrackRequest(request) => self.unpublish_data_track(peer, request),
             Ask::UpdateDataSubscription(request) => self.update_data_subscription(peer, &request),
-            // Answers belong to two peer connections; the ICE-lite server needs no candidates; layers come with
+            Ask::Answer(answer) => self.client_answer(peer, answer),
+            // The ICE-lite server needs no candidates; layers come with
             // `add_track`; data blobs are off, as they are in LiveKit by default.
-            Ask::Answer(_)
-            | Ask::Trickle(_)
+            Ask::Trickle(_)
             | Ask::UpdateLayers(_)
             | Ask::StoreDataBlobRequest(_)
             | Ask::GetDataBlobRequest(_) => {}

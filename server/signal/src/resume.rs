@@ -37,6 +37,7 @@ impl Room {
         participant.refresh_at = self.now.instant + REFRESH_INTERVAL;
         self.connections.insert(connection, peer);
         self.catch_up(connection, peer);
+        self.restart_subscriber(peer);
         if let Some(state) = &request.sync_state {
             self.sync_state(peer, state);
         }

@@ -27,6 +27,8 @@ pub struct Room {
     counter: u32,
     /// In the order they joined.
     pub(crate) participants: BTreeMap<PeerId, Participant>,
+    /// The second peer of participants with two peer connections, and whose it is.
+    pub(crate) subscribers: HashMap<PeerId, PeerId>,
     pub(crate) identities: HashMap<String, PeerId>,
     pub(crate) connections: HashMap<ConnectionId, PeerId>,
     pub(crate) tracks: BTreeMap<TrackId, Track>,
@@ -50,6 +52,7 @@ impl Room {
             sids,
             counter: 0,
             participants: BTreeMap::new(),
+            subscribers: HashMap::new(),
             identities: HashMap::new(),
             connections: HashMap::new(),
             tracks: BTreeMap::new(),
@@ -67,7 +70,9 @@ impl Room {
     pub fn handle(&mut self, now: Now, input: Input) {
         self.now = now;
         match input {
-            Input::Join { connection, grants, request } => self.join(connection, grants, *request),
+            Input::Join { connection, grants, request, connections } => {
+                self.join(connection, grants, *request, connections);
+            }
             Input::Request { connection, request } => self.request(connection, request),
             Input::Closed { connection } => self.closed(connection),
             Input::Media(event) => self.media(event),
@@ -101,6 +106,7 @@ impl Room {
     }
 
     pub(crate) fn command(&mut self, command: Command) {
+        let command = self.routed(command);
         self.effects.push_back(Effect::Media(command));
     }
 

@@ -53,8 +53,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/rtc/v1", get(rtc::connect))
         .route("/rtc/v1/validate", get(rtc::validate))
         .route("/rtc/validate", get(rtc::validate))
-        // LiveKit's older protocol: 404 tells clients that only v1 is spoken.
-        .route("/rtc", any(rtc::absent))
+        .route("/rtc", get(rtc::connect_v0))
         .route("/rtc/{*rest}", any(rtc::absent))
         .route("/api/invite", post(api::invite))
         .route("/api/join", post(api::join))

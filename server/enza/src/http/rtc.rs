@@ -1,4 +1,4 @@
-//! LiveKit's client protocol over HTTP: the WebSocket of `/rtc/v1` and the answers that say why one is refused.
+//! LiveKit's client protocol over HTTP: the WebSockets of `/rtc/v1` and `/rtc` and the answers that say why one is refused.
 //!
 //! A connection is refused before its upgrade, as plain HTTP with one sentence: a client reads that at once,
 //! while a socket that opens and stays silent would make it wait.
@@ -15,9 +15,9 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
-use livekit_protocol::JoinRequest;
+use livekit_protocol::{ClientInfo, ConnectionSettings, JoinRequest, client_info};
 use serde::Deserialize;
-use signal::{Grants, JoinRequestError};
+use signal::{Connections, Grants, JoinRequestError};
 
 /// Largest message (LiveKit: 2 MiB).
 const MESSAGE_MAX: usize = 2 << 20;
@@ -34,6 +34,63 @@ pub(super) struct Parameters {
     join_request: Option<String>,
     /// Old clients name the room beside the token.
     room: Option<String>,
+    // Protocol v0 says here what v1 says in `join_request`.
+    auto_subscribe: Option<String>,
+    auto_subscribe_data_track: Option<String>,
+    adaptive_stream: Option<String>,
+    reconnect: Option<String>,
+    sid: Option<String>,
+    protocol: Option<String>,
+    client_protocol: Option<String>,
+    sdk: Option<String>,
+    version: Option<String>,
+    capabilities: Option<String>,
+}
+
+/// Words in the list of `capabilities`; the rest is not read.
+const CAPABILITIES_MAX: usize = 16;
+
+impl Parameters {
+    /// The join of protocol v0.
+    fn join(&self) -> JoinRequest {
+        let on = |value: &Option<String>| matches!(value.as_deref(), Some("1" | "true"));
+        let number = |value: &Option<String>| value.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let capabilities = self.capabilities.as_deref().unwrap_or_default().split(',');
+        JoinRequest {
+            client_info: Some(ClientInfo {
+                sdk: client_info::Sdk::from_str_name(&text(&self.sdk).to_uppercase())
+                    .unwrap_or(client_info::Sdk::Unknown)
+                    .into(),
+                version: text(&self.version),
+                protocol: number(&self.protocol),
+                client_protocol: number(&self.client_protocol),
+                capabilities: capabilities
+                    .take(CAPABILITIES_MAX)
+                    .filter_map(|word| {
+                        let name = word.trim().to_uppercase();
+                        client_info::Capability::from_str_name(&name)
+                            .or_else(|| client_info::Capability::from_str_name(&format!("CAP_{name}")))
+                    })
+                    .map(i32::from)
+                    .collect(),
+                ..Default::default()
+            }),
+            connection_settings: Some(ConnectionSettings {
+                // LiveKit's default.
+                auto_subscribe: self.auto_subscribe.is_none() || on(&self.auto_subscribe),
+                adaptive_stream: on(&self.adaptive_stream),
+                auto_subscribe_data_track: self
+                    .auto_subscribe_data_track
+                    .is_some()
+                    .then(|| on(&self.auto_subscribe_data_track)),
+                ..Default::default()
+            }),
+            reconnect: on(&self.reconnect),
+            participant_sid: text(&self.sid),
+            ..Default::default()
+        }
+    }
 }
 
 /// Why a connection is not let in. `Display` is the sentence that the client gets.
@@ -60,6 +117,15 @@ impl NotAdmitted {
     }
 }
 
+/// Somebody who may come in.
+struct Admitted {
+    grants: Grants,
+    /// Protocol v1.
+    request: Option<JoinRequest>,
+    /// What the other parameters say, in protocol v0.
+    v0: JoinRequest,
+}
+
 type MaybeParameters = Result<Query<Parameters>, QueryRejection>;
 
 /// `GET /rtc/v1`: a WebSocket, else 404.
@@ -71,11 +137,36 @@ pub(super) async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return absent().await };
-    let (grants, request) = match admit(&app, &headers, parameters) {
-        Ok((grants, Some(request))) => (grants, Box::new(request)),
-        Ok((_, None)) => return NotAdmitted::NoJoinRequest.into_response(),
-        Err(not_admitted) => return not_admitted.into_response(),
-    };
+    match admit(&app, &headers, parameters) {
+        Ok(Admitted { grants, request: Some(request), .. }) => {
+            let entry = Entry { grants, request: Box::new(request), connections: Connections::One };
+            open(upgrade, app, slot, entry)
+        }
+        Ok(_) => NotAdmitted::NoJoinRequest.into_response(),
+        Err(not_admitted) => not_admitted.into_response(),
+    }
+}
+
+/// `GET /rtc`: protocol v0 with two peer connections; with a `join_request` one, as in LiveKit. A WebSocket, else 404.
+pub(super) async fn connect_v0(
+    State(app): State<App>,
+    Extension(slot): Extension<Slot>,
+    headers: HeaderMap,
+    parameters: MaybeParameters,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Ok(upgrade) = upgrade else { return absent().await };
+    match admit(&app, &headers, parameters) {
+        Ok(Admitted { grants, request, v0 }) => {
+            let connections = if request.is_some() { Connections::One } else { Connections::Two };
+            let request = Box::new(request.unwrap_or(v0));
+            open(upgrade, app, slot, Entry { grants, request, connections })
+        }
+        Err(not_admitted) => not_admitted.into_response(),
+    }
+}
+
+fn open(upgrade: WebSocketUpgrade, app: App, slot: Slot, entry: Entry) -> Response {
     upgrade
         .max_message_size(MESSAGE_MAX)
         .max_frame_size(MESSAGE_MAX)
@@ -84,7 +175,7 @@ pub(super) async fn connect(
         .max_write_buffer_size(WRITE_BUFFER_MAX)
         .on_upgrade(move |socket| async move {
             let App { rooms, stopped, alive, .. } = app;
-            session::run(socket, rooms, Entry { grants, request }, stopped).await;
+            session::run(socket, rooms, entry, stopped).await;
             drop((slot, alive));
         })
 }
@@ -103,14 +194,10 @@ pub(super) async fn validate(
 
 /// Everything else under `/rtc`.
 pub(super) async fn absent() -> Response {
-    sentence(StatusCode::NOT_FOUND, "There is nothing here: connect a WebSocket to /rtc/v1.")
+    sentence(StatusCode::NOT_FOUND, "There is nothing here: connect a WebSocket to /rtc/v1 or /rtc.")
 }
 
-fn admit(
-    app: &App,
-    headers: &HeaderMap,
-    parameters: MaybeParameters,
-) -> Result<(Grants, Option<JoinRequest>), NotAdmitted> {
+fn admit(app: &App, headers: &HeaderMap, parameters: MaybeParameters) -> Result<Admitted, NotAdmitted> {
     let Query(parameters) = parameters.map_err(|_| NotAdmitted::Parameters)?;
     let bearer = headers
         .get(AUTHORIZATION)
@@ -122,7 +209,7 @@ fn admit(
     let room = parameters.room.as_deref().filter(|room| !room.is_empty());
     let grants = app.tokens.verify(token, room)?;
     let request = parameters.join_request.as_deref().map(signal::decode_join_request).transpose()?;
-    Ok((grants, request))
+    Ok(Admitted { grants, request, v0: parameters.join() })
 }
 
 fn sentence(status: StatusCode, text: &str) -> Response {

@@ -174,10 +174,11 @@ fn accepted<'a>(section: &'a Section, payload_types: &[u8]) -> Vec<&'a Codec> {
 }
 
 /// The text so far.
-struct Printer(String);
+#[derive(Default)]
+pub(super) struct Printer(String);
 
 impl Printer {
-    fn line(&mut self, content: Arguments<'_>) {
+    pub(super) fn line(&mut self, content: Arguments<'_>) {
         let _ = self.0.write_fmt(content);
         self.0.push_str("\r\n");
     }
@@ -287,7 +288,11 @@ impl Printer {
         }
     }
 
-    fn candidates(&mut self, candidates: &[String]) {
+    pub(super) fn finish(self) -> String {
+        self.0
+    }
+
+    pub(super) fn candidates(&mut self, candidates: &[String]) {
         for candidate in candidates {
             self.line(format_args!("a={candidate}"));
         }

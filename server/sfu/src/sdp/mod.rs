@@ -1,15 +1,17 @@
 //! Offers in, answers out (JSEP, RFC 9429; RFC 8866 grammar by `rtc-sdp`). Owns the reading and writing of SDP;
 //! never learns what a track is for.
 //!
-//! The server only answers: every m-line, payload type and header-extension id in an answer is the client's own.
+//! Where the client offers, every m-line, payload type and header-extension id in an answer is the client's own.
 //! [`Offer::parse`] turns text into what can be answered or says why not; whoever calls decides per m-line with an
 //! [`AnswerSection`]; [`answer`] prints it. An answer can never leave what was offered: a decision that the offer
-//! does not allow becomes `inactive` or a rejected m-line.
+//! does not allow becomes `inactive` or a rejected m-line. [`propose`] prints the server's own offers, for connections on which it only sends;
+//! the client's answer to one is read by [`Offer::parse`] as well.
 
 mod answer;
 mod codec;
 mod extension;
 mod offer;
+mod propose;
 
 pub use answer::{AnswerSection, Local, MAX_MESSAGE_SIZE, answer};
 pub use codec::{Codec, CodecKind, ENABLED_CODECS, supported};
@@ -17,6 +19,7 @@ pub use offer::{
     Direction, Fingerprint, MAX_OFFER_BYTES, MAX_RIDS, MAX_SECTIONS, MAX_SSRCS, Offer, Section, SectionKind,
     Setup,
 };
+pub use propose::{ProposedSection, propose};
 
 /// Why an offer cannot be answered. The sentence is for the client's developer and quotes nothing of the offer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

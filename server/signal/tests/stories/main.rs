@@ -3,6 +3,7 @@
 mod backup;
 mod data;
 mod data_track;
+mod dual;
 mod isolation;
 mod join;
 mod metadata;

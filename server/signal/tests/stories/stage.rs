@@ -7,7 +7,7 @@ use livekit_protocol::{
     AddTrackRequest, ConnectionSettings, JoinRequest, ParticipantInfo, SignalRequest, TrackSource, TrackType,
 };
 use sfu::{Command, Event, PeerId, RoomId, TrackId};
-use signal::{ConnectionId, Effect, Grants, Input, Now, Room, RoomSettings};
+use signal::{ConnectionId, Connections, Effect, Grants, Input, Now, Room, RoomSettings};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,8 @@ pub(crate) struct Stage {
     start: Instant,
     elapsed: Duration,
     connections: u64,
+    /// What the next client brings.
+    pub(crate) next_connections: Connections,
     heard: HashMap<ConnectionId, Vec<Message>>,
     commands: Vec<Command>,
     pub(crate) closed: HashSet<ConnectionId>,
@@ -128,6 +130,7 @@ impl Stage {
             start,
             elapsed: Duration::ZERO,
             connections: 0,
+            next_connections: Connections::One,
             heard: HashMap::new(),
             commands: Vec::new(),
             closed: HashSet::new(),
@@ -210,7 +213,8 @@ impl Stage {
     pub(crate) fn open(&mut self, grants: Grants, request: JoinRequest) -> ConnectionId {
         self.connections += 1;
         let connection = ConnectionId(self.connections);
-        self.input(Input::Join { connection, grants, request: Box::new(request) });
+        let connections = self.next_connections;
+        self.input(Input::Join { connection, grants, request: Box::new(request), connections });
         connection
     }
 
