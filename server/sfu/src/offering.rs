@@ -238,7 +238,7 @@ impl Shard {
         if !offering.in_flight || (offer_id != 0 && offer_id != offering.last_id) {
             return Ok(());
         }
-        let answer = Offer::parse(sdp)?;
+        let answer = Offer::parse_answer(sdp)?;
         if answer.sections.len() != offering.lines.len() {
             return Err(OfferError::SectionChanged {
                 index: answer.sections.len().min(offering.lines.len()),

@@ -98,11 +98,7 @@ impl Room {
             return quality;
         }
         let [sending, receiving] = &mut participant.ways;
-        if owner == peer {
-            *sending = Some(quality)
-        } else {
-            *receiving = Some(quality)
-        }
+        *if owner == peer { sending } else { receiving } = Some(quality);
         participant.ways.into_iter().flatten().min().unwrap_or(quality)
     }
 

@@ -5,7 +5,7 @@
 //! [`Offer::parse`] turns text into what can be answered or says why not; whoever calls decides per m-line with an
 //! [`AnswerSection`]; [`answer`] prints it. An answer can never leave what was offered: a decision that the offer
 //! does not allow becomes `inactive` or a rejected m-line. [`propose`] prints the server's own offers, for connections on which it only sends;
-//! the client's answer to one is read by [`Offer::parse`] as well.
+//! the client's answer to one is read by [`Offer::parse_answer`].
 
 mod answer;
 mod codec;

@@ -128,6 +128,16 @@ impl Offer {
     /// Reads an offer. Bounded by [`MAX_OFFER_BYTES`] and [`MAX_SECTIONS`]; attributes that are not understood are
     /// passed over.
     pub fn parse(sdp: &str) -> Result<Self, OfferError> {
+        Self::read(sdp, false)
+    }
+
+    /// Reads the answer to an offer of ours, which has the same shape. Ours left one DTLS role only, so what the answer
+    /// says of it means nothing: pion says `passive` to every ICE-lite server and acts as it was offered.
+    pub fn parse_answer(sdp: &str) -> Result<Self, OfferError> {
+        Self::read(sdp, true)
+    }
+
+    fn read(sdp: &str, answers: bool) -> Result<Self, OfferError> {
         if sdp.len() > MAX_OFFER_BYTES {
             return Err(OfferError::TooLong(MAX_OFFER_BYTES));
         }
@@ -169,6 +179,7 @@ impl Offer {
             .find_map(fingerprint)
             .ok_or(OfferError::Missing("a sha-256 fingerprint of its certificate"))?;
         let setup = match lookup("setup").next() {
+            _ if answers => Setup::Active,
             Some("actpass") => Setup::ActPass,
             Some("active") => Setup::Active,
             Some(_) => return Err(OfferError::DtlsRole),

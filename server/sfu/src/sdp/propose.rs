@@ -162,12 +162,12 @@ fn media(out: &mut Printer, mid: usize, local: &Local<'_>, kind: MediaKind) {
     }
 }
 
-/// `actpass` as an offer must (RFC 8842 §5.2); the client takes the active part, or its answer is refused.
+/// `passive` and not `actpass`: pion would take the passive part too when it meets an ICE-lite server.
 fn transport(out: &mut Printer, mid: usize, local: &Local<'_>) {
     out.line(format_args!("c=IN IP4 0.0.0.0"));
     out.line(format_args!("a=mid:{mid}"));
     out.line(format_args!("a=ice-ufrag:{}", local.ice_ufrag));
     out.line(format_args!("a=ice-pwd:{}", local.ice_pwd));
     out.line(format_args!("a=fingerprint:{}", local.fingerprint));
-    out.line(format_args!("a=setup:actpass"));
+    out.line(format_args!("a=setup:passive"));
 }
