@@ -124,6 +124,7 @@ impl Start {
             rtx_ssrc: random.u32().max(1),
             sequence: random.u32() as u16,
             rtx_sequence: random.u32() as u16,
+            // Known with the m-line.
             numbered: false,
         }
     }

@@ -12,11 +12,51 @@ use crate::peer::{Peer, SectionUse, is_free, receives_only};
 use crate::rtp::extension::Uri;
 use crate::sdp::{AnswerSection, Local, Offer, OfferError, Section, SectionKind, answer};
 use crate::shard::{Shard, kind_of};
-use crate::uplink::Subscriber;
+use crate::uplink::{Subscriber, Track};
 use crate::{Event, MediaKind, TrackId};
 use std::time::Instant;
 
+/// The subscriber cannot decode what the publisher sends.
+pub(crate) struct NoCommonCodec;
+
 impl Peer {
+    /// Begins to send a track that is subscribed to, on the m-line `index` of the client's last description; `slot` is
+    /// the peer's own. A codec that it does not have refuses the subscription.
+    pub(crate) fn carry(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        track: &mut Track,
+        track_slot: usize,
+        index: usize,
+        start: Start,
+    ) -> Result<(), NoCommonCodec> {
+        let section = self.offer.as_ref().and_then(|offer| offer.sections.get(index));
+        let types = section.map(PayloadTypes::of).unwrap_or_default();
+        let Some(subscription) = self.subscriptions.get_mut(&track.id) else { return Err(NoCommonCodec) };
+        if !track.codec.is_some_and(|codec| types.carries(codec)) {
+            subscription.refused = true;
+            return Err(NoCommonCodec);
+        }
+        let translation = Translation::new(&track.payload_types, &types, track.description.encrypted);
+        let numbers = |section: &Section| {
+            section.extensions.iter().any(|(_, uri)| *uri == Uri::TransportSequence.as_str())
+        };
+        let ssrc = start.ssrc;
+        let start = Start { numbered: track.is_video() && section.is_some_and(numbers), ..start };
+        let downlink = Downlink::new(track, track_slot, index, start, translation, subscription.setting);
+        let downlink = self.downlinks.insert(downlink);
+        self.downlink_slots.insert(ssrc, downlink);
+        subscription.downlink = Some(downlink);
+        if let Some(used) = self.sections.get_mut(index) {
+            *used = SectionUse::Downlink(downlink);
+        }
+        track.subscribers.push(Subscriber { peer: slot, downlink });
+        // Fitted in before its first packet, so that it need not begin with a layer that it leaves at once.
+        self.bandwidth_at = Some(now);
+        Ok(())
+    }
+
     /// Ends a downlink; its m-line becomes inactive at the next offer.
     pub(crate) fn release(&mut self, downlink: usize) {
         if let Some(downlink) = self.downlinks.try_remove(downlink) {
@@ -143,7 +183,6 @@ impl Shard {
     fn assign_downlinks(&mut self, now: Instant, slot: usize) -> Vec<(TrackId, usize)> {
         let mut begun = Vec::new();
         let Some(peer) = self.peers.get_mut(slot) else { return begun };
-        let Some(offer) = &peer.offer else { return begun };
         let mut waiting: Vec<TrackId> = peer
             .subscriptions
             .iter()
@@ -157,6 +196,7 @@ impl Shard {
                 continue;
             };
             let kind = SectionKind::Media(track.description.kind);
+            let Some(offer) = &peer.offer else { return begun };
             let idle = |usable: fn(&Section) -> bool| {
                 offer.sections.iter().zip(&peer.sections).position(|(section, used)| {
                     *used == SectionUse::Idle && section.kind == kind && usable(section)
@@ -165,31 +205,13 @@ impl Shard {
             // A client that offers lines without any codec of ours would offer such lines for ever.
             let Some(index) = idle(is_free).or_else(|| idle(receives_only)) else { continue };
             let Some(section) = offer.sections.get(index) else { continue };
-            let Some(subscription) = peer.subscriptions.get_mut(&id) else { continue };
-            let types = PayloadTypes::of(section);
-            if !track.codec.is_some_and(|codec| types.carries(codec)) {
-                subscription.refused = true;
-                self.events.push_back(Event::SubscriptionRefused { peer: peer.id, track: id });
-                continue;
+            let start = Start::random(&mut self.random, Mid::new(&section.mid));
+            match peer.carry(now, slot, track, track_slot, index, start) {
+                Ok(()) => begun.push((id, track_slot)),
+                Err(NoCommonCodec) => {
+                    self.events.push_back(Event::SubscriptionRefused { peer: peer.id, track: id });
+                }
             }
-            let translation = Translation::new(&track.payload_types, &types, track.description.encrypted);
-            let start = Start {
-                numbered: track.is_video()
-                    && section.extensions.iter().any(|(_, uri)| *uri == Uri::TransportSequence.as_str()),
-                ..Start::random(&mut self.random, Mid::new(&section.mid))
-            };
-            let ssrc = start.ssrc;
-            let downlink = Downlink::new(track, track_slot, index, start, translation, subscription.setting);
-            let downlink = peer.downlinks.insert(downlink);
-            peer.downlink_slots.insert(ssrc, downlink);
-            subscription.downlink = Some(downlink);
-            if let Some(used) = peer.sections.get_mut(index) {
-                *used = SectionUse::Downlink(downlink);
-            }
-            track.subscribers.push(Subscriber { peer: slot, downlink });
-            // Fitted in before its first packet, so that it need not begin with a layer that it leaves at once.
-            peer.bandwidth_at = Some(now);
-            begun.push((id, track_slot));
         }
         begun
     }

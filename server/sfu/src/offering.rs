@@ -5,13 +5,12 @@
 //! meanwhile goes into the next. A client's answer reads like an offer of its own, so from then on such a peer is
 //! like every other. An m-line that stops carrying a track is offered `inactive` once before it carries another.
 
-use crate::codec::{PayloadTypes, Translation};
-use crate::downlink::{Downlink, Start};
+use crate::downlink::Start;
 use crate::ice::Credentials;
 use crate::negotiate::extension_ids;
 use crate::packet::Mid;
 use crate::peer::SectionUse;
-use crate::sdp::{Local, MAX_SECTIONS, Offer, OfferError, ProposedSection, Section, propose};
+use crate::sdp::{Local, MAX_SECTIONS, Offer, OfferError, ProposedSection, propose};
 use crate::shard::Shard;
 use crate::uplink::Subscriber;
 use crate::{Event, MediaKind, TrackId};
@@ -281,6 +280,7 @@ impl Shard {
                 (None, _) => {}
             }
         }
+        peer.offer = Some(answer);
         for downlink in ended {
             if let Some(track) = peer.downlinks.get(downlink).map(|downlink| downlink.track_slot) {
                 let of_downlink = |wish: &&mut crate::peer::Subscription| wish.downlink == Some(downlink);
@@ -298,12 +298,7 @@ impl Shard {
             self.refuse(slot, track);
         }
         for (index, plan) in promised {
-            if let Some(section) = answer.sections.get(index) {
-                self.begin_downlink(now, slot, index, section, plan);
-            }
-        }
-        if let Some(peer) = self.peers.get_mut(slot) {
-            peer.offer = Some(answer);
+            self.begin_downlink(now, slot, index, plan);
         }
         self.unsettled.push(slot);
         Ok(())
@@ -317,26 +312,19 @@ impl Shard {
         }
     }
 
-    fn begin_downlink(&mut self, now: Instant, slot: usize, index: usize, section: &Section, plan: Plan) {
+    fn begin_downlink(&mut self, now: Instant, slot: usize, index: usize, plan: Plan) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let Some(used) = peer.sections.get_mut(index) else { return };
         // Unless it begins, the line must be taken back.
         *used = SectionUse::Released;
         let Some(track_slot) = self.track_slots.get(&plan.track).copied() else { return };
         let Some(track) = self.tracks.get_mut(track_slot) else { return };
-        let Some(wish) = peer.subscriptions.get_mut(&plan.track) else { return };
-        let types = PayloadTypes::of(section);
-        if !types.shares_codec_with(&track.payload_types) {
+        if !peer.subscriptions.contains_key(&plan.track) {
+            return;
+        }
+        if peer.carry(now, slot, track, track_slot, index, plan.start).is_err() {
             return self.refuse(slot, plan.track);
         }
-        let translation = Translation::new(&track.payload_types, &types, track.description.encrypted);
-        let ssrc = plan.start.ssrc;
-        let downlink = Downlink::new(track, track_slot, index, plan.start, translation, wish.setting);
-        let downlink = peer.downlinks.insert(downlink);
-        peer.downlink_slots.insert(ssrc, downlink);
-        wish.downlink = Some(downlink);
-        *used = SectionUse::Downlink(downlink);
-        track.subscribers.push(Subscriber { peer: slot, downlink });
         self.events.push_back(Event::Subscribed { peer: peer.id, track: plan.track });
         self.retarget(now, track_slot);
     }

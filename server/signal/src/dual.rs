@@ -69,6 +69,9 @@ impl Room {
             Event::SubscriptionRefused { peer, track } => {
                 Some(Event::SubscriptionRefused { peer: self.owner(peer), track })
             }
+            Event::StreamState { peer, track, paused } => {
+                Some(Event::StreamState { peer: self.owner(peer), track, paused })
+            }
             Event::Data { peer, channel, payload } => {
                 Some(Event::Data { peer: self.owner(peer), channel, payload })
             }
