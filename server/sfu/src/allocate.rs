@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::time::Instant;
 
 /// Room that a better layer must leave, as a share of the estimate. Higher: fewer changes; lower: better pictures.
-const CLIMB: f64 = 0.92;
+const CLIMB: f64 = 0.95;
 
 /// How far a running choice may go over the estimate, which is rough itself.
 const HOLD: f64 = 1.05;

@@ -192,6 +192,11 @@ impl Translation {
         Self { entries }
     }
 
+    /// Whether anything on the way out is repaired by RTX.
+    pub(crate) fn repairs_by_rtx(&self) -> bool {
+        self.entries.iter().any(|(_, outgoing)| outgoing.rtx.is_some())
+    }
+
     pub(crate) fn outgoing(&self, payload_type: u8) -> Option<Outgoing> {
         self.entries.iter().find(|(from, _)| *from == payload_type).map(|(_, outgoing)| *outgoing)
     }

@@ -39,11 +39,13 @@ impl Peer {
             return Err(NoCommonCodec);
         }
         let translation = Translation::new(&track.payload_types, &types, track.description.encrypted);
-        let numbers = |section: &Section| {
-            section.extensions.iter().any(|(_, uri)| *uri == Uri::TransportSequence.as_str())
-        };
         let ssrc = start.ssrc;
-        let start = Start { numbered: track.is_video() && section.is_some_and(numbers), ..start };
+        let numbered =
+            track.is_video() && section.is_some_and(reports_numbers) && translation.repairs_by_rtx();
+        if numbered {
+            self.bandwidth.expect_feedback();
+        }
+        let start = Start { numbered, ..start };
         let downlink = Downlink::new(track, track_slot, index, start, translation, subscription.setting);
         let downlink = self.downlinks.insert(downlink);
         self.downlink_slots.insert(ssrc, downlink);
@@ -377,6 +379,12 @@ fn settle_sections(peer: &mut Peer, offer: &Offer) -> Settled {
         })
         .collect();
     Settled { ended, released }
+}
+
+/// The client will say when packets of this m-line arrived (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+fn reports_numbers(section: &Section) -> bool {
+    section.extensions.iter().any(|(_, uri)| *uri == Uri::TransportSequence.as_str())
+        && section.codecs.iter().any(|codec| codec.feedback.iter().any(|known| known == "transport-cc"))
 }
 
 pub(crate) fn extension_ids(offer: &Offer) -> ExtensionIds {

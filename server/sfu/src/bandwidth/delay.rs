@@ -177,6 +177,15 @@ impl Delay {
         self.spells[SPELLS - 1] = self.spells[SPELLS - 1].min(group.shortest);
     }
 
+    /// The queue is somebody else's, and stays: what waits in it now is part of the way. A shorter way is believed again as
+    /// soon as it is seen.
+    pub(crate) fn accept_queue(&mut self) {
+        let shortest = self.spells.iter().copied().fold(f64::INFINITY, f64::min);
+        if shortest.is_finite() {
+            self.base = [shortest; 2];
+        }
+    }
+
     /// What always waited lately, in seconds.
     pub(crate) fn queue(&self) -> f64 {
         let shortest = self.spells.iter().copied().fold(f64::INFINITY, f64::min);

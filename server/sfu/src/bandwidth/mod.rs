@@ -28,13 +28,16 @@ const DECREASE: f64 = 0.85;
 const DRAIN: f64 = 0.7;
 
 /// What a burst measured is believed to this share when it found the path's limit.
-const FOUND: f64 = 0.9;
+const FOUND: f64 = 0.95;
 
 /// Share per second by which the estimate grows while it is used up (§5.5).
 const INCREASE: f64 = 0.08;
 
 /// Between two decreases, in seconds: the queue must have time to show the first one.
 const DECREASE_INTERVAL: f64 = 0.4;
+
+/// A queue that does not empty in so long, with less and less of ours in it, is another flow's. Seconds.
+const OTHERS: f64 = 2.5;
 
 /// Where the path was found to be full, the estimate does not grow beyond by itself for so long; a burst may find that it
 /// does not hold any more. Seconds.
@@ -59,7 +62,8 @@ const REPAIRS_NEAR: f64 = 1.0;
 const REPAIRS_FULL: f64 = 0.2;
 const REPAIRS_SAVED: f64 = 0.25;
 
-/// Without feedback for so long the estimate is halved, again each such time; lost feedback alone is much shorter.
+/// Without feedback for so long the estimate is halved, again each such time, until the path counts as unknown; lost
+/// feedback alone is much shorter.
 const MISSING: f64 = 2.0;
 
 /// A client from which no feedback came for so long after the first packet sends none. Seconds.
@@ -94,10 +98,14 @@ pub(crate) struct Bandwidth {
     delay: Delay,
     probe: Probe,
     estimate: f64,
+    /// The client reports on transport-wide numbers, it says.
+    reporting: bool,
     /// A bound that the client set (REMB).
     bound: Option<f64>,
     /// Bit/s that arrived in the last full window; 0 before.
     arriving: f64,
+    /// Since when the queue is long.
+    full_since: Option<f64>,
     /// At which rate the path was full, and when.
     ceiling: Option<(f64, f64)>,
     window_bytes: f64,
@@ -127,8 +135,10 @@ impl Bandwidth {
             delay: Delay::default(),
             probe: Probe::default(),
             estimate: START,
+            reporting: false,
             bound: None,
             arriving: 0.0,
+            full_since: None,
             ceiling: None,
             window_bytes: 0.0,
             window_from: None,
@@ -154,6 +164,7 @@ impl Bandwidth {
     /// Bit/s of video that the path is believed to carry; `None` when the client says nothing about it.
     pub(crate) fn estimate(&self, now: Instant) -> Option<f64> {
         let silent = match (self.heard, self.first_sent) {
+            _ if !self.reporting => true,
             (Some(_), _) => false,
             (None, Some(first)) => self.seconds(now) - first > MUTE,
             // Nothing was sent yet: an unknown path.
@@ -164,6 +175,11 @@ impl Bandwidth {
             Some(bound) => Some(bound.min(self.estimate)),
             None => (!silent).then_some(self.estimate),
         }
+    }
+
+    /// The client negotiated feedback about transport-wide numbers.
+    pub(crate) fn expect_feedback(&mut self) {
+        self.reporting = true;
     }
 
     /// The transport-wide number for the next packet.
@@ -268,6 +284,10 @@ impl Bandwidth {
         let found = self.probe.found(now, self.newest_reported);
         let busy = self.probe.is_sending() || found.is_some();
         match self.delay.usage {
+            Usage::Full if now - *self.full_since.get_or_insert(now) > OTHERS => {
+                self.delay.accept_queue();
+                self.full_since = None;
+            }
             Usage::Full => self.overused(now, DRAIN),
             Usage::Over if !busy => self.overused(now, DECREASE),
             Usage::Over if found.is_none() => {}
@@ -284,6 +304,7 @@ impl Bandwidth {
                 None => {}
             },
         }
+        self.full_since = self.full_since.filter(|_| self.delay.queue() > QUIET);
         self.increased = now;
         if now - self.loss_from >= LOSS_WINDOW && self.reported >= LOSS_PACKETS {
             let loss = self.lost / self.reported;
@@ -329,7 +350,7 @@ impl Bandwidth {
         if silent {
             self.unanswered = Some(now);
         } else if now - since > MISSING {
-            self.lower(now, self.estimate / 2.0);
+            self.lower(now, (self.estimate / 2.0).max(self.estimate.min(START)));
             self.unanswered = Some(now);
         }
     }

@@ -279,7 +279,7 @@ impl Printer {
             }
             _ => self.line(format_args!("a=rtpmap:{payload_type} {}/{}", codec.name, codec.clock_rate)),
         }
-        for feedback in codec.feedback.iter().filter(|feedback| supported_feedback(kind, feedback)) {
+        for feedback in codec.feedback.iter().filter(|feedback| supported_feedback(kind, codec, feedback)) {
             self.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
         }
         let parameters = codec.answer_parameters();

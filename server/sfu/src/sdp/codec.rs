@@ -123,11 +123,13 @@ pub fn supported(codec: &Codec) -> bool {
     }
 }
 
-/// Whether an answer accepts this feedback message. REMB is not: the server estimates from transport-cc.
-pub(super) fn supported_feedback(kind: MediaKind, feedback: &str) -> bool {
-    match kind {
-        MediaKind::Audio => matches!(feedback, "nack" | "transport-cc"),
-        MediaKind::Video => matches!(feedback, "nack" | "nack pli" | "ccm fir" | "transport-cc"),
+/// Whether an answer accepts this feedback message for `codec`. REMB only from those who know no transport-cc: the
+/// server's own estimate is better than the client's, and the lower one of two would count.
+pub(super) fn supported_feedback(kind: MediaKind, codec: &Codec, feedback: &str) -> bool {
+    match (kind, feedback) {
+        (_, "nack" | "transport-cc") | (MediaKind::Video, "nack pli" | "ccm fir") => true,
+        (MediaKind::Video, "goog-remb") => !codec.feedback.iter().any(|other| other == "transport-cc"),
+        _ => false,
     }
 }
 

@@ -22,6 +22,29 @@ pub(crate) struct Path {
     pub(crate) link: Option<u32>,
     /// When the link has sent what was queued so far.
     pub(crate) free_at: Option<Instant>,
+    /// Somebody else's flow over the same link.
+    pub(crate) competitor: Option<Competitor>,
+}
+
+/// A flow that knows loss only, as a download: it takes more and more, and half when something of it is dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Competitor {
+    /// Bit/s.
+    rate: f64,
+    next: Instant,
+    /// Bytes that came through.
+    pub(crate) carried: usize,
+}
+
+impl Competitor {
+    const PACKET: usize = 1228;
+    /// One packet more per round trip of about 100 ms, each round trip: bit/s per s.
+    const GROWTH: f64 = 1_000_000.0;
+    const SLOWEST: f64 = 100_000.0;
+
+    pub(crate) const fn new(from: Instant) -> Self {
+        Self { rate: Self::SLOWEST, next: from, carried: 0 }
+    }
 }
 
 /// What does not fit into this long a queue is dropped.
@@ -40,6 +63,7 @@ impl Path {
             reordering: 0.0,
             link: None,
             free_at: None,
+            competitor: None,
         }
     }
 
@@ -51,13 +75,34 @@ impl Path {
     /// Waits behind what is queued. `None`: the queue is full.
     fn queue(&mut self, now: Instant, length: usize) -> Option<Instant> {
         let Some(rate) = self.link else { return Some(now) };
+        self.compete(now, rate);
+        self.enqueue(now, length + OVERHEAD, rate)
+    }
+
+    fn enqueue(&mut self, now: Instant, length: usize, rate: u32) -> Option<Instant> {
         let from = self.free_at.map_or(now, |at| at.max(now));
         if from - now > QUEUE {
             return None;
         }
-        let sent = from + Duration::from_secs_f64((length + OVERHEAD) as f64 * 8.0 / f64::from(rate));
+        let sent = from + Duration::from_secs_f64(length as f64 * 8.0 / f64::from(rate));
         self.free_at = Some(sent);
         Some(sent)
+    }
+
+    /// What the other flow sent until now.
+    fn compete(&mut self, now: Instant, rate: u32) {
+        let Some(mut other) = self.competitor else { return };
+        while other.next <= now {
+            let gap = Competitor::PACKET as f64 * 8.0 / other.rate;
+            if self.enqueue(other.next, Competitor::PACKET, rate).is_some() {
+                other.carried += Competitor::PACKET;
+                other.rate += Competitor::GROWTH * gap;
+            } else {
+                other.rate = (other.rate / 2.0).max(Competitor::SLOWEST);
+            }
+            other.next += Duration::from_secs_f64(gap);
+        }
+        self.competitor = Some(other);
     }
 
     pub(crate) const fn lossy(loss: f64) -> Self {

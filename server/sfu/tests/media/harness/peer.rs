@@ -501,7 +501,7 @@ impl Peer {
         let dialect = self.client.dialect;
         let audio =
             packet.header.payload_type == dialect.opus || Some(packet.header.payload_type) == dialect.red;
-        if !audio || dialect.transport_cc_on_audio {
+        if dialect.transport_cc != 0 && (!audio || dialect.transport_cc_on_audio) {
             let sequence = self.transport_sequence.to_be_bytes();
             self.transport_sequence = self.transport_sequence.wrapping_add(1);
             packet

@@ -22,6 +22,7 @@ pub(crate) struct Dialect {
     pub(crate) mid: u8,
     pub(crate) rid: u8,
     pub(crate) repaired_rid: u8,
+    /// 0 for a client that knows no transport-wide feedback.
     pub(crate) transport_cc: u8,
     pub(crate) abs_send_time: u8,
     /// Chromium negotiates transport-cc on audio too.
@@ -219,7 +220,7 @@ fn write_audio(sdp: &mut String, context: &OfferContext<'_>, section: &Section) 
                 dialect.abs_send_time
             ),
         );
-        line(sdp, &format!("a=extmap:{} {TRANSPORT_CC}", dialect.transport_cc));
+        write_transport_cc(sdp, dialect);
     }
     line(sdp, &format!("a=extmap:{} urn:ietf:params:rtp-hdrext:sdes:mid", dialect.mid));
     write_common(sdp, section);
@@ -239,6 +240,12 @@ fn write_audio(sdp: &mut String, context: &OfferContext<'_>, section: &Section) 
     }
 }
 
+fn write_transport_cc(sdp: &mut String, dialect: &Dialect) {
+    if dialect.transport_cc != 0 {
+        line(sdp, &format!("a=extmap:{} {TRANSPORT_CC}", dialect.transport_cc));
+    }
+}
+
 const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 const CNAME: &str = "pP2Jt7yTB6kRU0Mh";
 
@@ -252,7 +259,7 @@ fn write_video(sdp: &mut String, context: &OfferContext<'_>, section: &Section) 
             dialect.abs_send_time
         ),
     );
-    line(sdp, &format!("a=extmap:{} {TRANSPORT_CC}", dialect.transport_cc));
+    write_transport_cc(sdp, dialect);
     line(sdp, &format!("a=extmap:{} urn:ietf:params:rtp-hdrext:sdes:mid", dialect.mid));
     if dialect.rid_on_every_line || simulcast {
         line(sdp, &format!("a=extmap:{} urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", dialect.rid));
@@ -268,6 +275,9 @@ fn write_video(sdp: &mut String, context: &OfferContext<'_>, section: &Section) 
     for (payload_type, rtx, name) in dialect.video.iter().map(|codec| dialect.codec(*codec)) {
         line(sdp, &format!("a=rtpmap:{payload_type} {name}/90000"));
         for feedback in ["goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"] {
+            if feedback == "transport-cc" && dialect.transport_cc == 0 {
+                continue;
+            }
             line(sdp, &format!("a=rtcp-fb:{payload_type} {feedback}"));
         }
         if name == "H264" {
