@@ -1,0 +1,37 @@
+//! What a [`Room`](crate::Room) wants done. Effects are values, executed in order.
+
+use crate::{ConnectionId, Identity, Message, Role, Settings, Source};
+use std::sync::Arc;
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Send to each of these sockets.
+    Send { to: Vec<ConnectionId>, message: Arc<Message> },
+    /// Close the socket after everything sent before. No later effect names it.
+    Close { connection: ConnectionId },
+    /// Nothing of this source may be heard or seen until its owner opens it again.
+    Mute { participant: Identity, source: Source },
+    /// While held, nothing of this source leaves the server, whatever its owner does. Lifting it opens nothing.
+    Hold { participant: Identity, source: Source, held: bool },
+    /// What the person may publish follows from the role; tracks they may no longer send end.
+    Permit { participant: Identity, role: Role },
+    /// End the person's media session.
+    Remove { participant: Identity, why: Removal },
+    /// LiveKit participant attributes that only the server sets; an empty value deletes the key.
+    Attributes { participant: Identity, attributes: Vec<(&'static str, String)> },
+    /// LiveKit room metadata for clients that do not speak the circle's protocol: JSON.
+    RoomMetadata(String),
+    /// The settings changed: they outlive the room.
+    KeepSettings(Settings),
+    /// The circle is over: end every media session and the room.
+    End,
+}
+
+/// Why somebody is sent out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    ByHost,
+    /// They said in the circle that they leave.
+    Left,
+}

@@ -1,0 +1,12 @@
+//! What a person sends: microphone, camera, screen.
+
+use serde::{Deserialize, Serialize};
+
+/// One of the three things a host may stop. A screen's sound goes with the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    Microphone,
+    Camera,
+    Screen,
+}
