@@ -6,7 +6,7 @@ use std::path::Path;
 use tests::{files, licences, members, root};
 
 /// Crates without sockets, threads, clocks or randomness.
-const SANS_IO: [&str; 2] = ["sfu", "signal"];
+const SANS_IO: [&str; 3] = ["circle", "sfu", "signal"];
 
 /// What would bring I/O, time or chance into a crate.
 const IO: [&str; 15] = [
@@ -101,6 +101,17 @@ fn the_media_plane_knows_no_livekit_and_no_other_crate_of_ours() -> anyhow::Resu
 }
 
 #[test]
+fn the_circle_knows_no_livekit_no_media_and_no_other_crate_of_ours() -> anyhow::Result<()> {
+    let members = members()?;
+    for used in &members["circle"].dependencies {
+        assert!(!members.contains_key(used), "circle depends on {used}");
+        assert!(!used.starts_with("livekit") && used != "prost", "circle depends on {used}");
+    }
+    assert!(!members["sfu"].dependencies.contains(&"circle".to_owned()));
+    Ok(())
+}
+
+#[test]
 fn only_the_media_plane_names_webrtc_parts() -> anyhow::Result<()> {
     for (name, member) in members()? {
         if name == "sfu" || name == "load" {
@@ -173,8 +184,14 @@ fn everything_we_link_is_free_to_give_away() -> anyhow::Result<()> {
 #[test]
 fn every_link_in_the_documents_leads_somewhere() -> anyhow::Result<()> {
     let mut followed = 0;
-    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "server/ARCHITECTURE.md", "certs/README.md"]
-    {
+    for page in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "server/ARCHITECTURE.md",
+        "server/circle/PROTOCOL.md",
+        "certs/README.md",
+    ] {
         let page = root()?.join(page);
         let text = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

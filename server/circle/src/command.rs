@@ -107,8 +107,7 @@ pub fn decode_request(json: &str) -> Result<Request, Option<u64>> {
     if json.len() > REQUEST_MAX {
         return Err(None);
     }
-    serde_json::from_str(json)
-        .map_err(|_| serde_json::from_str::<OnlyId>(json).ok().map(|OnlyId { id }| id))
+    serde_json::from_str(json).map_err(|_| serde_json::from_str::<OnlyId>(json).ok().map(|OnlyId { id }| id))
 }
 
 #[cfg(test)]
@@ -118,7 +117,10 @@ mod tests {
     #[test]
     fn what_is_no_command_keeps_its_number() {
         assert_eq!(decode_request(r#"{"id":7,"type":"fly"}"#), Err(Some(7)));
-        assert_eq!(decode_request(r#"{"id":8,"type":"mute","source":"nose","participants":[]}"#), Err(Some(8)));
+        assert_eq!(
+            decode_request(r#"{"id":8,"type":"mute","source":"nose","participants":[]}"#),
+            Err(Some(8))
+        );
         assert_eq!(decode_request("[]"), Err(None));
         assert_eq!(decode_request(&format!("{{\"id\":1{}", " ".repeat(REQUEST_MAX))), Err(None));
         let request = decode_request(r#"{"id":9,"type":"raise-hand","new":"field"}"#).unwrap();

@@ -144,11 +144,8 @@ impl Room {
 
     /// Looks again at everybody before the door: a rule changed, or somebody left.
     pub(crate) fn look_at_the_door(&mut self) {
-        let waiting: Vec<(Identity, WaitsFor)> = self
-            .lobby
-            .everybody()
-            .map(|waiting| (waiting.pass.identity.clone(), waiting.for_what))
-            .collect();
+        let waiting: Vec<(Identity, WaitsFor)> =
+            self.lobby.everybody().map(|waiting| (waiting.pass.identity.clone(), waiting.for_what)).collect();
         for (identity, waits_for) in waiting {
             let Some(pass) = self.lobby.find(&identity).map(|waiting| waiting.pass.clone()) else { continue };
             match self.verdict(&pass) {

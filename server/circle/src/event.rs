@@ -109,18 +109,41 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         seat: Option<usize>,
     },
-    Changed { person: Person },
+    Changed {
+        person: Person,
+    },
     /// Their seat, hand and place in the spotlight are free.
-    Left { participant: Identity },
+    Left {
+        participant: Identity,
+    },
     /// What these people cannot open by themselves any more, or can again.
-    Held { source: Source, held: bool, participants: Vec<Identity> },
-    Seats { seats: Vec<Identity> },
-    Hands { hands: Vec<Hand> },
-    Spotlight { participants: Vec<Identity> },
-    Settings { settings: Settings },
-    Text { text: Text },
-    TextRemoved { text: u64 },
-    Reaction { participant: Identity, reaction: String },
+    Held {
+        source: Source,
+        held: bool,
+        participants: Vec<Identity>,
+    },
+    Seats {
+        seats: Vec<Identity>,
+    },
+    Hands {
+        hands: Vec<Hand>,
+    },
+    Spotlight {
+        participants: Vec<Identity>,
+    },
+    Settings {
+        settings: Settings,
+    },
+    Text {
+        text: Text,
+    },
+    TextRemoved {
+        text: u64,
+    },
+    Reaction {
+        participant: Identity,
+        reaction: String,
+    },
     /// One line about what a host did.
     Moderation {
         by: Identity,
@@ -130,19 +153,33 @@ pub enum Event {
         participants: Vec<Identity>,
     },
     /// To the person: a host shut this source.
-    Muted { source: Source },
+    Muted {
+        source: Source,
+    },
     /// To the person: a host asks you to open this source, and you can.
-    AskedToUnmute { source: Source },
+    AskedToUnmute {
+        source: Source,
+    },
     /// To the person.
-    Away { away: bool },
+    Away {
+        away: bool,
+    },
     /// To the person: a host ended your stay.
-    Removed { banned: bool },
+    Removed {
+        banned: bool,
+    },
     /// To those who can let people in.
-    Knocked { knock: Knock },
+    Knocked {
+        knock: Knock,
+    },
     /// Somebody waits no longer: let in, declined, or gone.
-    KnockEnded { participant: Identity },
+    KnockEnded {
+        participant: Identity,
+    },
     /// No host is left: the room closes then (ms since 1970-01-01 UTC), or, `null`, it does not any more.
-    Closing { at: Option<u64> },
+    Closing {
+        at: Option<u64>,
+    },
     /// The circle is over.
     Ended,
 }

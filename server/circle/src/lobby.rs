@@ -63,7 +63,8 @@ impl Lobby {
         self.places.insert(pass.identity.clone(), self.arrivals);
         let since_unix_millis = now.unix_millis;
         let allowance = Allowance::new(now.instant);
-        self.waiting.insert(self.arrivals, Waiting { pass, connection, for_what, since_unix_millis, allowance });
+        self.waiting
+            .insert(self.arrivals, Waiting { pass, connection, for_what, since_unix_millis, allowance });
     }
 
     pub(crate) fn identity(&self, connection: ConnectionId) -> Option<&Identity> {
@@ -90,7 +91,11 @@ impl Lobby {
 
     /// What hosts see.
     pub(crate) fn knocks(&self) -> Vec<Knock> {
-        self.waiting.values().filter(|waiting| waiting.for_what == WaitsFor::Host).map(Waiting::knock).collect()
+        self.waiting
+            .values()
+            .filter(|waiting| waiting.for_what == WaitsFor::Host)
+            .map(Waiting::knock)
+            .collect()
     }
 
     #[cfg(test)]

@@ -16,14 +16,22 @@ impl Room {
         Ok(())
     }
 
-    pub(crate) fn mute_all(&mut self, who: &Identity, source: Source, except: &[Identity]) -> Result<(), Refusal> {
+    pub(crate) fn mute_all(
+        &mut self,
+        who: &Identity,
+        source: Source,
+        except: &[Identity],
+    ) -> Result<(), Refusal> {
         let role = self.actor(who, Action::Mute)?.role;
         let spared: BTreeSet<&Identity> = except.iter().chain([who]).collect();
         let targets = self
             .participants
             .iter()
             .filter(|(identity, person)| {
-                person.media && person.role.may(Action::Publish) && role.reaches(person.role) && !spared.contains(identity)
+                person.media
+                    && person.role.may(Action::Publish)
+                    && role.reaches(person.role)
+                    && !spared.contains(identity)
             })
             .map(|(identity, person)| Target { identity: identity.clone(), role: person.role })
             .collect();
@@ -157,10 +165,14 @@ impl Room {
         self.tell(Audience::Everyone, Event::Spotlight { participants });
     }
 
-    pub(crate) fn lower_hands(&mut self, who: &Identity, named: Option<Vec<Identity>>) -> Result<(), Refusal> {
+    pub(crate) fn lower_hands(
+        &mut self,
+        who: &Identity,
+        named: Option<Vec<Identity>>,
+    ) -> Result<(), Refusal> {
         self.actor(who, Action::LowerHands)?;
-        let named = named
-            .unwrap_or_else(|| self.hands.all().iter().map(|hand| hand.participant.clone()).collect());
+        let named =
+            named.unwrap_or_else(|| self.hands.all().iter().map(|hand| hand.participant.clone()).collect());
         let mut lowered = Vec::new();
         for identity in named {
             if self.hands.lower(&identity).is_some() {

@@ -266,8 +266,11 @@ impl Room {
     /// Call [`Room::handle`] with [`Input::Tick`](crate::Input::Tick) at this time, if nothing else comes before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let graces =
-            self.participants.values().filter_map(|person| person.absent_since).map(|since| since + RETURN_GRACE);
+        let graces = self
+            .participants
+            .values()
+            .filter_map(|person| person.absent_since)
+            .map(|since| since + RETURN_GRACE);
         let closing = match self.life {
             Life::Closing { at, .. } => Some(at),
             Life::Open | Life::Ended => None,

@@ -14,13 +14,28 @@ const PEOPLE: usize = 5;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Connect { person: usize, resume: Option<u64> },
+    Connect {
+        person: usize,
+        resume: Option<u64>,
+    },
     /// The newest socket of that person commands.
-    Ask { person: usize, command: Command },
-    Close { person: usize },
-    MediaUp { person: usize },
-    MediaDown { person: usize, for_good: bool },
-    Wait { millis: u64 },
+    Ask {
+        person: usize,
+        command: Command,
+    },
+    Close {
+        person: usize,
+    },
+    MediaUp {
+        person: usize,
+    },
+    MediaDown {
+        person: usize,
+        for_good: bool,
+    },
+    Wait {
+        millis: u64,
+    },
 }
 
 fn name(person: usize) -> Identity {
@@ -67,8 +82,13 @@ fn change() -> impl Strategy<Value = SettingsChange> {
 
 fn command() -> impl Strategy<Value = Command> {
     let one = || (0..PEOPLE).prop_map(name);
-    let to = prop_oneof![Just(Addressee::Everyone), Just(Addressee::Hosts), one().prop_map(Addressee::Participant)];
-    let any_role = prop_oneof![Just(Role::Host), Just(Role::CoHost), Just(Role::Speaker), Just(Role::Listener)];
+    let to = prop_oneof![
+        Just(Addressee::Everyone),
+        Just(Addressee::Hosts),
+        one().prop_map(Addressee::Participant)
+    ];
+    let any_role =
+        prop_oneof![Just(Role::Host), Just(Role::CoHost), Just(Role::Speaker), Just(Role::Listener)];
     prop_oneof![
         (0..3_u32).prop_map(|version| Command::Agree { version }),
         Just(Command::RaiseHand),
@@ -139,12 +159,19 @@ impl World {
         for effect in &effects {
             match effect {
                 Effect::Send { to, .. } => {
-                    assert!(to.iter().all(|socket| self.open.contains(socket)), "{effect:?} to a closed socket");
+                    assert!(
+                        to.iter().all(|socket| self.open.contains(socket)),
+                        "{effect:?} to a closed socket"
+                    );
                 }
                 Effect::Close { connection } => assert!(self.open.remove(connection), "closed twice"),
                 Effect::Hold { participant, source, held } => {
                     let key = (participant.clone(), *source);
-                    if *held { self.held.insert(key) } else { self.held.remove(&key) };
+                    if *held {
+                        self.held.insert(key)
+                    } else {
+                        self.held.remove(&key)
+                    };
                 }
                 _ => {}
             }
@@ -192,7 +219,10 @@ impl World {
                 self.now.instant += Duration::from_millis(millis);
                 self.now.unix_millis += millis;
                 self.input(Input::Tick);
-                assert!(self.room.next_deadline().is_none_or(|at| at > self.now.instant), "a deadline is over");
+                assert!(
+                    self.room.next_deadline().is_none_or(|at| at > self.now.instant),
+                    "a deadline is over"
+                );
             }
         }
     }
@@ -204,7 +234,8 @@ impl World {
         let who = name(person);
         let role = self.room.participants.get(&who).map(|person| person.role);
         let before = self.room.revision;
-        let effects = self.input(Input::Request { connection, request: Request { id: 7, command: command.clone() } });
+        let effects =
+            self.input(Input::Request { connection, request: Request { id: 7, command: command.clone() } });
         let answers: Vec<bool> = effects
             .iter()
             .filter_map(|effect| match effect {
@@ -239,7 +270,11 @@ impl World {
         let inside: BTreeSet<&Identity> = room.participants.keys().collect();
         let sit = |who: &&&Identity| room.participants[**who].role.may(Action::Sit);
         let sitting: BTreeSet<&Identity> = room.seats.taken().collect();
-        assert_eq!(sitting, inside.iter().filter(sit).copied().collect(), "everybody who may sit has one seat");
+        assert_eq!(
+            sitting,
+            inside.iter().filter(sit).copied().collect(),
+            "everybody who may sit has one seat"
+        );
         assert_eq!(room.seats.taken().count(), sitting.len());
         assert!(room.hands.all().iter().all(|hand| inside.contains(&hand.participant)));
         assert!(room.hands.all().is_sorted_by_key(|hand| hand.raised_at));
@@ -249,7 +284,10 @@ impl World {
         assert_eq!(sockets, room.connections.clone().into_iter().collect(), "one socket, one person");
         let [waiting, places, by_connection] = room.lobby.counts();
         assert!(waiting == places && places == by_connection);
-        assert!(room.lobby.everybody().all(|w| !inside.contains(&w.pass.identity)), "inside or before the door");
+        assert!(
+            room.lobby.everybody().all(|w| !inside.contains(&w.pass.identity)),
+            "inside or before the door"
+        );
         for (who, person) in &room.participants {
             assert_eq!(person.absent_since.is_none(), person.is_connected());
             assert!(!room.memory.of(who).banned);
@@ -287,7 +325,10 @@ fn right(command: &Command) -> Option<Action> {
 
 /// Whom an event may name to whom: private words reach their addressee and those who moderate.
 fn is_private(event: &Event) -> bool {
-    matches!(event, Event::Knocked { .. } | Event::KnockEnded { .. } | Event::Muted { .. } | Event::Away { .. })
+    matches!(
+        event,
+        Event::Knocked { .. } | Event::KnockEnded { .. } | Event::Muted { .. } | Event::Away { .. }
+    )
 }
 
 proptest! {
@@ -371,7 +412,10 @@ fn the_journal_and_the_memory_are_bounded() {
     world.step(Step::Connect { person: 0, resume: Some(10) });
     assert!(!caught_up(world.done.last().unwrap()));
     for number in 0..crate::limits::REMEMBERED_MAX * 2 {
-        world.room.memory.note(&Identity::from(number.to_string().as_str()), |known| known.banned = number < 100);
+        world
+            .room
+            .memory
+            .note(&Identity::from(number.to_string().as_str()), |known| known.banned = number < 100);
     }
     assert_eq!(world.room.memory.count(), crate::limits::REMEMBERED_MAX);
     assert!(world.room.memory.of(&Identity::from("7")).banned, "bans are forgotten last");

@@ -1,6 +1,8 @@
 //! Why a command or a person is refused: a code for programs, and a sentence that says what to do.
 
-use crate::limits::{AGREEMENT_LINES_MAX, CAPACITY_MAX, CLOSE_MINUTES_MAX, LINE_MAX, LIST_MAX, SPOTLIGHT_MAX, TEXT_MAX};
+use crate::limits::{
+    AGREEMENT_LINES_MAX, CAPACITY_MAX, CLOSE_MINUTES_MAX, LINE_MAX, LIST_MAX, SPOTLIGHT_MAX, TEXT_MAX,
+};
 
 /// `Display` is the sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

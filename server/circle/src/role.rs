@@ -158,7 +158,9 @@ mod tests {
         }
         let reach: Vec<String> = Role::ALL
             .into_iter()
-            .map(|role| Role::ALL.into_iter().map(|other| if role.reaches(other) { 'y' } else { '-' }).collect())
+            .map(|role| {
+                Role::ALL.into_iter().map(|other| if role.reaches(other) { 'y' } else { '-' }).collect()
+            })
             .collect();
         assert_eq!(reach, ["yyyy", "-yyy", "----", "----"]);
     }

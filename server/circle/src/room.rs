@@ -21,7 +21,10 @@ use std::time::Instant;
 pub(crate) enum Life {
     Open,
     /// No host is left; it ends then.
-    Closing { at: Instant, at_unix_millis: u64 },
+    Closing {
+        at: Instant,
+        at_unix_millis: u64,
+    },
     Ended,
 }
 

@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn what_is_absent_stays_and_what_is_out_of_bounds_is_refused() {
         let changed = change(r#"{"locked":true,"handOver":{"rule":"close","minutes":5}}"#).unwrap();
-        let expected = Settings { locked: true, hand_over: HandOver::Close { minutes: 5 }, ..Settings::default() };
+        let expected =
+            Settings { locked: true, hand_over: HandOver::Close { minutes: 5 }, ..Settings::default() };
         assert_eq!(changed, expected);
         for bad in [
             r#"{"capacity":0}"#,
@@ -181,7 +182,10 @@ mod tests {
         ] {
             assert_eq!(change(bad), Err(Refusal::SettingOutOfBounds), "{bad}");
         }
-        assert!(serde_json::from_str::<SettingsChange>(r#"{"loked":true}"#).is_err(), "a typo is not silence");
+        assert!(
+            serde_json::from_str::<SettingsChange>(r#"{"loked":true}"#).is_err(),
+            "a typo is not silence"
+        );
     }
 
     #[test]

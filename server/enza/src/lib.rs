@@ -4,7 +4,8 @@
 //! | owner | file | state |
 //! |---|---|---|
 //! | one task per WebSocket | `session.rs` | the socket and its limits |
-//! | one task per live room | `room.rs` | [`signal::Room`] and its connections' outboxes |
+//! | one task per circle socket | `circle_session.rs` | the socket and its limits |
+//! | one task per live room | `room.rs` | [`signal::Room`], [`circle::Room`] and their connections' outboxes |
 //! | one task | `rooms.rs` | which rooms live |
 //! | one task | `attempts.rs` | who tried wrong invites |
 //! | one thread | `media/` | [`sfu::Shard`] and the UDP socket |
@@ -13,6 +14,7 @@
 
 mod attempts;
 pub mod catalogue;
+mod circle_session;
 pub mod cli;
 pub mod config;
 pub mod data_folder;

@@ -1,10 +1,17 @@
-//! One live room's task: owns its [`signal::Room`], lends it a clock, and carries its effects out.
+//! One live room's task: owns its [`signal::Room`] and its [`circle::Room`], lends them a clock, and carries their
+//! effects out, those of the one into the other first.
 //!
 //! Dropping a connection's outbox is how a connection is closed: its session sends what is left and hangs up.
+
+mod circle;
 
 use crate::media::MediaHandle;
 use crate::rooms::{Farewell, Fatal, now};
 use crate::token::TokenAuthority;
+use ::circle::Settings;
+use axum::extract::ws::Utf8Bytes;
+use circle::circle_now;
+pub(crate) use circle::{CircleMessage, Visit};
 use livekit_protocol::{
     DisconnectReason, JoinRequest, SignalRequest, SignalResponse, signal_response::Message as ResponseMessage,
 };
@@ -13,6 +20,7 @@ use signal::{ConnectionId, Connections, Effect, Grants, Input, Now, Room, RoomSe
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Store;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -35,6 +43,7 @@ pub(crate) enum Message {
     Join { connection: ConnectionId, outbox: mpsc::Sender<Box<SignalResponse>>, entry: Box<Entry> },
     Request { connection: ConnectionId, request: Box<SignalRequest> },
     Closed { connection: ConnectionId },
+    Circle(CircleMessage),
 }
 
 /// What somebody brings to the door: what their token says and what their client asks for.
@@ -94,7 +103,9 @@ impl RoomControl {
 pub(crate) fn start(
     now: Now,
     settings: RoomSettings,
+    epoch: String,
     media: MediaHandle,
+    store: Store,
     tokens: Arc<TokenAuthority>,
     farewell: Farewell,
     fatal: mpsc::Sender<Fatal>,
@@ -102,25 +113,68 @@ pub(crate) fn start(
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (events, media_events) = mpsc::channel(EVENTS);
     let (end, ending) = watch::channel(None);
-    let task = RoomTask {
-        room: Room::new(now, settings),
-        outboxes: HashMap::new(),
-        media,
-        tokens,
-        fatal,
-        ended: false,
-    };
     let task = tokio::spawn(async move {
+        let name = settings.name.clone();
+        let kept = kept_settings(&store, &name).await;
+        let (keep, changes) = watch::channel(None);
+        let keeper = tokio::spawn(keep_settings(store, name, changes));
+        let task = RoomTask {
+            room: Room::new(now, settings),
+            outboxes: HashMap::new(),
+            circle: ::circle::Room::new(circle_now(now), epoch, kept),
+            circle_outboxes: HashMap::new(),
+            arriving: None,
+            kept_open: false,
+            kept: keep,
+            media,
+            tokens,
+            fatal,
+            ended: false,
+        };
+        // Its end lets go of `keep`, and the last change is written before the room counts as gone.
         task.run(inbox, media_events, ending).await;
+        let _ = keeper.await;
         farewell.say().await;
     })
     .abort_handle();
     RoomControl { handle: RoomHandle { requests }, events, end, task }
 }
 
+/// What the hosts set the last time. A room that the store does not know has today's defaults.
+async fn kept_settings(store: &Store, room: &str) -> Settings {
+    let kept = match store.room_settings(room).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            tracing::error!(%error, "a room's settings cannot be read");
+            None
+        }
+    };
+    kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
+}
+
+/// Writes the newest settings, one write at a time, until the room ends.
+async fn keep_settings(store: Store, room: String, mut changes: watch::Receiver<Option<Settings>>) {
+    while changes.changed().await.is_ok() {
+        let settings = changes.borrow_and_update().clone();
+        let Some(json) = settings.and_then(|settings| serde_json::to_string(&settings).ok()) else {
+            continue;
+        };
+        if let Err(error) = store.keep_room_settings(&room, &json).await {
+            tracing::error!(%error, "a room's settings cannot be kept");
+        }
+    }
+}
+
 struct RoomTask {
     room: Room,
     outboxes: HashMap<ConnectionId, mpsc::Sender<Box<SignalResponse>>>,
+    circle: ::circle::Room,
+    circle_outboxes: HashMap<::circle::ConnectionId, mpsc::Sender<Utf8Bytes>>,
+    /// Whose join the signalling is judging.
+    arriving: Option<(ConnectionId, ::circle::Pass)>,
+    /// Whether the signalling was told that the circle is occupied.
+    kept_open: bool,
+    kept: watch::Sender<Option<Settings>>,
     media: MediaHandle,
     tokens: Arc<TokenAuthority>,
     fatal: mpsc::Sender<Fatal>,
@@ -134,9 +188,10 @@ impl RoomTask {
         mut events: mpsc::Receiver<Event>,
         mut ending: watch::Receiver<Option<DisconnectReason>>,
     ) {
-        self.carry_out(now());
+        self.settle(now());
         while !self.ended {
-            let deadline = self.room.next_deadline();
+            let deadlines = [self.room.next_deadline(), self.circle.next_deadline()];
+            let deadline = deadlines.into_iter().flatten().min();
             let timer = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -154,17 +209,24 @@ impl RoomTask {
                 changed = ending.changed() => {
                     let reason = *ending.borrow_and_update();
                     match (changed, reason) {
-                        (Ok(()), Some(reason)) => self.handle(Input::End { reason }),
+                        (Ok(()), Some(reason)) => {
+                            self.circle.handle(circle_now(now()), ::circle::Input::Stop);
+                            self.handle(Input::End { reason });
+                        }
                         (Ok(()), None) => {}
                         (Err(_), _) => break,
                     }
                 }
-                () = timer => self.handle(Input::Tick),
+                () = timer => {
+                    self.circle.handle(circle_now(now()), ::circle::Input::Tick);
+                    self.handle(Input::Tick);
+                }
                 message = requests.recv() => match message {
                     Some(Message::Join { connection, outbox, entry }) => {
-                        let Entry { grants, request, connections } = *entry;
+                        let now = now();
                         self.outboxes.insert(connection, outbox);
-                        self.handle(Input::Join { connection, grants, request, connections });
+                        self.join(now, connection, *entry);
+                        self.settle(now);
                     }
                     Some(Message::Request { connection, request }) => {
                         // A connection that was closed has nothing to say any more.
@@ -177,6 +239,11 @@ impl RoomTask {
                             self.handle(Input::Closed { connection });
                         }
                     }
+                    Some(Message::Circle(message)) => {
+                        let now = now();
+                        self.circle_message(now, message);
+                        self.settle(now);
+                    }
                     None => break,
                 },
             }
@@ -186,31 +253,54 @@ impl RoomTask {
     fn handle(&mut self, input: Input) {
         let now = now();
         self.room.handle(now, input);
-        self.carry_out(now);
+        self.settle(now);
     }
 
-    fn carry_out(&mut self, now: Now) {
-        while let Some(effect) = self.room.poll_effect() {
-            match effect {
-                Effect::Send { connection, response } => self.send(now, connection, response),
-                Effect::RefreshToken { connection, grants } => {
-                    let token = self.tokens.sign(&grants, REFRESHED_TOKEN);
-                    let response = SignalResponse { message: Some(ResponseMessage::RefreshToken(token)) };
-                    self.send(now, connection, Box::new(response));
-                }
-                Effect::Close { connection } => {
-                    self.outboxes.remove(&connection);
-                }
-                Effect::Media(command) => {
-                    if let Err(stuck) = self.media.send(command) {
-                        // Full means that a reason to stop is known already.
-                        let _ = self.fatal.try_send(stuck.into());
-                        self.ended = true;
-                        return;
-                    }
-                }
-                Effect::Ended => self.ended = true,
+    /// Carries everything out that the last input led to, until neither side wants anything more.
+    fn settle(&mut self, now: Now) {
+        loop {
+            if let Some(effect) = self.room.poll_effect() {
+                self.carry_out(now, effect);
+            } else if let Some(effect) = self.circle.poll_effect() {
+                self.obey_circle(now, effect);
+            } else if self.kept_open != self.circle.is_occupied() {
+                self.kept_open = !self.kept_open;
+                self.room.handle(now, Input::KeepOpen(self.kept_open));
+            } else {
+                return;
             }
+        }
+    }
+
+    fn carry_out(&mut self, now: Now, effect: Effect) {
+        let circle_now = circle_now(now);
+        match effect {
+            Effect::Send { connection, response } => self.send(now, connection, response),
+            Effect::RefreshToken { connection, grants } => {
+                let token = self.tokens.sign(&grants, REFRESHED_TOKEN);
+                let response = SignalResponse { message: Some(ResponseMessage::RefreshToken(token)) };
+                self.send(now, connection, Box::new(response));
+            }
+            Effect::Close { connection } => {
+                self.outboxes.remove(&connection);
+            }
+            Effect::Media(command) => {
+                if let Err(stuck) = self.media.send(command) {
+                    // Full means that a reason to stop is known already.
+                    let _ = self.fatal.try_send(stuck.into());
+                    self.ended = true;
+                }
+            }
+            Effect::Arrived { connection } => self.arrived(now, connection),
+            Effect::Departed { identity, for_good } => {
+                let identity = identity.as_str().into();
+                self.circle.handle(circle_now, ::circle::Input::MediaDown { identity, for_good });
+            }
+            Effect::Renamed { identity, name } => {
+                let identity = identity.as_str().into();
+                self.circle.handle(circle_now, ::circle::Input::Renamed { identity, name });
+            }
+            Effect::Ended => self.ended = true,
         }
     }
 
@@ -252,9 +342,15 @@ mod tests {
             max_participants: 10,
             server_version: "1.13.5",
         };
+        let (kept, _changes) = watch::channel(None);
         let task = RoomTask {
             room: Room::new(now(), settings),
             outboxes: HashMap::new(),
+            circle: ::circle::Room::new(circle_now(now()), "e".to_owned(), Settings::default()),
+            circle_outboxes: HashMap::new(),
+            arriving: None,
+            kept_open: false,
+            kept,
             media,
             tokens: Arc::new(TokenAuthority::new(&key)),
             fatal,

@@ -6,12 +6,15 @@
 use crate::media::{MediaHandle, MediaStuck};
 use crate::room::{self, RoomControl, RoomHandle};
 use crate::token::TokenAuthority;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use livekit_protocol::DisconnectReason;
 use sfu::{Event, PeerId, RoomId, TrackId};
 use signal::{ConnectionId, Now, RoomSettings};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use store::Store;
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that wait for the directory. Full makes callers wait: each answer takes microseconds.
@@ -99,6 +102,7 @@ impl Rooms {
         media: MediaHandle,
         events: mpsc::Receiver<Event>,
         tokens: Arc<TokenAuthority>,
+        store: Store,
         fatal: mpsc::Sender<Fatal>,
     ) -> Self {
         let (requests, inbox) = mpsc::channel(REQUESTS);
@@ -112,6 +116,7 @@ impl Rooms {
             requests: requests.clone(),
             media,
             tokens,
+            store,
             fatal,
         };
         tokio::spawn(directory.run(inbox, events));
@@ -145,6 +150,7 @@ struct Directory {
     requests: mpsc::Sender<Request>,
     media: MediaHandle,
     tokens: Arc<TokenAuthority>,
+    store: Store,
     fatal: mpsc::Sender<Fatal>,
 }
 
@@ -210,8 +216,8 @@ impl Directory {
         let id = RoomId(u64::from(self.next_room));
         // Peers' and tracks' numbers carry the room in their upper half, so it has 32 bits.
         self.next_room = self.next_room.wrapping_add(1).max(1);
-        let mut seed = [0; 32];
-        if let Err(error) = getrandom::fill(&mut seed) {
+        let (mut seed, mut epoch) = ([0; 32], [0_u8; 9]);
+        if let Err(error) = getrandom::fill(&mut seed).and_then(|()| getrandom::fill(&mut epoch)) {
             tracing::error!(%error, "no random numbers for a new room");
             return Err(EnterError::Full);
         }
@@ -230,7 +236,9 @@ impl Directory {
         let room = room::start(
             now,
             settings,
+            URL_SAFE_NO_PAD.encode(epoch),
             self.media.clone(),
+            self.store.clone(),
             Arc::clone(&self.tokens),
             farewell,
             self.fatal.clone(),

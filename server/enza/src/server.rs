@@ -67,7 +67,7 @@ impl Server {
         getrandom::fill(&mut seed)?;
         let (media, handle, events) = Media::start(socket, candidates, seed).map_err(StartError::Media)?;
         let (fatal_sender, fatal) = mpsc::channel(1);
-        let rooms = Rooms::start(handle, events, Arc::clone(&tokens), fatal_sender);
+        let rooms = Rooms::start(handle, events, Arc::clone(&tokens), store.clone(), fatal_sender);
 
         let (stopping, stopping_seen) = watch::channel(false);
         let (stopped, stopped_seen) = watch::channel(false);

@@ -14,17 +14,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 
 /// Clients give up when nothing came this long after the upgrade (research of the protocol, section 1.4).
-const FIRST_MESSAGE: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(5);
 
 /// How often the server pings. Higher: dead sockets are noticed later; lower: phones wake up more often.
-const PING_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(10);
 
 /// A socket from which nothing came for this long, not even a pong, is dead.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// How long one write may take. Higher: a stalled client holds its memory longer; lower: a phone in a tunnel is
 /// cut off and has to resume.
-const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the client's close frame is waited for, so that the last messages are not lost by a reset.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ const BURST: f64 = 500.0;
 const UNREADABLE_MAX: u32 = 16;
 
 /// A room may end between the directory's answer and the join; then it is asked for again, this often.
-const ENTER_TRIES: u32 = 3;
+pub(crate) const ENTER_TRIES: u32 = 3;
 
 /// Why the session ends.
 enum End {
@@ -245,7 +245,7 @@ fn message(frame: Frame) -> Message {
 }
 
 /// Says goodbye and reads on until the client has answered, so that it reads everything sent before.
-async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
+pub(crate) async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
     let farewell = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
     let _ = timeout(CLOSE_PATIENCE, async {
         if socket.send(farewell).await.is_ok() {
@@ -256,17 +256,17 @@ async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
 }
 
 /// A token bucket: [`BURST`] messages at once, [`RATE`] per second after that.
-struct Allowance {
+pub(crate) struct Allowance {
     left: f64,
     at: Instant,
 }
 
 impl Allowance {
-    const fn new(now: Instant) -> Self {
+    pub(crate) const fn new(now: Instant) -> Self {
         Self { left: BURST, at: now }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.at);
         self.at = now;
         self.left = (self.left + since.as_secs_f64() * RATE).min(BURST) - 1.0;

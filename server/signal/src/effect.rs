@@ -15,6 +15,12 @@ pub enum Effect {
     /// Sign a fresh token for these grants and send it as `refresh_token`. `grants` carries the current name,
     /// metadata and attributes, and the expiry of the token the participant came with.
     RefreshToken { connection: ConnectionId, grants: Grants },
+    /// The join on this connection succeeded: the participant is in the room. Not for hidden ones.
+    Arrived { connection: ConnectionId },
+    /// A participant is out. `for_good`: it said so itself. Not for hidden ones.
+    Departed { identity: String, for_good: bool },
+    /// A participant changed its own name.
+    Renamed { identity: String, name: String },
     /// Nobody came, or nobody came back: drop the room. Comes once; nothing follows but refusals.
     Ended,
 }

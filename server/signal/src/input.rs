@@ -1,7 +1,7 @@
 //! What a [`Room`](crate::Room) is told.
 
 use crate::{Connections, Grants};
-use livekit_protocol::{DisconnectReason, JoinRequest, SignalRequest};
+use livekit_protocol::{DisconnectReason, JoinRequest, SignalRequest, TrackSource};
 use std::time::Instant;
 
 /// One WebSocket. Chosen by the caller, never reused while the room lives.
@@ -23,7 +23,14 @@ pub struct Now {
 )]
 pub enum Input {
     /// A WebSocket with a verified token opened: a plain join, or a resume when `request.reconnect`.
-    Join { connection: ConnectionId, grants: Grants, request: Box<JoinRequest>, connections: Connections },
+    /// `held`: sources that are blocked from the first packet on ([`Input::HoldSource`]); a resume keeps its own.
+    Join {
+        connection: ConnectionId,
+        grants: Grants,
+        held: Vec<TrackSource>,
+        request: Box<JoinRequest>,
+        connections: Connections,
+    },
     /// A message on an open connection.
     Request { connection: ConnectionId, request: SignalRequest },
     /// The socket is gone (close frame, FIN or error), with or without a `leave` before it.
@@ -34,6 +41,18 @@ pub enum Input {
     Tick,
     /// The host's block of one track, or its end. Lifting it never un-mutes the participant.
     MuteTrack { identity: String, track_sid: String, muted: bool },
+    /// Every track of this source is muted now; its owner may open it again.
+    MuteSource { identity: String, source: TrackSource },
+    /// Every track of this source, those to come included, is blocked until this is lifted. Lifting un-mutes nothing.
+    HoldSource { identity: String, source: TrackSource, held: bool },
+    /// The participant may publish, and is an admin, from now on or no longer.
+    Permit { identity: String, can_publish: bool, room_admin: bool },
+    /// Attributes that clients may not set themselves; an empty value deletes its key.
+    SetAttributes { identity: String, attributes: Vec<(String, String)> },
+    /// The room's metadata.
+    SetMetadata { metadata: String },
+    /// While true, an empty room waits: somebody is here without media.
+    KeepOpen(bool),
     /// The host removes a participant.
     Remove { identity: String, reason: DisconnectReason },
     /// The server stops, or the room is deleted: everybody is told to leave.

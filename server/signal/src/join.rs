@@ -5,13 +5,14 @@ use crate::data_track::DataTracks;
 use crate::limits::{MAX_IDENTITY, MAX_TRACKS, PING_INTERVAL, PING_TIMEOUT};
 use crate::participant::{Newcomer, Participant};
 use crate::presence::{Farewell, Occupancy};
+use crate::restrain::is_reserved;
 use crate::settings::enabled_codecs;
 use crate::subscription::Wishes;
 use crate::update::Tell;
-use crate::{ConnectionId, Connections, Grants, Room};
+use crate::{ConnectionId, Connections, Effect, Grants, Room};
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{
-    ConnectionSettings, DisconnectReason, JoinRequest, JoinResponse, leave_request::Action,
+    ConnectionSettings, DisconnectReason, JoinRequest, JoinResponse, TrackSource, leave_request::Action,
 };
 use sfu::{Command, PeerId};
 
@@ -21,6 +22,7 @@ impl Room {
         &mut self,
         connection: ConnectionId,
         grants: Grants,
+        held: Vec<TrackSource>,
         request: JoinRequest,
         connections: Connections,
     ) {
@@ -57,7 +59,7 @@ impl Room {
             Connections::One => None,
             Connections::Two => self.next_number().map(PeerId),
         };
-        self.admit(connection, peer, subscriber, grants, request);
+        self.admit(connection, peer, subscriber, grants, held, request);
     }
 
     fn admit(
@@ -66,6 +68,7 @@ impl Room {
         peer: PeerId,
         subscriber: Option<PeerId>,
         grants: Grants,
+        held: Vec<TrackSource>,
         request: JoinRequest,
     ) {
         let sid = self.sids.participant();
@@ -80,6 +83,7 @@ impl Room {
             sid,
             connection,
             grants,
+            held,
             client: request.client_info.unwrap_or_default(),
             wishes: Wishes::new(settings.auto_subscribe),
             data: DataState::new(self.now.instant, &self.replay),
@@ -116,6 +120,9 @@ impl Room {
             self.subscribers.insert(subscriber, peer);
             self.command(Command::ConnectSubscriber { peer: subscriber, room: self.settings.id });
         }
+        if self.participants.get(&peer).is_some_and(|participant| !participant.grants.hidden) {
+            self.effect(Effect::Arrived { connection });
+        }
         self.announce(peer, Tell::Others);
         // Before the offer, so that its answer already carries what is there.
         self.reconcile_subscriber(peer);
@@ -137,7 +144,10 @@ fn own_words(mut grants: Grants, request: &JoinRequest) -> Grants {
         if !request.metadata.is_empty() {
             grants.metadata.clone_from(&request.metadata);
         }
-        let set = request.participant_attributes.iter().filter(|(_, value)| !value.is_empty());
+        let set = request
+            .participant_attributes
+            .iter()
+            .filter(|(key, value)| !value.is_empty() && !is_reserved(key));
         grants.merge_attributes(set);
     }
     grants

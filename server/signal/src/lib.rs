@@ -39,6 +39,7 @@ mod presence;
 mod properties;
 mod publish;
 mod request;
+mod restrain;
 mod resume;
 mod room;
 mod settings;

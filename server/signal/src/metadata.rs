@@ -1,8 +1,9 @@
 //! `update_metadata`: a participant changes its own name, metadata and attributes.
 
 use crate::limits::{MAX_ATTRIBUTES, MAX_METADATA, MAX_NAME};
+use crate::restrain::is_reserved;
 use crate::update::Tell;
-use crate::{Grants, Room};
+use crate::{Effect, Grants, Room};
 use livekit_protocol::UpdateParticipantMetadata;
 use livekit_protocol::request_response::{Reason, Request};
 use sfu::PeerId;
@@ -47,18 +48,27 @@ impl Room {
         changed.merge_attributes(&request.attributes);
         let (reason, message) = if !participant.grants.can_update_own_metadata {
             (Reason::NotAllowed, "the token does not allow changing the own metadata")
+        } else if request.attributes.keys().any(|key| is_reserved(key)) {
+            (Reason::NotAllowed, "attributes that begin with \"enza.\" are set by the server")
         } else if !changed.fits() {
             (Reason::LimitExceeded, "the name, the metadata or the attributes are too long")
         } else {
             (Reason::Ok, "")
         };
         let told = reason == Reason::Ok && changed != participant.grants;
+        let mut renamed = None;
         if told {
+            let name =
+                (changed.name != participant.grants.name && !changed.hidden).then(|| changed.name.clone());
+            renamed = name.map(|name| Effect::Renamed { identity: changed.identity.clone(), name });
             participant.grants = changed;
         }
         self.answer_request(peer, request.request_id, reason, message, Request::UpdateMetadata(request));
         if told {
             self.announce(peer, Tell::Everybody);
+        }
+        if let Some(renamed) = renamed {
+            self.effect(renamed);
         }
     }
 }

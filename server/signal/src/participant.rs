@@ -12,8 +12,8 @@ use crate::subscription::{Audience, Wishes};
 use crate::track::Track;
 use crate::{ConnectionId, Grants, Now};
 use livekit_protocol::{
-    ClientInfo, DisconnectReason, ParticipantInfo, SpeakerInfo, TrackInfo, client_info::Capability,
-    leave_request::Action, participant_info,
+    ClientInfo, DisconnectReason, ParticipantInfo, SpeakerInfo, TrackInfo, TrackSource,
+    client_info::Capability, leave_request::Action, participant_info,
 };
 use sfu::{ConnectionQuality, PeerId, TrackId};
 use std::collections::{BTreeMap, VecDeque};
@@ -70,6 +70,8 @@ pub(crate) struct Participant {
     pub(crate) sid: String,
     /// Name, metadata and attributes in here are the current ones.
     pub(crate) grants: Grants,
+    /// Sources that are blocked whatever the participant does.
+    pub(crate) held: Vec<TrackSource>,
     client_protocol: i32,
     capabilities: Vec<i32>,
     joined_unix_millis: u64,
@@ -104,6 +106,7 @@ pub(crate) struct Newcomer {
     pub(crate) sid: String,
     pub(crate) connection: ConnectionId,
     pub(crate) grants: Grants,
+    pub(crate) held: Vec<TrackSource>,
     pub(crate) client: ClientInfo,
     pub(crate) wishes: Wishes,
     pub(crate) data: DataState,
@@ -112,7 +115,7 @@ pub(crate) struct Newcomer {
 
 impl Participant {
     pub(crate) fn new(now: Now, newcomer: Newcomer) -> Self {
-        let Newcomer { peer, subscriber, sid, connection, grants, client, wishes, data, data_tracks } =
+        let Newcomer { peer, subscriber, sid, connection, grants, held, client, wishes, data, data_tracks } =
             newcomer;
         let mut capabilities = client.capabilities;
         capabilities.retain(|&capability| Capability::try_from(capability).is_ok());
@@ -125,6 +128,7 @@ impl Participant {
             ways: [None; 2],
             sid,
             grants,
+            held,
             client_protocol: client.client_protocol,
             capabilities,
             joined_unix_millis: now.unix_millis,

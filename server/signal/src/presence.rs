@@ -110,6 +110,8 @@ impl Room {
             info.disconnect_reason = reason.into();
             info.data_tracks.clear();
             self.announce_departure(&info);
+            let for_good = reason == DisconnectReason::ClientInitiated;
+            self.effect(Effect::Departed { identity: info.identity, for_good });
         }
         self.room_changed();
         if self.participants.is_empty() {
@@ -162,8 +164,8 @@ impl Room {
     /// Everything that waits for a time.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         let vacant = match self.occupancy {
-            Occupancy::Vacant { until } => Some(until),
-            Occupancy::Occupied | Occupancy::Ended { .. } => None,
+            Occupancy::Vacant { until } if !self.kept_open => Some(until),
+            Occupancy::Vacant { .. } | Occupancy::Occupied | Occupancy::Ended { .. } => None,
         };
         let room_update = match self.room_update {
             RoomUpdatePacing::Due(at) => Some(at),
@@ -182,6 +184,17 @@ impl Room {
             .values()
             .flat_map(|track| [track.expires_at(), track.backup.as_ref().and_then(Backup::deadline)]);
         [vacant, room_update].into_iter().chain(participants).chain(tracks).flatten()
+    }
+
+    /// Somebody is here without media, or nobody is any more.
+    pub(crate) fn keep_open(&mut self, open: bool) {
+        self.kept_open = open;
+        if let Occupancy::Vacant { until } = self.occupancy
+            && !open
+            && until <= self.now.instant
+        {
+            self.occupancy = Occupancy::Vacant { until: self.now.instant + self.settings.departure_timeout };
+        }
     }
 
     pub(crate) fn run_timers(&mut self) {
@@ -226,6 +239,7 @@ impl Room {
         }
         if let Occupancy::Vacant { until } = self.occupancy
             && until <= now
+            && !self.kept_open
         {
             self.finish(DisconnectReason::RoomClosed, Action::Reconnect);
         }

@@ -157,7 +157,10 @@ impl World {
         };
         // Every third client is an older one.
         let connections = if connection.0.is_multiple_of(3) { Connections::Two } else { Connections::One };
-        self.input(hall, Input::Join { connection, grants, request: Box::new(request), connections });
+        self.input(
+            hall,
+            Input::Join { connection, grants, held: Vec::new(), request: Box::new(request), connections },
+        );
     }
 
     fn step(&mut self, hall: usize, step: Step) {
@@ -207,13 +210,23 @@ impl World {
                     1 if pick.is_multiple_of(4) => {
                         self.input(hall, Input::End { reason: DisconnectReason::RoomDeleted });
                     }
-                    _ => {
-                        let track_sid = self.any_sid(pick);
-                        self.input(hall, Input::MuteTrack { identity, track_sid, muted: on });
-                    }
+                    _ => self.input(hall, self.decision(identity, pick, on)),
                 }
             }
             Step::Wait { millis } => self.wait(millis),
+        }
+    }
+
+    fn decision(&self, identity: String, pick: usize, on: bool) -> Input {
+        let source = [TrackSource::Camera, TrackSource::Microphone][pick % 2];
+        match pick % 7 {
+            0 => Input::MuteSource { identity, source },
+            1 => Input::HoldSource { identity, source, held: on },
+            2 => Input::Permit { identity, can_publish: on, room_admin: !on },
+            3 => Input::SetAttributes { identity, attributes: vec![("enza.role".into(), pick.to_string())] },
+            4 => Input::SetMetadata { metadata: pick.to_string() },
+            5 => Input::KeepOpen(on),
+            _ => Input::MuteTrack { identity, track_sid: self.any_sid(pick), muted: on },
         }
     }
 
@@ -392,6 +405,10 @@ impl Hall {
                 Effect::Close { connection } => assert!(self.closed.insert(connection), "closed twice"),
                 Effect::RefreshToken { connection, .. } => assert!(!self.closed.contains(&connection)),
                 Effect::Media(command) => self.check_command(&command),
+                Effect::Arrived { connection } => assert!(!self.closed.contains(&connection)),
+                Effect::Departed { identity, .. } | Effect::Renamed { identity, .. } => {
+                    assert!(PEOPLE.contains(&identity.as_str()));
+                }
                 Effect::Ended => assert!(!std::mem::replace(&mut self.ended, true), "ended twice"),
             }
         }

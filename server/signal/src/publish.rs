@@ -63,6 +63,7 @@ impl Room {
             self.command(Command::Mute { track: id, muted });
         }
         self.send(peer, Message::TrackPublished(TrackPublishedResponse { cid, track: Some(info) }));
+        self.hold_new_track(peer, id);
     }
 
     /// The media plane found the track in an offer: everybody may see it now.
@@ -111,6 +112,7 @@ impl Room {
             return;
         }
         track.self_muted = request.muted;
+        track.mute_unheard = false;
         let told = track.settle_muted() && track.is_published();
         for track in self.media_ids(id) {
             self.command(Command::Mute { track, muted: request.muted });
@@ -152,7 +154,9 @@ impl Room {
         let own =
             self.participants.get(&peer).map(|participant| participant.tracks.clone()).unwrap_or_default();
         for id in own {
-            if let Some(track) = self.tracks.get(&id).filter(|track| track.blocked) {
+            if let Some(track) = self.tracks.get_mut(&id).filter(|track| track.blocked || track.mute_unheard)
+            {
+                track.mute_unheard = false;
                 let mute = MuteTrackRequest { sid: track.info.sid.clone(), muted: true };
                 self.send(peer, Message::Mute(mute));
             }

@@ -37,6 +37,9 @@ pub struct Room {
     pub(crate) backups: BTreeMap<TrackId, TrackId>,
     pub(crate) replay: ReplayCache,
     pub(crate) occupancy: Occupancy,
+    /// Somebody is here without media: an empty room waits.
+    pub(crate) kept_open: bool,
+    pub(crate) metadata: String,
     pub(crate) room_update: RoomUpdatePacing,
     effects: VecDeque<Effect>,
 }
@@ -60,6 +63,8 @@ impl Room {
             backups: BTreeMap::new(),
             replay: ReplayCache::default(),
             occupancy: Occupancy::Vacant { until: now.instant + settings.empty_timeout },
+            kept_open: false,
+            metadata: String::new(),
             room_update: RoomUpdatePacing::Settled,
             effects: VecDeque::new(),
             settings,
@@ -70,14 +75,22 @@ impl Room {
     pub fn handle(&mut self, now: Now, input: Input) {
         self.now = now;
         match input {
-            Input::Join { connection, grants, request, connections } => {
-                self.join(connection, grants, *request, connections);
+            Input::Join { connection, grants, held, request, connections } => {
+                self.join(connection, grants, held, *request, connections);
             }
             Input::Request { connection, request } => self.request(connection, request),
             Input::Closed { connection } => self.closed(connection),
             Input::Media(event) => self.media(event),
             Input::Tick => {}
             Input::MuteTrack { identity, track_sid, muted } => self.block(&identity, &track_sid, muted),
+            Input::MuteSource { identity, source } => self.mute_source(&identity, source),
+            Input::HoldSource { identity, source, held } => self.hold_source(&identity, source, held),
+            Input::Permit { identity, can_publish, room_admin } => {
+                self.permit(&identity, can_publish, room_admin);
+            }
+            Input::SetAttributes { identity, attributes } => self.set_attributes(&identity, &attributes),
+            Input::SetMetadata { metadata } => self.set_metadata(metadata),
+            Input::KeepOpen(open) => self.keep_open(open),
             Input::Remove { identity, reason } => self.expel(&identity, reason),
             Input::End { reason } => self.end(reason),
         }

@@ -32,6 +32,8 @@ pub(crate) struct Track {
     pub(crate) info: TrackInfo,
     pub(crate) self_muted: bool,
     pub(crate) blocked: bool,
+    /// The room muted it while its owner could not be told.
+    pub(crate) mute_unheard: bool,
     /// `track_subscribed` was sent to the owner.
     pub(crate) subscribed_once: bool,
     /// The layers any subscriber wants, as last told by the media plane.
@@ -59,6 +61,7 @@ impl Track {
             info: track_info(sid, request),
             self_muted,
             blocked: false,
+            mute_unheard: false,
             subscribed_once: false,
             wanted: Vec::new(),
             backup,

@@ -75,6 +75,7 @@ impl Room {
             creation_time: seconds(self.settings.created_unix_millis),
             creation_time_ms: millis(self.settings.created_unix_millis),
             enabled_codecs: enabled_codecs(),
+            metadata: self.metadata.clone(),
             num_participants: count(seen().count()),
             num_publishers: count(seen().filter(publishes).count()),
             ..Default::default()
@@ -85,6 +86,13 @@ impl Room {
     pub(crate) fn room_changed(&mut self) {
         if self.room_update == RoomUpdatePacing::Settled {
             self.room_update = RoomUpdatePacing::Due(self.now.instant + ROOM_UPDATE_INTERVAL);
+        }
+    }
+
+    pub(crate) fn set_metadata(&mut self, metadata: String) {
+        if self.metadata != metadata {
+            self.metadata = metadata;
+            self.room_changed();
         }
     }
 

@@ -86,4 +86,31 @@ impl Store {
             .await?;
         Ok(rows.iter().map(Room::from_row).collect::<Result<_, _>>()?)
     }
+
+    /// What the hosts of this room set: JSON as it was given to [`Store::keep_room_settings`], `{}` before that.
+    /// `None` for a room that is not in the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn room_settings(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query("SELECT settings FROM room WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// Keeps what the hosts of this room set. A room that is not in the store has nothing to keep: it lives as long
+    /// as people are in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] or [`StoreError::Database`].
+    pub async fn keep_room_settings(&self, id: &str, settings: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE room SET settings = ? WHERE id = ?")
+            .bind(settings)
+            .bind(id)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
 }

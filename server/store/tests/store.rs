@@ -112,3 +112,17 @@ async fn a_file_that_is_no_database_is_refused_with_its_path() {
     assert!(error.to_string().contains("enza.db"), "{error}");
     assert!(Store::open(&folder.path().join("missing/enza.db")).await.is_err());
 }
+
+#[tokio::test]
+async fn a_rooms_settings_are_kept_and_a_room_nobody_made_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap();
+    assert_eq!(store.room_settings(&room.id).await.unwrap().as_deref(), Some("{}"));
+    store.keep_room_settings(&room.id, r#"{"locked":true}"#).await.unwrap();
+    store.keep_room_settings("nobody made this", "{}").await.unwrap();
+    assert_eq!(store.room_settings("nobody made this").await.unwrap(), None);
+    store.close().await;
+    let store = open(&folder).await;
+    assert_eq!(store.room_settings(&room.id).await.unwrap().as_deref(), Some(r#"{"locked":true}"#));
+}

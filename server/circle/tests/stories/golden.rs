@@ -9,9 +9,33 @@ use std::time::Duration;
 
 /// Every `type` that the server says.
 const SAID: [&str; 27] = [
-    "asked-to-unmute", "away", "caught-up", "changed", "closing", "elsewhere", "ended", "hands", "held", "joined",
-    "knock-ended", "knocked", "left", "line", "moderation", "muted", "ok", "reaction", "refused", "removed", "seats",
-    "settings", "spotlight", "state", "stopping", "text", "text-removed",
+    "asked-to-unmute",
+    "away",
+    "caught-up",
+    "changed",
+    "closing",
+    "elsewhere",
+    "ended",
+    "hands",
+    "held",
+    "joined",
+    "knock-ended",
+    "knocked",
+    "left",
+    "line",
+    "moderation",
+    "muted",
+    "ok",
+    "reaction",
+    "refused",
+    "removed",
+    "seats",
+    "settings",
+    "spotlight",
+    "state",
+    "stopping",
+    "text",
+    "text-removed",
 ];
 
 fn golden(name: &str) -> Vec<Value> {

@@ -17,8 +17,11 @@ fn hold(name: &str, held: bool) -> Effect {
 #[test]
 fn a_mute_reaches_the_media_in_the_same_turn_and_everybody_sees_one_line() {
     let mut stage = Stage::new();
-    let (host, ann, ben) =
-        (stage.settle("host", Role::Host), stage.settle("ann", Role::Speaker), stage.settle("ben", Role::Speaker));
+    let (host, ann, ben) = (
+        stage.settle("host", Role::Host),
+        stage.settle("ann", Role::Speaker),
+        stage.settle("ben", Role::Speaker),
+    );
     let asked = stage.ask(host, json!({"type": "mute", "source": "microphone", "participants": ["ann"]}));
     assert!(asked.is_ok());
     assert_eq!(stage.orders(), [mute("ann")]);
@@ -99,9 +102,14 @@ fn held_microphones_open_by_their_owners_press_after_a_host_asked() {
     stage.ask(host, json!({"type": "change-room", "set": {"microphones": "held"}})).unwrap();
     let orders = stage.orders();
     assert!(orders.contains(&hold("ann", true)) && !orders.contains(&hold("cora", true)), "{orders:?}");
-    assert_eq!(stage.admitted_to_media("new", Role::Speaker).unwrap().held.into_iter().collect::<Vec<_>>(), [MIC]);
+    assert_eq!(
+        stage.admitted_to_media("new", Role::Speaker).unwrap().held.into_iter().collect::<Vec<_>>(),
+        [MIC]
+    );
     stage.heard(ann);
-    stage.ask(host, json!({"type": "ask-to-unmute", "source": "microphone", "participants": ["ann"]})).unwrap();
+    stage
+        .ask(host, json!({"type": "ask-to-unmute", "source": "microphone", "participants": ["ann"]}))
+        .unwrap();
     assert_eq!(stage.orders(), [hold("ann", false)], "free to open, not opened");
     assert!(stage.events(ann).contains(&Event::AskedToUnmute { source: MIC }));
     // Muting her again holds her again.
@@ -179,7 +187,10 @@ fn seats_are_ordered_by_a_host_and_only_as_they_are() {
     let host = stage.settle("host", Role::Host);
     let ann = stage.settle("ann", Role::Speaker);
     for wrong in [json!(["ann"]), json!(["ann", "ann"]), json!(["ann", "host", "zoe"]), json!([])] {
-        assert_eq!(stage.ask(host, json!({"type": "order-seats", "participants": wrong})), Err("seats-changed"));
+        assert_eq!(
+            stage.ask(host, json!({"type": "order-seats", "participants": wrong})),
+            Err("seats-changed")
+        );
     }
     stage.ask(host, json!({"type": "order-seats", "participants": ["ann", "host"]})).unwrap();
     assert_eq!(stage.events(ann), [Event::Seats { seats: vec![id("ann"), id("host")] }]);

@@ -44,7 +44,11 @@ fn a_short_absence_is_shown_and_a_longer_one_ends_but_seat_and_hand_wait() {
     stage.after(Duration::from_secs(6));
     stage.after(Duration::from_secs(900));
     let late = stage.connect("ann", Role::Speaker);
-    assert_eq!(stage.state(late).seats, [id("host"), id("ben"), id("ann")], "kept for ten minutes, not for good");
+    assert_eq!(
+        stage.state(late).seats,
+        [id("host"), id("ben"), id("ann")],
+        "kept for ten minutes, not for good"
+    );
 }
 
 #[test]
@@ -67,12 +71,7 @@ fn who_comes_back_hears_what_was_missed_and_no_more() {
         .map(|message| serde_json::to_value(&**message).unwrap()["type"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(kinds, ["text", "hands", "moderation", "caught-up"]);
-    for wrong in [
-        Some(Resume { epoch: "e0".into(), revision }),
-        resume(revision + 1000),
-        resume(0),
-        None,
-    ] {
+    for wrong in [Some(Resume { epoch: "e0".into(), revision }), resume(revision + 1000), resume(0), None] {
         let socket = stage.resume("ann", Role::Speaker, wrong.clone());
         assert_eq!(stage.state(socket).you, id("ann"), "{wrong:?}");
     }

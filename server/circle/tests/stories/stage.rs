@@ -1,6 +1,9 @@
 //! A room on virtual time with people who remember what they were told.
 
-use circle::{Answer, ConnectionId, Effect, Event, Identity, Input, Message, Now, Pass, Resume, Role, Room, Settings, State};
+use circle::{
+    Answer, ConnectionId, Effect, Event, Identity, Input, Message, Now, Pass, Resume, Role, Room, Settings,
+    State,
+};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -53,7 +56,8 @@ impl Stage {
             match effect {
                 Effect::Send { to, message } => {
                     let sockets: Vec<u64> = to.iter().map(|connection| connection.0).collect();
-                    self.said.push(json!({"to": sockets, "message": serde_json::to_value(&*message).unwrap()}));
+                    self.said
+                        .push(json!({"to": sockets, "message": serde_json::to_value(&*message).unwrap()}));
                     for connection in to {
                         assert!(!self.closed.contains(&connection), "{message:?} after the close");
                         self.inboxes.entry(connection).or_default().push(Arc::clone(&message));

@@ -70,7 +70,10 @@ fn texts_are_kept_as_the_room_says_and_removed_by_their_writer_or_a_host() {
     stage.ask(ann, json!({"type": "remove-text", "text": 1})).unwrap();
     assert_eq!(stage.events(ben), [Event::TextRemoved { text: 1 }]);
     stage.ask(host, json!({"type": "remove-text", "text": 2})).unwrap();
-    assert!(matches!(stage.events(ben).as_slice(), [Event::TextRemoved { text: 2 }, Event::Moderation { .. }]));
+    assert!(matches!(
+        stage.events(ben).as_slice(),
+        [Event::TextRemoved { text: 2 }, Event::Moderation { .. }]
+    ));
     let resume = circle::Resume { epoch: "e1".into(), revision: 6 };
     let back = stage.resume("ben", Role::Speaker, Some(resume));
     assert!(!bodies(&mut stage, back).iter().any(|body| body != "three"), "what was removed is not repeated");
@@ -97,8 +100,14 @@ fn texts_and_reactions_are_bounded() {
         let asked = stage.ask(ann, json!({"type": "write", "to": "everyone", "body": body}));
         assert_eq!(asked.map(|_| ()), answer);
     }
-    for (reaction, fine) in [("👏", true), ("👩‍👩‍👧‍👦", true), ("hello", false), ("", false), ("👏👏👏👏👏👏👏👏👏", false)] {
-        assert_eq!(stage.ask(ann, json!({"type": "react", "reaction": reaction})).is_ok(), fine, "{reaction}");
+    for (reaction, fine) in
+        [("👏", true), ("👩‍👩‍👧‍👦", true), ("hello", false), ("", false), ("👏👏👏👏👏👏👏👏👏", false)]
+    {
+        assert_eq!(
+            stage.ask(ann, json!({"type": "react", "reaction": reaction})).is_ok(),
+            fine,
+            "{reaction}"
+        );
     }
 }
 
@@ -124,9 +133,8 @@ fn stepping_away_shuts_everything_and_tells_nobody() {
 fn one_person_cannot_flood_the_others() {
     let mut stage = Stage::new();
     let (ann, ben) = (stage.settle("ann", Role::Speaker), stage.settle("ben", Role::Speaker));
-    let accepted = (0..100)
-        .filter(|_| stage.ask(ann, json!({"type": "react", "reaction": "👏"})).is_ok())
-        .count();
+    let accepted =
+        (0..100).filter(|_| stage.ask(ann, json!({"type": "react", "reaction": "👏"})).is_ok()).count();
     assert_eq!(accepted, 30);
     assert_eq!(stage.ask(ann, json!({"type": "raise-hand"})), Err("too-fast"));
     stage.input(Input::Closed { connection: ann });

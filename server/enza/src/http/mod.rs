@@ -1,6 +1,7 @@
 //! Every HTTP route of the program, and the headers that every answer carries.
 
 mod api;
+mod circle;
 mod headers;
 mod page;
 mod rtc;
@@ -57,6 +58,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/rtc/{*rest}", any(rtc::absent))
         .route("/api/invite", post(api::invite))
         .route("/api/join", post(api::join))
+        .route("/api/rooms/{room}/circle", get(circle::connect))
         .fallback(page::asset)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn(headers::cross_origin))

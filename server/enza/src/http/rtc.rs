@@ -199,19 +199,23 @@ pub(super) async fn absent() -> Response {
 
 fn admit(app: &App, headers: &HeaderMap, parameters: MaybeParameters) -> Result<Admitted, NotAdmitted> {
     let Query(parameters) = parameters.map_err(|_| NotAdmitted::Parameters)?;
-    let bearer = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    let token = bearer.or(parameters.access_token.as_deref()).unwrap_or_default();
+    let token = bearer(headers).or(parameters.access_token.as_deref()).unwrap_or_default();
     let room = parameters.room.as_deref().filter(|room| !room.is_empty());
     let grants = app.tokens.verify(token, room)?;
     let request = parameters.join_request.as_deref().map(signal::decode_join_request).transpose()?;
     Ok(Admitted { grants, request, v0: parameters.join() })
 }
 
-fn sentence(status: StatusCode, text: &str) -> Response {
+/// The token of `Authorization: Bearer …`.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+}
+
+pub(super) fn sentence(status: StatusCode, text: &str) -> Response {
     (status, text.to_owned()).into_response()
 }

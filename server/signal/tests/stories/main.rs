@@ -9,6 +9,7 @@ mod join;
 mod metadata;
 mod presence;
 mod publish;
+mod restrain;
 mod resume;
 mod stage;
 mod subscribe;

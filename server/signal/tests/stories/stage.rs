@@ -63,6 +63,10 @@ pub(crate) struct Stage {
     pub(crate) closed: HashSet<ConnectionId>,
     pub(crate) tokens: Vec<(ConnectionId, Grants)>,
     pub(crate) ended: u32,
+    /// Who arrived, departed or changed their name.
+    pub(crate) people: Vec<Effect>,
+    /// Sources held from the start for whoever joins next.
+    pub(crate) held: Vec<TrackSource>,
     told: HashMap<(ConnectionId, String), ParticipantInfo>,
 }
 
@@ -136,6 +140,8 @@ impl Stage {
             closed: HashSet::new(),
             tokens: Vec::new(),
             ended: 0,
+            people: Vec::new(),
+            held: Vec::new(),
             told: HashMap::new(),
         }
     }
@@ -168,6 +174,9 @@ impl Stage {
             Effect::RefreshToken { connection, grants } => {
                 assert!(!self.closed.contains(&connection), "a token for a closed connection");
                 self.tokens.push((connection, grants));
+            }
+            Effect::Arrived { .. } | Effect::Departed { .. } | Effect::Renamed { .. } => {
+                self.people.push(effect)
             }
             Effect::Ended => self.ended += 1,
         }
@@ -214,7 +223,8 @@ impl Stage {
         self.connections += 1;
         let connection = ConnectionId(self.connections);
         let connections = self.next_connections;
-        self.input(Input::Join { connection, grants, request: Box::new(request), connections });
+        let held = std::mem::take(&mut self.held);
+        self.input(Input::Join { connection, grants, held, request: Box::new(request), connections });
         connection
     }
 

@@ -1,0 +1,322 @@
+//! The circle socket against a real server, with LiveKit's signalling beside it: text-only seats, the door, what a
+//! host does to somebody's media session, catching up, and settings that survive a restart.
+
+mod common;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+use common::{Daemon, PATIENCE, SECRET, grants};
+use enza::token::{ApiKey, TokenAuthority};
+use futures_util::{SinkExt as _, StreamExt as _};
+use livekit_protocol::signal_request::Message as Ask;
+use livekit_protocol::signal_response::Message as Said;
+use livekit_protocol::{
+    AddTrackRequest, ClientInfo, DisconnectReason, JoinRequest, SignalRequest, SignalResponse, TrackSource,
+    TrackType, WrappedJoinRequest,
+};
+use prost::Message as _;
+use serde_json::{Value, json};
+use signal::Grants;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+fn signed(grants: &Grants) -> String {
+    let key = ApiKey::new("key".to_owned(), SECRET.to_owned()).unwrap();
+    TokenAuthority::new(&key).sign(grants, Duration::from_secs(600))
+}
+
+fn host(room: &str) -> String {
+    signed(&Grants { room_admin: true, ..grants(room, "host") })
+}
+
+fn guest(room: &str, identity: &str) -> String {
+    signed(&grants(room, identity))
+}
+
+/// A page's circle socket.
+struct Circle {
+    socket: Socket,
+    asked: u64,
+}
+
+impl Circle {
+    async fn open(port: u16, room: &str, token: &str, more: &str) -> Result<Self, Error> {
+        let url = format!("ws://127.0.0.1:{port}/api/rooms/{room}/circle?access_token={token}{more}");
+        let (socket, _) = timeout(PATIENCE, connect_async(url)).await.expect("an upgrade in time")?;
+        Ok(Self { socket, asked: 0 })
+    }
+
+    /// Comes in and takes the state.
+    async fn enter(daemon: &Daemon, room: &str, token: &str) -> (Self, Value) {
+        let mut circle = Self::open(daemon.port(), room, token, "").await.unwrap();
+        let state = circle.next().await.expect("the state");
+        assert_eq!(state["type"], "state", "{state}");
+        (circle, state)
+    }
+
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("a message in time")?.ok()? {
+                Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
+                Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    }
+
+    async fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let said = self.next().await.unwrap_or_else(|| panic!("the socket ended before {kind:?}"));
+            if said["type"] == kind {
+                return said;
+            }
+        }
+    }
+
+    /// Sends a command; the answer, and what was said before it.
+    async fn ask(&mut self, command: Value) -> (Value, Vec<Value>) {
+        self.asked += 1;
+        let mut command = command;
+        command["id"] = json!(self.asked);
+        self.socket.send(Message::Text(command.to_string().into())).await.unwrap();
+        let mut before = Vec::new();
+        loop {
+            let said = self.next().await.expect("an answer");
+            if said["id"] == self.asked {
+                return (said, before);
+            }
+            before.push(said);
+        }
+    }
+
+    async fn done(&mut self, command: Value) -> Vec<Value> {
+        let (answer, before) = self.ask(command).await;
+        assert_eq!(answer["type"], "ok", "{answer}");
+        before
+    }
+}
+
+/// A LiveKit client's signalling socket.
+struct LiveKit(Socket);
+
+impl LiveKit {
+    async fn join(daemon: &Daemon, token: &str) -> Self {
+        let request = JoinRequest {
+            client_info: Some(ClientInfo { protocol: 17, ..ClientInfo::default() }),
+            ..JoinRequest::default()
+        };
+        let wrapped = WrappedJoinRequest { join_request: request.encode_to_vec(), ..Default::default() };
+        let wrapped = URL_SAFE.encode(wrapped.encode_to_vec()).replace('=', "%3D");
+        let url =
+            format!("ws://127.0.0.1:{}/rtc/v1?access_token={token}&join_request={wrapped}", daemon.port());
+        Self(timeout(PATIENCE, connect_async(url)).await.expect("an upgrade in time").unwrap().0)
+    }
+
+    async fn next(&mut self) -> Option<Said> {
+        loop {
+            match timeout(PATIENCE, self.0.next()).await.expect("a frame in time")?.ok()? {
+                Message::Binary(bytes) => return SignalResponse::decode(bytes).unwrap().message,
+                Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    }
+
+    async fn until<T>(&mut self, mut wanted: impl FnMut(Said) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = wanted(self.next().await.expect("the connection is open")) {
+                return found;
+            }
+        }
+    }
+
+    async fn leave_said(&mut self) -> DisconnectReason {
+        self.until(|said| match said {
+            Said::Leave(leave) => Some(leave.reason()),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn announce_microphone(&mut self) -> String {
+        let request = AddTrackRequest {
+            cid: "mic".into(),
+            name: "mic".into(),
+            r#type: TrackType::Audio.into(),
+            source: TrackSource::Microphone.into(),
+            ..Default::default()
+        };
+        let request = SignalRequest { message: Some(Ask::AddTrack(request)) };
+        self.0.send(Message::Binary(request.encode_to_vec().into())).await.unwrap();
+        self.until(|said| match said {
+            Said::TrackPublished(published) => Some(published.track.unwrap().sid),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn muted(&mut self) -> String {
+        self.until(|said| match said {
+            Said::Mute(mute) if mute.muted => Some(mute.sid),
+            _ => None,
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn people_without_media_sit_talk_and_raise_their_hands() {
+    let daemon = Daemon::start().await;
+    let (mut one, state) = Circle::enter(&daemon, "a", &host("a")).await;
+    assert_eq!((&state["you"], &state["participants"][0]["role"]), (&json!("host"), &json!("host")));
+    let (mut two, state) = Circle::enter(&daemon, "a", &guest("a", "ann")).await;
+    assert_eq!(state["seats"], json!(["host", "ann"]));
+    assert_eq!(one.until("joined").await["person"]["name"], "ANN");
+    two.done(json!({"type": "raise-hand"})).await;
+    assert_eq!(one.until("hands").await["hands"][0]["participant"], "ann");
+    two.done(json!({"type": "write", "to": "everyone", "body": "こんにちは"})).await;
+    assert_eq!(one.until("text").await["text"]["body"], "こんにちは");
+    let (refused, before) = two.ask(json!({"type": "end"})).await;
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("refused"), &json!("not-allowed")));
+    assert!(refused["message"].as_str().unwrap().ends_with('.') && before.is_empty());
+    two.socket.send(Message::Text("nonsense".into())).await.unwrap();
+    assert_eq!(two.until("refused").await["code"], "unreadable");
+    one.done(json!({"type": "end"})).await;
+    two.until("ended").await;
+    assert_eq!(two.next().await, None);
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_prove_who_they_are_gets_a_sentence_instead() {
+    let daemon = Daemon::start().await;
+    let hidden = signed(&Grants { hidden: true, ..grants("a", "ghost") });
+    for (room, token, status) in [
+        ("a", String::new(), 401),
+        ("a", "x".repeat(30), 401),
+        ("b", guest("a", "ann"), 403),
+        ("a", hidden, 403),
+    ] {
+        match Circle::open(daemon.port(), room, &token, "").await {
+            Err(Error::Http(response)) => assert_eq!(response.status().as_u16(), status, "{room}"),
+            other => panic!("{}", other.is_ok()),
+        }
+    }
+    let plain = daemon.get(&format!("/api/rooms/a/circle?access_token={}", guest("a", "ann")), &[]).await;
+    assert_eq!(plain.status, 426);
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_mutes_holds_moves_and_removes_somebody_with_a_livekit_client() {
+    let daemon = Daemon::start().await;
+    let (mut one, _) = Circle::enter(&daemon, "a", &host("a")).await;
+    let mut ann = LiveKit::join(&daemon, &guest("a", "ann")).await;
+    let joined = one.until("joined").await;
+    assert_eq!(joined["person"]["participant"], "ann");
+    assert_eq!(one.until("changed").await["person"]["media"], true);
+    let sid = ann.announce_microphone().await;
+    one.done(json!({"type": "mute", "source": "microphone", "participants": ["ann"]})).await;
+    assert_eq!(ann.muted().await, sid);
+    one.done(json!({"type": "change-room", "set": {"microphones": "held"}})).await;
+    assert_eq!(ann.muted().await, sid, "held now, and told so");
+
+    one.done(json!({"type": "set-role", "participant": "ann", "role": "listener"})).await;
+    let unpublished = ann
+        .until(|said| match said {
+            Said::TrackUnpublished(unpublished) => Some(unpublished.track_sid),
+            _ => None,
+        })
+        .await;
+    assert_eq!(unpublished, sid);
+    let (permission, role) = ann
+        .until(|said| match said {
+            Said::Update(update) => update
+                .participants
+                .into_iter()
+                .find(|info| info.identity == "ann" && info.attributes["enza.role"] == "listener")
+                .map(|info| (info.permission.unwrap(), info.attributes["enza.role"].clone())),
+            _ => None,
+        })
+        .await;
+    assert!(!permission.can_publish && role == "listener");
+    one.done(json!({"type": "spotlight", "participants": ["host"]})).await;
+    let metadata = ann
+        .until(|said| match said {
+            Said::RoomUpdate(update) => {
+                Some(update.room.unwrap().metadata).filter(|text| text.contains("spotlight\":[\"host"))
+            }
+            _ => None,
+        })
+        .await;
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    assert_eq!(metadata["enza"]["seats"], json!(["host"]), "a listener has no seat");
+
+    one.done(json!({"type": "remove", "participant": "ann", "ban": true})).await;
+    assert_eq!(ann.leave_said().await, DisconnectReason::ParticipantRemoved);
+    let mut again = LiveKit::join(&daemon, &guest("a", "ann")).await;
+    assert_eq!(again.leave_said().await, DisconnectReason::JoinFailure);
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_lobby_holds_media_back_until_a_host_lets_somebody_in() {
+    let daemon = Daemon::start().await;
+    let (mut one, _) = Circle::enter(&daemon, "a", &host("a")).await;
+    one.done(json!({"type": "change-room", "set": {"lobby": "guests"}})).await;
+    let token = guest("a", "ann");
+    let mut ann = Circle::open(daemon.port(), "a", &token, "").await.unwrap();
+    assert_eq!(ann.until("waiting").await["waitsFor"], "host");
+    assert_eq!(one.until("knocked").await["knock"]["name"], "ANN");
+    let mut early = LiveKit::join(&daemon, &token).await;
+    assert_eq!(early.leave_said().await, DisconnectReason::JoinFailure);
+    one.done(json!({"type": "admit", "participants": ["ann"]})).await;
+    assert_eq!(ann.until("state").await["you"], "ann");
+    let mut media = LiveKit::join(&daemon, &token).await;
+    assert!(matches!(media.next().await, Some(Said::Join(_))));
+    ann.done(json!({"type": "leave"})).await;
+    assert_eq!(media.leave_said().await, DisconnectReason::ClientInitiated);
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_gets_what_it_missed_and_a_newer_socket_wins() {
+    let daemon = Daemon::start().await;
+    let (mut one, _) = Circle::enter(&daemon, "a", &host("a")).await;
+    let token = guest("a", "ann");
+    let (mut ann, state) = Circle::enter(&daemon, "a", &token).await;
+    one.done(json!({"type": "spotlight", "participants": ["ann"]})).await;
+    one.done(json!({"type": "spotlight", "participants": []})).await;
+    let more = format!("&epoch={}&revision={}", state["epoch"].as_str().unwrap(), state["revision"]);
+    let mut back = Circle::open(daemon.port(), "a", &token, &more).await.unwrap();
+    let missed = [back.next().await.unwrap(), back.next().await.unwrap(), back.next().await.unwrap()];
+    let kinds: Vec<&str> = missed.iter().map(|said| said["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["spotlight", "spotlight", "caught-up"]);
+    ann.until("elsewhere").await;
+    assert_eq!(ann.next().await, None);
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_host_set_survives_a_restart() {
+    let first = Daemon::start().await;
+    let room = first.server.store().create_room("Tuesday", 1).await.unwrap().id;
+    let (mut one, _) = Circle::enter(&first, &room, &host(&room)).await;
+    one.done(json!({"type": "change-room", "set": {"question": "How are you?", "lobby": "guests"}})).await;
+    let Daemon { server, folder, .. } = first;
+    server.stop().await;
+    assert_eq!(one.until("stopping").await["type"], "stopping");
+    let data = folder.path().join("data");
+    let second = Daemon::start_with(|settings| settings.data = Some(data)).await;
+    let (_one, state) = Circle::enter(&second, &room, &host(&room)).await;
+    assert_eq!(
+        (&state["settings"]["question"], &state["settings"]["lobby"]),
+        (&json!("How are you?"), &json!("guests"))
+    );
+    second.server.stop().await;
+}
