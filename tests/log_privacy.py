@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 # Names that the acceptance clients give themselves (they are both identity and display name there).
-CLIENTS = ["alice", "bob", "c0", "c1", "c2"]
+CLIENTS = ["alice", "bob", "c0", "c1", "c2", "ann", "ben", "chie"]
 PATTERNS = {
     "IPv4 address": re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\w)"),
     "token": re.compile(r"eyJ[\w-]{8,}\.[\w-]*"),
