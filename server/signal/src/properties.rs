@@ -12,9 +12,9 @@ use livekit_protocol::simulate_scenario::Scenario;
 use livekit_protocol::{
     AddTrackRequest, ConnectionSettings, DataPacket, DisconnectReason, JoinRequest, MuteTrackRequest,
     ParticipantInfo, PublishDataTrackRequest, SessionDescription, SignalRequest, SimulateScenario,
-    SubscriptionPermission, SyncState, TrackInfo, TrackPermission, TrackPublishedResponse, TrackType,
-    UpdateDataSubscription, UpdateParticipantMetadata, UpdateSubscription, UpdateTrackSettings, UserPacket,
-    data_packet, update_data_subscription::Update,
+    SubscriptionPermission, SyncState, TrackInfo, TrackPermission, TrackPublishedResponse, TrackSource,
+    TrackType, UpdateDataSubscription, UpdateParticipantMetadata, UpdateSubscription, UpdateTrackSettings,
+    UserPacket, data_packet, update_data_subscription::Update,
 };
 use proptest::prelude::*;
 use prost::Message as _;
@@ -537,6 +537,7 @@ proptest! {
                 let reason = DisconnectReason::ParticipantRemoved;
                 world.input(hall, Input::Remove { identity: (*identity).to_owned(), reason });
             }
+            world.input(hall, Input::KeepOpen(false));
             let room = &world.halls[hall].room;
             prop_assert!(room.participants.is_empty() && room.identities.is_empty() && room.connections.is_empty());
             prop_assert!(room.tracks.is_empty() && room.track_sids.is_empty() && room.replay.is_empty());
