@@ -99,17 +99,24 @@ impl RoomControl {
     }
 }
 
-/// Starts the task of a new room.
+/// What every room's task is lent.
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub(crate) media: MediaHandle,
+    pub(crate) store: Store,
+    pub(crate) tokens: Arc<TokenAuthority>,
+    pub(crate) fatal: mpsc::Sender<Fatal>,
+}
+
+/// Starts the task of a new room. `epoch` tells its circle from earlier ones of the same room.
 pub(crate) fn start(
     now: Now,
     settings: RoomSettings,
     epoch: String,
-    media: MediaHandle,
-    store: Store,
-    tokens: Arc<TokenAuthority>,
+    services: Services,
     farewell: Farewell,
-    fatal: mpsc::Sender<Fatal>,
 ) -> RoomControl {
+    let Services { media, store, tokens, fatal } = services;
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (events, media_events) = mpsc::channel(EVENTS);
     let (end, ending) = watch::channel(None);

@@ -3,18 +3,15 @@
 //!
 //! It never waits for a room: a room whose event queue is full is stuck and is ended.
 
-use crate::media::{MediaHandle, MediaStuck};
-use crate::room::{self, RoomControl, RoomHandle};
-use crate::token::TokenAuthority;
+use crate::media::MediaStuck;
+use crate::room::{self, RoomControl, RoomHandle, Services};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use livekit_protocol::DisconnectReason;
 use sfu::{Event, PeerId, RoomId, TrackId};
 use signal::{ConnectionId, Now, RoomSettings};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use store::Store;
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that wait for the directory. Full makes callers wait: each answer takes microseconds.
@@ -98,13 +95,7 @@ impl Farewell {
 }
 
 impl Rooms {
-    pub(crate) fn start(
-        media: MediaHandle,
-        events: mpsc::Receiver<Event>,
-        tokens: Arc<TokenAuthority>,
-        store: Store,
-        fatal: mpsc::Sender<Fatal>,
-    ) -> Self {
+    pub(crate) fn start(services: Services, events: mpsc::Receiver<Event>) -> Self {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let directory = Directory {
             live: HashMap::new(),
@@ -114,10 +105,7 @@ impl Rooms {
             ending: false,
             waiting_for_end: Vec::new(),
             requests: requests.clone(),
-            media,
-            tokens,
-            store,
-            fatal,
+            services,
         };
         tokio::spawn(directory.run(inbox, events));
         Self { requests }
@@ -148,10 +136,7 @@ struct Directory {
     ending: bool,
     waiting_for_end: Vec<oneshot::Sender<()>>,
     requests: mpsc::Sender<Request>,
-    media: MediaHandle,
-    tokens: Arc<TokenAuthority>,
-    store: Store,
-    fatal: mpsc::Sender<Fatal>,
+    services: Services,
 }
 
 impl Directory {
@@ -191,7 +176,7 @@ impl Directory {
 
     fn give_up(&self, reason: Fatal) {
         // Full means that a reason to stop is known already.
-        let _ = self.fatal.try_send(reason);
+        let _ = self.services.fatal.try_send(reason);
     }
 
     fn enter(&mut self, name: String) -> Result<(RoomHandle, ConnectionId), EnterError> {
@@ -233,16 +218,8 @@ impl Directory {
             server_version: LIVEKIT_VERSION,
         };
         let farewell = Farewell { requests: self.requests.clone(), name: name.clone(), id };
-        let room = room::start(
-            now,
-            settings,
-            URL_SAFE_NO_PAD.encode(epoch),
-            self.media.clone(),
-            self.store.clone(),
-            Arc::clone(&self.tokens),
-            farewell,
-            self.fatal.clone(),
-        );
+        let epoch = URL_SAFE_NO_PAD.encode(epoch);
+        let room = room::start(now, settings, epoch, self.services.clone(), farewell);
         tracing::info!(room = id.0, "a room opens");
         let handle = room.handle().ok_or(EnterError::Stopping)?;
         self.live.insert(id, room);

@@ -5,6 +5,7 @@ use crate::config::{Config, Transport};
 use crate::http::{self, App};
 use crate::listen::{Listening, also_listen_on};
 use crate::media::{self, Media};
+use crate::room::Services;
 use crate::rooms::{Fatal, Rooms};
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
@@ -67,7 +68,13 @@ impl Server {
         getrandom::fill(&mut seed)?;
         let (media, handle, events) = Media::start(socket, candidates, seed).map_err(StartError::Media)?;
         let (fatal_sender, fatal) = mpsc::channel(1);
-        let rooms = Rooms::start(handle, events, Arc::clone(&tokens), store.clone(), fatal_sender);
+        let services = Services {
+            media: handle,
+            store: store.clone(),
+            tokens: Arc::clone(&tokens),
+            fatal: fatal_sender,
+        };
+        let rooms = Rooms::start(services, events);
 
         let (stopping, stopping_seen) = watch::channel(false);
         let (stopped, stopped_seen) = watch::channel(false);

@@ -176,7 +176,7 @@ impl Stage {
                 self.tokens.push((connection, grants));
             }
             Effect::Arrived { .. } | Effect::Departed { .. } | Effect::Renamed { .. } => {
-                self.people.push(effect)
+                self.people.push(effect);
             }
             Effect::Ended => self.ended += 1,
         }
