@@ -5,6 +5,7 @@
 //! does not, so that a rate at the edge does not flap.
 
 use crate::bandwidth::{LOOK_INTERVAL, PROBE_INTERVAL};
+use crate::downlink::Fit;
 use crate::rtp::rtcp::TransportFeedback;
 use crate::shard::Shard;
 use crate::uplink::{LAYERS, Track, quality_of};
@@ -187,11 +188,12 @@ impl Shard {
         demands.clear();
         let speakers = self.rooms.get(&peer.room).map(|room| &room.speakers);
         let mut sending = 0.0;
-        for (at, downlink) in &peer.downlinks {
+        for (at, downlink) in &mut peer.downlinks {
             let Some(track) = self.tracks.get(downlink.track_slot).filter(|track| track.is_video()) else {
                 continue;
             };
             if downlink.setting.disabled || track.is_held() {
+                downlink.fit = Fit::Whole;
                 continue;
             }
             let live = track.live_layers(now);
@@ -243,6 +245,11 @@ impl Shard {
             self.peers.get_mut(slot).and_then(|peer| peer.downlinks.get_mut(demand.downlink))
         else {
             return;
+        };
+        downlink.fit = match demand.given {
+            None => Fit::Nothing,
+            given if demand.above(given).is_some() => Fit::Smaller,
+            Some(_) => Fit::Whole,
         };
         if downlink.limit == demand.given {
             return;

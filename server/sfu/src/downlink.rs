@@ -39,6 +39,14 @@ pub(crate) enum State {
     },
 }
 
+/// How much of what was asked for, and is sent, the subscriber's path has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    Whole,
+    Smaller,
+    Nothing,
+}
+
 /// How one stretch of a layer is renumbered: `out = in + offset`, all wrapping.
 #[derive(Clone, Copy, Debug)]
 struct Mapping {
@@ -94,6 +102,7 @@ pub(crate) struct Downlink {
     pub(crate) fraction_lost: u8,
     /// The best layer that the subscriber's path has room for; `None` for not even the lowest.
     pub(crate) limit: Option<usize>,
+    pub(crate) fit: Fit,
     /// The client was told that it gets nothing for want of room.
     pub(crate) told_paused: bool,
     /// The subscriber reports on transport-wide numbers of this m-line.
@@ -161,6 +170,7 @@ impl Downlink {
             octets: 0,
             fraction_lost: 0,
             limit: Some(if start.numbered { 0 } else { crate::uplink::LAYERS }),
+            fit: Fit::Whole,
             told_paused: false,
             numbered: start.numbered,
             mid: start.mid,

@@ -1,6 +1,7 @@
 //! How well one participant's media goes, both ways, in LiveKit's four words.
 
 use crate::ConnectionQuality;
+use crate::downlink::Fit;
 use crate::peer::Peer;
 use crate::uplink::Track;
 use slab::Slab;
@@ -40,9 +41,11 @@ pub(crate) fn judge(now: Instant, peer: &Peer, tracks: &mut Slab<Track>) -> Conn
         .iter()
         .map(|(_, downlink)| f64::from(downlink.fraction_lost) / 256.0)
         .fold(0.0, f64::max);
+    // A picture that is missing for want of room is seen at once, a smaller one hardly.
+    let fits = |fit: Fit| peer.downlinks.iter().any(|(_, downlink)| downlink.fit == fit);
     match up.max(down) {
-        loss if loss >= POOR_FROM => ConnectionQuality::Poor,
-        loss if loss >= GOOD_FROM => ConnectionQuality::Good,
+        loss if loss >= POOR_FROM || fits(Fit::Nothing) => ConnectionQuality::Poor,
+        loss if loss >= GOOD_FROM || fits(Fit::Smaller) => ConnectionQuality::Good,
         _ => ConnectionQuality::Excellent,
     }
 }

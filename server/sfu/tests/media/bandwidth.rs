@@ -9,16 +9,16 @@ use rtc_rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEst
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{
     PacketStatusChunk, RecvDelta, RunLengthChunk, StatusChunkTypeTcc, SymbolTypeTcc, TransportLayerCc,
 };
-use sfu::{Event, RoomId, TrackId};
+use sfu::{ConnectionQuality, Event, RoomId, TrackId};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const ROOM: RoomId = RoomId(1);
-const SPEAKERS: usize = 1;
-const RTT_HALF: Duration = Duration::from_millis(25);
+pub(crate) const SPEAKERS: usize = 1;
+pub(crate) const RTT_HALF: Duration = Duration::from_millis(25);
 
 /// Layers of about 120, 220 and 320 kbit/s at 20 frames a second.
-fn camera() -> Source {
+pub(crate) fn camera() -> Source {
     Source::Vp8 { rids: vec!["q", "h", "f"], frame_interval: Duration::from_millis(50), packets_per_frame: 2 }
 }
 
@@ -30,7 +30,7 @@ fn is_transport_feedback(bytes: &[u8]) -> bool {
 /// A room of so many. The first one sees and hears everybody, over a link; each of the others sees the next one only,
 /// which is enough to tell whether it suffers, and keeps the run short. [`SPEAKERS`] of the others speak all the time, with
 /// redundancy; the rest are silent.
-fn room(seed: u64, people: usize, path: Path) -> (World, Vec<Participant>) {
+pub(crate) fn room(seed: u64, people: usize, path: Path) -> (World, Vec<Participant>) {
     let mut world = World::new(seed);
     let client = Client { audios: people - 1, videos: people - 1, ..Client::chromium() };
     let handles: Vec<Handle> = (0..people).map(|_| world.join(ROOM, client.clone())).collect();
@@ -63,14 +63,14 @@ fn sent_to(world: &World, handle: Handle, from: Instant) -> impl Iterator<Item =
 }
 
 /// Bit/s offered to a peer since then.
-fn rate_to(world: &World, handle: Handle, from: Instant) -> f64 {
+pub(crate) fn rate_to(world: &World, handle: Handle, from: Instant) -> f64 {
     let bytes: usize = sent_to(world, handle, from).map(|sent| sent.length + 28).sum();
     bytes as f64 * 8.0 / (world.now - from).as_secs_f64()
 }
 
 /// Share of a voice that neither came nor could be taken from the redundancy of the next packet (RFC 2198), while
 /// `from` to now was said.
-fn audio_missing(world: &World, handle: Handle, track: TrackId, from: Instant) -> f64 {
+pub(crate) fn audio_missing(world: &World, handle: Handle, track: TrackId, from: Instant) -> f64 {
     let packets = world.reception(handle, track).audio.iter().filter(|packet| packet.at > from);
     let mut heard = BTreeSet::new();
     for packet in packets {
@@ -83,16 +83,25 @@ fn audio_missing(world: &World, handle: Handle, track: TrackId, from: Instant) -
     (1.0 - heard.len() as f64 / said).max(0.0)
 }
 
-fn worst_audio(world: &World, people: &[Participant], from: Instant) -> f64 {
+pub(crate) fn worst_audio(world: &World, people: &[Participant], from: Instant) -> f64 {
     people[1..=SPEAKERS]
         .iter()
         .map(|other| audio_missing(world, people[0].handle, other.audio, from))
         .fold(0.0, f64::max)
 }
 
-fn frames(world: &World, handle: Handle, track: TrackId, from: Instant) -> Vec<u8> {
+pub(crate) fn frames(world: &World, handle: Handle, track: TrackId, from: Instant) -> Vec<u8> {
     let Some(reception) = world[handle].receptions.get(&track) else { return Vec::new() };
     reception.frames.iter().filter(|frame| frame.at > from).map(|frame| frame.stamp.layer).collect()
+}
+
+/// What the peer's connection is said to be.
+fn quality(world: &World, handle: Handle) -> Option<ConnectionQuality> {
+    let id = world[handle].id;
+    world.events.iter().rev().find_map(|(_, event)| match event {
+        Event::ConnectionQuality { peer, quality } if *peer == id => Some(*quality),
+        _ => None,
+    })
 }
 
 #[test]
@@ -172,8 +181,10 @@ fn where_no_picture_fits_the_sound_stays_and_the_client_is_told() {
             Some(true)
         );
     }
+    assert_eq!(quality(&world, phone), Some(ConnectionQuality::Poor));
     world.line(phone).down.link = Some(5_000_000);
     world.run_for(Duration::from_secs(20));
+    assert_eq!(quality(&world, phone), Some(ConnectionQuality::Excellent));
     let from = world.now;
     world.run_for(Duration::from_secs(2));
     for other in &people[1..] {
