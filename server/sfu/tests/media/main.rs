@@ -14,6 +14,7 @@ mod hostile;
 mod isolation;
 mod loss;
 mod loudest;
+mod phone;
 mod restart;
 mod simulcast;
 mod subscription;
