@@ -3,6 +3,7 @@
 
 use crate::start_error::StartError;
 use std::path::Path;
+use store::InviteState;
 
 /// What `/` shows when the web client was left out of the build.
 pub(crate) const PAGE_LEFT_OUT: &str = "<!doctype html><html lang=\"ja\"><meta charset=\"utf-8\">\
@@ -125,17 +126,16 @@ impl Language {
         }
     }
 
-    pub(crate) const fn state_open(self) -> &'static str {
-        match self {
-            Self::English => "open",
-            Self::Japanese => "有効",
-        }
-    }
-
-    pub(crate) const fn state_revoked(self) -> &'static str {
-        match self {
-            Self::English => "revoked",
-            Self::Japanese => "取り消し済み",
+    pub(crate) const fn invite_state(self, state: InviteState) -> &'static str {
+        match (state, self) {
+            (InviteState::Open, Self::English) => "open",
+            (InviteState::Open, Self::Japanese) => "有効",
+            (InviteState::NotYet, Self::English) => "not yet",
+            (InviteState::NotYet, Self::Japanese) => "開始前",
+            (InviteState::Expired, Self::English) => "expired",
+            (InviteState::Expired, Self::Japanese) => "期限切れ",
+            (InviteState::Revoked, Self::English) => "revoked",
+            (InviteState::Revoked, Self::Japanese) => "取り消し済み",
         }
     }
 }

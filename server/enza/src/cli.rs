@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use store::{InviteId, Role, Store};
+use store::{InviteId, Role, Store, Terms};
 
 /// Self-hosted video dialogue rooms: people open a link and see and hear each other.
 ///
@@ -124,6 +124,12 @@ enum InviteCommands {
         /// Room id as listed [default: the first room]
         #[arg(long)]
         room: Option<String>,
+        /// How long it opens the room, such as 12h or 7d [default: until it is revoked]
+        #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+        expires: Option<Duration>,
+        /// How long until it opens the room for the first time, such as 2h
+        #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+        opens_in: Option<Duration>,
     },
     /// Close an invite for good
     Revoke {
@@ -137,7 +143,9 @@ enum InviteCommands {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RoleFlag {
     Host,
+    CoHost,
     Guest,
+    Listener,
 }
 
 /// What to do, fully decided.
@@ -237,8 +245,8 @@ impl InviteCommands {
         let store = Store::open(&data_folder::database(&config.data)).await?;
         let now = i64::try_from(rooms::now().unix_millis).unwrap_or(i64::MAX);
         let said = match self {
-            Self::List { .. } => list(&store, language).await?,
-            Self::Create { role, room, .. } => {
+            Self::List { .. } => list(&store, language, now).await?,
+            Self::Create { role, room, expires, opens_in, .. } => {
                 let room = match room {
                     Some(id) => store.room(&id).await?,
                     None => match store.first_room().await? {
@@ -248,9 +256,17 @@ impl InviteCommands {
                 };
                 let role = match role {
                     RoleFlag::Host => Role::Host,
+                    RoleFlag::CoHost => Role::CoHost,
                     RoleFlag::Guest => Role::Guest,
+                    RoleFlag::Listener => Role::Listener,
                 };
-                let (_, secret) = store.create_invite(&room.id, role, now).await?;
+                let after =
+                    |wait: Duration| now.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+                let terms = Terms {
+                    not_before_unix_millis: opens_in.map(after),
+                    expires_unix_millis: expires.map(after),
+                };
+                let (_, secret) = store.create_invite(&room.id, role, terms, now).await?;
                 format!("{}\n", secret.reveal())
             }
             Self::Revoke { invite, .. } => {
@@ -263,18 +279,15 @@ impl InviteCommands {
     }
 }
 
-async fn list(store: &Store, language: Language) -> Result<String, StartError> {
+async fn list(store: &Store, language: Language, now: i64) -> Result<String, StartError> {
     let mut text = String::new();
     for room in store.rooms().await? {
         for invite in store.invites(&room.id).await? {
-            let state = match invite.revoked_unix_millis {
-                None => language.state_open(),
-                Some(_) => language.state_revoked(),
-            };
+            let state = language.invite_state(invite.state(now));
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "{:>6}  {:<5}  {state}  {}  {}",
+                "{:>6}  {:<8}  {state}  {}  {}",
                 invite.id.0,
                 invite.role.name(),
                 room.id,

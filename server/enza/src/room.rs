@@ -11,7 +11,7 @@ use crate::token::TokenAuthority;
 use ::circle::Settings;
 use axum::extract::ws::Utf8Bytes;
 use circle::circle_now;
-pub(crate) use circle::{CircleMessage, Visit};
+pub(crate) use circle::{CircleMessage, ROLE, Visit};
 use livekit_protocol::{
     DisconnectReason, JoinRequest, SignalRequest, SignalResponse, signal_response::Message as ResponseMessage,
 };

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use store::{Resolved, Role, Store, StoreError};
+use store::{Resolved, Role, Store, StoreError, Terms};
 
 const LINKS_FILE: &str = "first-links.toml";
 
@@ -60,12 +60,13 @@ async fn first_links(store: &Store, config: &Config, language: Language) -> Resu
     };
     let keep = async |secret: Option<&str>, role: Role| -> Result<String, StoreError> {
         if let Some(secret) = secret
-            && let Resolved::Open { room: opened, role: as_what, .. } = store.resolve_invite(secret).await?
+            && let Resolved::Open { room: opened, role: as_what, .. } =
+                store.resolve_invite(secret, now).await?
             && (opened.id == room.id && as_what == role)
         {
             return Ok(secret.to_owned());
         }
-        let (_, secret) = store.create_invite(&room.id, role, now).await?;
+        let (_, secret) = store.create_invite(&room.id, role, Terms::default(), now).await?;
         Ok(secret.reveal().to_owned())
     };
     let links = FirstLinks {
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(fresh.host, first.host);
         assert_ne!(fresh.guest, first.guest);
         for (secret, role) in [(&fresh.host, Role::Host), (&fresh.guest, Role::Guest)] {
-            let resolved = store.resolve_invite(secret).await.unwrap();
+            let resolved = store.resolve_invite(secret, 2).await.unwrap();
             assert!(matches!(resolved, Resolved::Open { role: found, .. } if found == role));
         }
     }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Daemon, ask, token};
-use store::Role;
+use store::{Role, Terms};
 
 fn assert_open_to_any_origin(answer: &common::Answer) {
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{answer:?}");
@@ -94,8 +94,8 @@ async fn an_invite_becomes_a_room_token() {
     let daemon = Daemon::start().await;
     let store = daemon.server.store();
     let room = store.create_room("火曜日の輪", 1).await.unwrap();
-    let (_, host) = store.create_invite(&room.id, Role::Host, 1).await.unwrap();
-    let (guest_id, guest) = store.create_invite(&room.id, Role::Guest, 1).await.unwrap();
+    let (_, host) = store.create_invite(&room.id, Role::Host, Terms::default(), 1).await.unwrap();
+    let (guest_id, guest) = store.create_invite(&room.id, Role::Guest, Terms::default(), 1).await.unwrap();
 
     let asked = daemon.post("/api/invite", &format!(r#"{{"invite":"{}"}}"#, host.reveal())).await;
     assert_eq!(asked.status, 200);
@@ -121,21 +121,47 @@ async fn an_invite_becomes_a_room_token() {
 }
 
 #[tokio::test]
-async fn only_a_host_link_makes_a_room_admin() {
+async fn a_link_makes_of_people_what_it_says_and_of_its_host_alone_an_admin() {
     use base64::Engine as _;
     let daemon = Daemon::start().await;
     let store = daemon.server.store();
     let room = store.create_room("Room", 1).await.unwrap();
-    for (role, admin) in [(Role::Host, true), (Role::Guest, false)] {
-        let (_, secret) = store.create_invite(&room.id, role, 1).await.unwrap();
+    for (role, in_the_circle, admin, publishes) in [
+        (Role::Host, "host", true, true),
+        (Role::CoHost, "co-host", false, true),
+        (Role::Guest, "speaker", false, true),
+        (Role::Listener, "listener", false, false),
+    ] {
+        let (_, secret) = store.create_invite(&room.id, role, Terms::default(), 1).await.unwrap();
         let body = format!(r#"{{"invite":"{}","name":"x"}}"#, secret.reveal());
         let answer = daemon.post("/api/join", &body).await.json();
+        assert_eq!(answer["role"], role.name());
         let token = answer["token"].as_str().unwrap().to_owned();
         let claims =
             base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap());
         let claims: serde_json::Value = serde_json::from_slice(&claims.unwrap()).unwrap();
         assert_eq!(claims["video"]["roomAdmin"].as_bool().unwrap_or(false), admin);
+        assert_eq!(claims["video"]["canPublish"], publishes);
+        assert_eq!(claims["attributes"]["enza.role"], in_the_circle);
         assert_eq!(claims["video"]["room"], room.id.as_str());
+    }
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_over_or_not_begun_says_so() {
+    let daemon = Daemon::start().await;
+    let store = daemon.server.store();
+    let room = store.create_room("Room", 1).await.unwrap();
+    let past = Terms { expires_unix_millis: Some(1), ..Terms::default() };
+    let future = Terms { not_before_unix_millis: Some(i64::MAX), ..Terms::default() };
+    for (terms, status, code) in [(past, 410, "invite-expired"), (future, 403, "invite-early")] {
+        let (_, secret) = store.create_invite(&room.id, Role::Guest, terms, 1).await.unwrap();
+        let body = format!(r#"{{"invite":"{}","name":"x"}}"#, secret.reveal());
+        for path in ["/api/invite", "/api/join"] {
+            let answer = daemon.post(path, &body).await;
+            assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{path}");
+        }
     }
     daemon.server.stop().await;
 }
@@ -145,7 +171,7 @@ async fn the_api_says_what_is_wrong_by_code_and_sentence() {
     let daemon = Daemon::start().await;
     let store = daemon.server.store();
     let room = store.create_room("Room", 1).await.unwrap();
-    let (_, secret) = store.create_invite(&room.id, Role::Guest, 1).await.unwrap();
+    let (_, secret) = store.create_invite(&room.id, Role::Guest, Terms::default(), 1).await.unwrap();
     let invite = secret.reveal();
     let long = "x".repeat(65);
     let huge = format!(r#"{{"invite":"{}"}}"#, "x".repeat(20_000));

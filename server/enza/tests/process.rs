@@ -135,6 +135,11 @@ fn it_serves_prints_the_same_links_again_and_stops_within_5_s() {
 
     let listed = run(folder.path(), &["invite", "list"]);
     assert_eq!(stdout(&listed).lines().count(), 2, "{}", stdout(&listed));
+    let create = ["invite", "create", "--role", "listener", "--opens-in", "2h", "--expires", "7d"];
+    assert!(run(folder.path(), &create).status.success());
+    let listed = run(folder.path(), &["invite", "list"]);
+    let third = stdout(&listed).lines().nth(2).map(str::to_owned).unwrap_or_default();
+    assert!(third.contains("listener") && third.contains("not yet"), "{third}");
     assert!(run(folder.path(), &["invite", "revoke", "2"]).status.success());
     let third = Running::start(enza(folder.path(), &["--port", "0"]));
     let after = secret(&third.links());

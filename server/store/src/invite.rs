@@ -18,7 +18,9 @@ const SECRET_BYTES: usize = 18;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     Host,
+    CoHost,
     Guest,
+    Listener,
 }
 
 impl Role {
@@ -27,17 +29,30 @@ impl Role {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Host => "host",
+            Self::CoHost => "co-host",
             Self::Guest => "guest",
+            Self::Listener => "listener",
         }
     }
 
     fn from_name(name: &str) -> Result<Self, sqlx::Error> {
         match name {
             "host" => Ok(Self::Host),
+            "co-host" => Ok(Self::CoHost),
             "guest" => Ok(Self::Guest),
+            "listener" => Ok(Self::Listener),
             other => Err(sqlx::Error::Decode(format!("unknown role {other:?}").into())),
         }
     }
+}
+
+/// When an invite opens the room. The default: always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Milliseconds since 1970-01-01 UTC; before this it does not open yet.
+    pub not_before_unix_millis: Option<i64>,
+    /// From this time on it opens nothing.
+    pub expires_unix_millis: Option<i64>,
 }
 
 /// Names an invite without opening anything: for listing and revoking.
@@ -77,12 +92,55 @@ pub struct Invite {
     /// Milliseconds since 1970-01-01 UTC.
     pub created_unix_millis: i64,
     pub revoked_unix_millis: Option<i64>,
+    pub terms: Terms,
+}
+
+impl Invite {
+    /// Whether it opens the room at this time.
+    #[must_use]
+    pub fn state(&self, now_unix_millis: i64) -> InviteState {
+        let Terms { not_before_unix_millis, expires_unix_millis } = self.terms;
+        if self.revoked_unix_millis.is_some() {
+            InviteState::Revoked
+        } else if expires_unix_millis.is_some_and(|at| at <= now_unix_millis) {
+            InviteState::Expired
+        } else if not_before_unix_millis.is_some_and(|at| at > now_unix_millis) {
+            InviteState::NotYet
+        } else {
+            InviteState::Open
+        }
+    }
+
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: InviteId(row.try_get("id")?),
+            room: row.try_get("room")?,
+            role: Role::from_name(row.try_get("role")?)?,
+            created_unix_millis: row.try_get("created")?,
+            revoked_unix_millis: row.try_get("revoked")?,
+            terms: Terms {
+                not_before_unix_millis: row.try_get("not_before")?,
+                expires_unix_millis: row.try_get("expires")?,
+            },
+        })
+    }
+}
+
+/// Whether an invite opens its room, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InviteState {
+    Open,
+    NotYet,
+    Expired,
+    Revoked,
 }
 
 /// What a secret turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
     Open { invite: InviteId, room: Room, role: Role },
+    NotYet,
+    Expired,
     Revoked,
     Unknown,
 }
@@ -100,16 +158,22 @@ impl Store {
         &self,
         room: &str,
         role: Role,
+        terms: Terms,
         now_unix_millis: i64,
     ) -> Result<(InviteId, InviteSecret), StoreError> {
         let secret = InviteSecret::generate()?;
-        let inserted = sqlx::query("INSERT INTO invite (room, role, hash, created) VALUES (?, ?, ?, ?)")
-            .bind(room)
-            .bind(role.name())
-            .bind(hash(secret.reveal()))
-            .bind(now_unix_millis)
-            .execute(&self.writer)
-            .await;
+        let inserted = sqlx::query(
+            "INSERT INTO invite (room, role, hash, created, not_before, expires)
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(room)
+        .bind(role.name())
+        .bind(hash(secret.reveal()))
+        .bind(now_unix_millis)
+        .bind(terms.not_before_unix_millis)
+        .bind(terms.expires_unix_millis)
+        .execute(&self.writer)
+        .await;
         match inserted {
             Ok(done) => Ok((InviteId(done.last_insert_rowid()), secret)),
             Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
@@ -119,26 +183,25 @@ impl Store {
         }
     }
 
-    /// Which room a secret opens, and as what.
+    /// Which room a secret opens at this time, and as what.
     ///
     /// # Errors
-    /// [`StoreError::Database`]. An unknown or revoked secret is an answer, not an error.
-    pub async fn resolve_invite(&self, secret: &str) -> Result<Resolved, StoreError> {
-        let row = sqlx::query(
-            "SELECT invite.id, invite.role, invite.revoked, room.id, room.title, room.created
-             FROM invite JOIN room ON room.id = invite.room WHERE invite.hash = ?",
-        )
-        .bind(hash(secret))
-        .fetch_optional(&self.reader)
-        .await?;
+    /// [`StoreError::Database`]. A secret that opens nothing is an answer, not an error.
+    pub async fn resolve_invite(&self, secret: &str, now_unix_millis: i64) -> Result<Resolved, StoreError> {
+        let row = sqlx::query("SELECT * FROM invite WHERE hash = ?")
+            .bind(hash(secret))
+            .fetch_optional(&self.reader)
+            .await?;
         let Some(row) = row else { return Ok(Resolved::Unknown) };
-        if row.try_get::<Option<i64>, _>(2)?.is_some() {
-            return Ok(Resolved::Revoked);
-        }
-        Ok(Resolved::Open {
-            invite: InviteId(row.try_get(0)?),
-            role: Role::from_name(row.try_get(1)?)?,
-            room: Room { id: row.try_get(3)?, title: row.try_get(4)?, created_unix_millis: row.try_get(5)? },
+        let invite = Invite::from_row(&row)?;
+        Ok(match invite.state(now_unix_millis) {
+            InviteState::Open => {
+                let room = self.room(&invite.room).await?;
+                Resolved::Open { invite: invite.id, room, role: invite.role }
+            }
+            InviteState::NotYet => Resolved::NotYet,
+            InviteState::Expired => Resolved::Expired,
+            InviteState::Revoked => Resolved::Revoked,
         })
     }
 
@@ -160,20 +223,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn invites(&self, room: &str) -> Result<Vec<Invite>, StoreError> {
-        let rows =
-            sqlx::query("SELECT id, room, role, created, revoked FROM invite WHERE room = ? ORDER BY id")
-                .bind(room)
-                .fetch_all(&self.reader)
-                .await?;
-        let read = |row: &SqliteRow| {
-            Ok::<_, sqlx::Error>(Invite {
-                id: InviteId(row.try_get(0)?),
-                room: row.try_get(1)?,
-                role: Role::from_name(row.try_get(2)?)?,
-                created_unix_millis: row.try_get(3)?,
-                revoked_unix_millis: row.try_get(4)?,
-            })
-        };
-        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+        let rows = sqlx::query("SELECT * FROM invite WHERE room = ? ORDER BY id")
+            .bind(room)
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(rows.iter().map(Invite::from_row).collect::<Result<_, _>>()?)
     }
 }

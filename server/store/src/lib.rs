@@ -9,7 +9,7 @@
 mod invite;
 mod room;
 
-pub use invite::{Invite, InviteId, InviteSecret, Resolved, Role};
+pub use invite::{Invite, InviteId, InviteSecret, InviteState, Resolved, Role, Terms};
 pub use room::Room;
 
 use sqlx::sqlite::{

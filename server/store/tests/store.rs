@@ -1,6 +1,6 @@
 //! The store on a real file: what was promised once holds after a restart.
 
-use store::{InviteId, Resolved, Role, Store, StoreError};
+use store::{InviteId, InviteState, Resolved, Role, Store, StoreError, Terms};
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -15,14 +15,14 @@ async fn rooms_and_invites_survive_a_restart() {
     assert_eq!(store.first_room().await.unwrap(), None);
     let room = store.create_room("  Families of Tuesday ", NOW).await.unwrap();
     assert_eq!(room.title, "Families of Tuesday");
-    let (host, secret) = store.create_invite(&room.id, Role::Host, NOW).await.unwrap();
+    let (host, secret) = store.create_invite(&room.id, Role::Host, Terms::default(), NOW).await.unwrap();
     store.close().await;
 
     let store = open(&folder).await;
     assert_eq!(store.first_room().await.unwrap(), Some(room.clone()));
     assert_eq!(store.room(&room.id).await.unwrap(), room);
     assert_eq!(
-        store.resolve_invite(secret.reveal()).await.unwrap(),
+        store.resolve_invite(secret.reveal(), NOW).await.unwrap(),
         Resolved::Open { invite: host, room, role: Role::Host }
     );
 }
@@ -32,15 +32,15 @@ async fn a_revoked_invite_stays_revoked_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let room = store.create_room("Room", NOW).await.unwrap();
-    let (guest, secret) = store.create_invite(&room.id, Role::Guest, NOW).await.unwrap();
-    let (_, other) = store.create_invite(&room.id, Role::Guest, NOW).await.unwrap();
+    let (guest, secret) = store.create_invite(&room.id, Role::Guest, Terms::default(), NOW).await.unwrap();
+    let (_, other) = store.create_invite(&room.id, Role::Guest, Terms::default(), NOW).await.unwrap();
     store.revoke_invite(guest, NOW + 1).await.unwrap();
     store.revoke_invite(guest, NOW + 2).await.unwrap();
     store.close().await;
 
     let store = open(&folder).await;
-    assert_eq!(store.resolve_invite(secret.reveal()).await.unwrap(), Resolved::Revoked);
-    assert!(matches!(store.resolve_invite(other.reveal()).await.unwrap(), Resolved::Open { .. }));
+    assert_eq!(store.resolve_invite(secret.reveal(), NOW).await.unwrap(), Resolved::Revoked);
+    assert!(matches!(store.resolve_invite(other.reveal(), NOW).await.unwrap(), Resolved::Open { .. }));
     let listed = store.invites(&room.id).await.unwrap();
     assert_eq!(
         listed.iter().map(|invite| invite.revoked_unix_millis).collect::<Vec<_>>(),
@@ -52,11 +52,11 @@ async fn a_revoked_invite_stays_revoked_and_says_so() {
 async fn unknown_things_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
-    assert_eq!(store.resolve_invite("").await.unwrap(), Resolved::Unknown);
-    assert_eq!(store.resolve_invite("AAAAAAAAAAAAAAAAAAAAAAAA").await.unwrap(), Resolved::Unknown);
+    assert_eq!(store.resolve_invite("", NOW).await.unwrap(), Resolved::Unknown);
+    assert_eq!(store.resolve_invite("AAAAAAAAAAAAAAAAAAAAAAAA", NOW).await.unwrap(), Resolved::Unknown);
     assert!(matches!(store.revoke_invite(InviteId(7), NOW).await, Err(StoreError::InviteUnknown)));
     assert!(matches!(
-        store.create_invite("no such room", Role::Host, NOW).await,
+        store.create_invite("no such room", Role::Host, Terms::default(), NOW).await,
         Err(StoreError::RoomUnknown)
     ));
     assert!(matches!(store.room("no such room").await, Err(StoreError::RoomUnknown)));
@@ -72,11 +72,11 @@ async fn two_rooms_do_not_share_invites() {
     let one = store.create_room("Same title", NOW).await.unwrap();
     let two = store.create_room("Same title", NOW).await.unwrap();
     assert_ne!(one.id, two.id);
-    let (_, first) = store.create_invite(&one.id, Role::Guest, NOW).await.unwrap();
-    let (_, second) = store.create_invite(&two.id, Role::Host, NOW).await.unwrap();
+    let (_, first) = store.create_invite(&one.id, Role::Guest, Terms::default(), NOW).await.unwrap();
+    let (_, second) = store.create_invite(&two.id, Role::Host, Terms::default(), NOW).await.unwrap();
     assert_ne!(first, second);
     for (secret, room, role) in [(&first, &one, Role::Guest), (&second, &two, Role::Host)] {
-        match store.resolve_invite(secret.reveal()).await.unwrap() {
+        match store.resolve_invite(secret.reveal(), NOW).await.unwrap() {
             Resolved::Open { room: found, role: as_what, .. } => {
                 assert_eq!((&found, as_what), (room, role));
             }
@@ -92,7 +92,7 @@ async fn no_secret_is_in_the_file_or_in_debug_output() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let room = store.create_room("Room", NOW).await.unwrap();
-    let (_, secret) = store.create_invite(&room.id, Role::Host, NOW).await.unwrap();
+    let (_, secret) = store.create_invite(&room.id, Role::Host, Terms::default(), NOW).await.unwrap();
     assert!(secret.reveal().len() >= 22, "at least 128 bits");
     assert!(!format!("{secret:?}").contains(secret.reveal()));
     store.close().await;
@@ -125,4 +125,64 @@ async fn a_rooms_settings_are_kept_and_a_room_nobody_made_has_none() {
     store.close().await;
     let store = open(&folder).await;
     assert_eq!(store.room_settings(&room.id).await.unwrap().as_deref(), Some(r#"{"locked":true}"#));
+}
+
+#[tokio::test]
+async fn an_invite_opens_from_its_first_moment_until_its_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap();
+    let terms = Terms { not_before_unix_millis: Some(NOW + 10), expires_unix_millis: Some(NOW + 20) };
+    let (invite, secret) = store.create_invite(&room.id, Role::CoHost, terms, NOW).await.unwrap();
+    for (at, state) in [
+        (9, InviteState::NotYet),
+        (10, InviteState::Open),
+        (19, InviteState::Open),
+        (20, InviteState::Expired),
+    ] {
+        let resolved = store.resolve_invite(secret.reveal(), NOW + at).await.unwrap();
+        let expected = match state {
+            InviteState::NotYet => Resolved::NotYet,
+            InviteState::Open => Resolved::Open { invite, room: room.clone(), role: Role::CoHost },
+            InviteState::Expired => Resolved::Expired,
+            InviteState::Revoked => Resolved::Revoked,
+        };
+        assert_eq!(resolved, expected, "{at}");
+        assert_eq!(store.invites(&room.id).await.unwrap()[0].state(NOW + at), state);
+    }
+    store.revoke_invite(invite, NOW).await.unwrap();
+    assert_eq!(store.resolve_invite(secret.reveal(), NOW + 30).await.unwrap(), Resolved::Revoked);
+}
+
+/// The file of version 0.1.0's first migration, made by its own statements, still opens its rooms.
+#[tokio::test]
+async fn invites_of_the_first_tables_still_open_their_rooms() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("enza.db");
+    let secret = "an-old-secret-of-24-char";
+    {
+        use sha2::Digest as _;
+        use sqlx::ConnectOptions as _;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        let all = sqlx::migrate!("./migrations");
+        let first = sqlx::migrate::Migrator { migrations: all.migrations[..1].to_vec().into(), ..all };
+        first.run(&mut connection).await.unwrap();
+        let hash = sha2::Sha256::digest(secret.as_bytes()).to_vec();
+        sqlx::query("INSERT INTO room (id, title, created) VALUES ('r', 'Old', 1)")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        sqlx::query(
+            "INSERT INTO invite (id, room, role, hash, created, revoked) VALUES (5, 'r', 'host', ?, 1, NULL)",
+        )
+        .bind(hash)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    }
+    let store = open(&folder).await;
+    let resolved = store.resolve_invite(secret, NOW).await.unwrap();
+    assert!(matches!(resolved, Resolved::Open { invite: InviteId(5), role: Role::Host, .. }), "{resolved:?}");
+    assert_eq!(store.room_settings("r").await.unwrap().as_deref(), Some("{}"));
 }

@@ -22,6 +22,8 @@ export type FaultKind =
   | 'no-invite'
   | 'invite-unknown'
   | 'invite-revoked'
+  | 'invite-expired'
+  | 'invite-early'
   | 'room-gone'
   | 'unreachable'
   | 'blocked'
@@ -43,6 +45,7 @@ export function remedyFor(kind: FaultKind): Remedy {
     case 'unreachable':
     case 'blocked':
     case 'broken':
+    case 'invite-early':
       return 'retry';
     case 'twice':
       return 'move-here';
@@ -51,6 +54,7 @@ export function remedyFor(kind: FaultKind): Remedy {
     case 'no-invite':
     case 'invite-unknown':
     case 'invite-revoked':
+    case 'invite-expired':
     case 'room-gone':
     case 'removed':
     case 'ended':
@@ -63,6 +67,8 @@ export function faultForRefusal(code: RefusalCode, message: string): Fault | nul
   switch (code) {
     case 'invite-unknown':
     case 'invite-revoked':
+    case 'invite-expired':
+    case 'invite-early':
     case 'room-gone':
       return { kind: code, detail: null };
     case 'bad-request':

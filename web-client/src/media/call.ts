@@ -146,10 +146,9 @@ function endingFor(reason: DisconnectReason | undefined): Ending | null {
   }
 }
 
-/** The server names the role in an attribute; identities it makes for invites begin with it, too. */
+/** The circle's role, in an attribute that only the server sets. */
 function isHost(participant: Participant): boolean {
-  const role = participant.attributes['role'];
-  return role === undefined ? participant.identity.startsWith('host-') : role === 'host';
+  return participant.attributes['enza.role'] === 'host';
 }
 
 class LiveCall implements Call {

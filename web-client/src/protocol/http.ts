@@ -3,7 +3,8 @@
  * Owns their shapes and their checking. Must never know a screen, a language or livekit-client.
  */
 
-export type Role = 'host' | 'guest';
+const roles = ['host', 'co-host', 'guest', 'listener'] as const;
+export type Role = (typeof roles)[number];
 
 /** Answer to `POST /api/invite`. */
 export interface Invitation {
@@ -24,6 +25,8 @@ export interface Admission {
 export const refusalCodes = [
   'invite-unknown',
   'invite-revoked',
+  'invite-expired',
+  'invite-early',
   'name-missing',
   'name-too-long',
   'bad-request',
@@ -94,7 +97,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function readRole(value: unknown): Role | null {
-  return value === 'host' || value === 'guest' ? value : null;
+  return roles.find((known) => known === value) ?? null;
 }
 
 function readRoomName(value: unknown): string | null {

@@ -3,6 +3,8 @@
 //! The invite travels in the body, never in an address, so it is in no request line and no log.
 
 use super::{App, Peer};
+use crate::room::ROLE;
+use crate::rooms::now;
 use axum::Extension;
 use axum::Json;
 use axum::body::Bytes;
@@ -15,6 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use signal::Grants;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use store::{Resolved, Role, Room};
 
@@ -66,6 +69,10 @@ pub(super) enum ApiError {
     InviteUnknown,
     #[error("This link was revoked: ask for a new one.")]
     InviteRevoked,
+    #[error("This link has expired: ask for a new one.")]
+    InviteExpired,
+    #[error("This link does not open yet: come back at the time that you were given.")]
+    InviteEarly,
     #[error("Please give a name.")]
     NameMissing,
     #[error("The name is longer than {NAME_MAX} characters: give a shorter one.")]
@@ -83,6 +90,8 @@ impl ApiError {
         match self {
             Self::InviteUnknown => (StatusCode::NOT_FOUND, "invite-unknown"),
             Self::InviteRevoked => (StatusCode::GONE, "invite-revoked"),
+            Self::InviteExpired => (StatusCode::GONE, "invite-expired"),
+            Self::InviteEarly => (StatusCode::FORBIDDEN, "invite-early"),
             Self::NameMissing => (StatusCode::UNPROCESSABLE_ENTITY, "name-missing"),
             Self::NameTooLong => (StatusCode::UNPROCESSABLE_ENTITY, "name-too-long"),
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request"),
@@ -125,9 +134,12 @@ pub(super) async fn join(
     let name = checked_name(&question.name)?;
     let (room, role) = resolve(&app, peer, &question.invite).await?;
     let identity = identity(role)?;
+    let in_the_circle = circle_role(role);
     let grants = Grants {
         name: name.clone(),
-        room_admin: role == Role::Host,
+        room_admin: in_the_circle == circle::Role::Host,
+        can_publish: in_the_circle.may(circle::Action::Publish),
+        attributes: BTreeMap::from([(ROLE.to_owned(), in_the_circle.name().to_owned())]),
         // The signature's expiry is what counts; that field is filled when a token is read.
         ..Grants::new(&identity, room.id)
     };
@@ -161,7 +173,7 @@ async fn resolve(app: &App, peer: Peer, invite: &str) -> Result<(Room, Role), Ap
     let resolved = if invite.len() > INVITE_MAX {
         Resolved::Unknown
     } else {
-        app.store.resolve_invite(invite).await.map_err(|error| {
+        app.store.resolve_invite(invite, unix_millis()).await.map_err(|error| {
             tracing::error!(%error, "an invite cannot be looked up");
             ApiError::Unavailable
         })?
@@ -169,11 +181,27 @@ async fn resolve(app: &App, peer: Peer, invite: &str) -> Result<(Room, Role), Ap
     match resolved {
         Resolved::Open { room, role, .. } => Ok((room, role)),
         Resolved::Revoked => Err(ApiError::InviteRevoked),
+        Resolved::Expired => Err(ApiError::InviteExpired),
+        Resolved::NotYet => Err(ApiError::InviteEarly),
         Resolved::Unknown => {
             app.attempts.failed(peer.0).await;
             Err(ApiError::InviteUnknown)
         }
     }
+}
+
+/// What an invite's role is in the circle.
+const fn circle_role(role: Role) -> circle::Role {
+    match role {
+        Role::Host => circle::Role::Host,
+        Role::CoHost => circle::Role::CoHost,
+        Role::Guest => circle::Role::Speaker,
+        Role::Listener => circle::Role::Listener,
+    }
+}
+
+fn unix_millis() -> i64 {
+    i64::try_from(now().unix_millis).unwrap_or(i64::MAX)
 }
 
 /// Fresh for every join: nothing links two visits of one person.

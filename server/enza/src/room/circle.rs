@@ -9,7 +9,7 @@ use signal::{ConnectionId, Grants, Input, Now};
 use tokio::sync::mpsc;
 
 /// The token attribute that names a role: LiveKit's own claims know only admins and those who may publish.
-const ROLE: &str = "enza.role";
+pub(crate) const ROLE: &str = "enza.role";
 
 /// What a circle socket tells the room.
 pub(crate) enum CircleMessage {
