@@ -14,6 +14,9 @@ const MAPPINGS: usize = 4;
 /// Retransmissions remembered to refuse repeats that crossed on the way.
 const RECENT_REPAIRS: usize = 64;
 
+/// Outgoing numbers sent again, and when.
+type Repairs = [(u64, Option<Instant>); RECENT_REPAIRS];
+
 /// A packet is not sent again to the same subscriber before this.
 const REPAIR_INTERVAL: Duration = Duration::from_millis(40);
 
@@ -87,15 +90,18 @@ pub(crate) struct Downlink {
     pub(crate) translation: Translation,
     pub(crate) setting: TrackSetting,
     pub(crate) state: State,
-    /// Newest last.
-    mappings: Vec<Mapping>,
+    /// Of the stretch that goes out now; beside the other fields, for every packet needs it.
+    mapping: Option<Mapping>,
+    /// Of the stretches before, newest last.
+    older: Vec<Mapping>,
     last_out: u64,
     last_timestamp: u32,
     last_picture_id: u16,
     last_tl0: u8,
     last_sent: Option<Instant>,
     rtx_sequence: u64,
-    repairs: [(u64, Option<Instant>); RECENT_REPAIRS],
+    /// Nothing until the first NACK: most subscribers never send one.
+    repairs: Option<Box<Repairs>>,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
     /// Loss that the subscriber reported last, in 1/256.
@@ -157,7 +163,8 @@ impl Downlink {
             translation,
             setting,
             state: State::Paused,
-            mappings: Vec::with_capacity(MAPPINGS),
+            mapping: None,
+            older: Vec::new(),
             // Below 2^15, so that an early reordering never wraps below the first packet (RFC 3711 §3.3.1).
             last_out: u64::from(start.sequence & 0x7fff),
             last_timestamp: 0,
@@ -165,7 +172,7 @@ impl Downlink {
             last_tl0: 0,
             last_sent: None,
             rtx_sequence: u64::from(start.rtx_sequence & 0x7fff),
-            repairs: [(0, None); RECENT_REPAIRS],
+            repairs: None,
             packets: 0,
             octets: 0,
             fraction_lost: 0,
@@ -285,7 +292,7 @@ impl Downlink {
             State::Forwarding { layer } | State::Switching { from: layer, .. } if packet.layer == layer => {}
             State::Forwarding { .. } | State::Switching { .. } => return None,
         }
-        let mapping = *self.mappings.last()?;
+        let mapping = self.mapping?;
         if packet.sequence < mapping.first_in {
             return None; // from before the start: the decoder has no use for it
         }
@@ -332,10 +339,7 @@ impl Downlink {
         let (picture_id, tl0) =
             packet.vp8.as_ref().map_or((0, 0), |d| (d.picture_id.unwrap_or(0), d.tl0_pic_idx.unwrap_or(0)));
         let fresh = self.last_sent.is_none();
-        if self.mappings.len() >= MAPPINGS {
-            self.mappings.remove(0);
-        }
-        self.mappings.push(Mapping {
+        let mapping = Mapping {
             layer: packet.layer,
             first_in: packet.sequence,
             first_out: self.last_out.wrapping_add(1),
@@ -346,13 +350,19 @@ impl Downlink {
                 self.last_picture_id.wrapping_add(1).wrapping_sub(picture_id)
             },
             tl0_offset: if fresh { 0 } else { self.last_tl0.wrapping_add(1).wrapping_sub(tl0) },
-        });
+        };
+        if let Some(before) = self.mapping.replace(mapping) {
+            if self.older.len() >= MAPPINGS {
+                self.older.remove(0);
+            }
+            self.older.push(before);
+        }
     }
 
     /// The outgoing timestamp of a stretch's first packet. Layers have clocks of their own: sender reports
     /// relate them; without reports the time since the last packet does.
     fn aligned_timestamp(&self, now: Instant, packet: &Packet<'_>, layers: &[Layer]) -> u32 {
-        let (Some(last), Some(last_sent)) = (self.mappings.last(), self.last_sent) else {
+        let (Some(last), Some(last_sent)) = (&self.mapping, self.last_sent) else {
             return packet.timestamp;
         };
         let rate: u32 = if self.kind == MediaKind::Video { 90_000 } else { 48_000 };
@@ -383,7 +393,7 @@ impl Downlink {
 
     /// The outgoing timestamp for an incoming one of the layer that goes out now (sender reports).
     pub(crate) fn report_timestamp(&self, layer: usize, timestamp: u32) -> Option<u32> {
-        let mapping = self.mappings.last().filter(|mapping| mapping.layer == layer)?;
+        let mapping = self.mapping.filter(|mapping| mapping.layer == layer)?;
         self.current_layer()?;
         Some(timestamp.wrapping_add(mapping.timestamp_offset))
     }
@@ -401,12 +411,16 @@ impl Downlink {
         }
         let back = (self.last_out as u16).wrapping_sub(sequence);
         let out = self.last_out.checked_sub(u64::from(back)).filter(|_| u64::from(back) < REPAIR_REACH)?;
-        let slot = self.repairs.get_mut(usize::from(sequence) % RECENT_REPAIRS)?;
+        let slot = self
+            .repairs
+            .get_or_insert_with(|| Box::new([(0, None); RECENT_REPAIRS]))
+            .get_mut(usize::from(sequence) % RECENT_REPAIRS)?;
         if slot.0 == out && slot.1.is_some_and(|at| now.saturating_duration_since(at) < REPAIR_INTERVAL) {
             return None;
         }
         *slot = (out, Some(now));
-        let mapping = *self.mappings.iter().rev().find(|mapping| mapping.first_out <= out)?;
+        let mapping =
+            *self.mapping.iter().chain(self.older.iter().rev()).find(|mapping| mapping.first_out <= out)?;
         let packet = layers.get(mapping.layer)?.kept(mapping.layer, mapping.incoming(out))?;
         let outgoing = self.translation.outgoing(packet.payload_type)?;
         let vp8 = self.picture(&packet, &mapping);

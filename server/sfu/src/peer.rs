@@ -78,12 +78,13 @@ pub(crate) enum Link {
     Connected { silent: bool },
 }
 
+/// What only the handshake and the data channels use is boxed, so that the fields of the packet path lie close.
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) room: RoomId,
     pub(crate) agent: Agent,
-    pub(crate) dtls: Dtls,
-    pub(crate) data: Data,
+    pub(crate) dtls: Box<Dtls>,
+    pub(crate) data: Box<Data>,
     pub(crate) opener: Option<Opener>,
     pub(crate) sealer: Option<Sealer>,
     pub(crate) link: Link,

@@ -205,7 +205,7 @@ impl Shard {
         let video = track.is_video();
         let layer = track.layers.get_mut(stream.layer)?;
         layer.rate.count(now, end);
-        layer.keep(video, &packet);
+        layer.keep(now, video, &packet);
         // Without a level nobody can be ranked.
         if let Some(level) = marks.audio_level.filter(|_| track.competes()) {
             let heard = self.rooms.get_mut(&track.room)?.loudest.admit(now, track.id, level & 0x7f);

@@ -1,7 +1,7 @@
 //! What a publisher sends: one [`Track`] with its layers. Owns loss detection, the packet cache, key-frame
 //! requests and receiver statistics. Never knows who sees the track beyond a list of places.
 
-use crate::cache::Cache;
+use crate::cache::{self, Cache};
 use crate::codec::{Codec, PayloadTypes};
 use crate::nack::{Gap, NackList, Way};
 use crate::packet::Packet;
@@ -12,13 +12,6 @@ use std::time::{Duration, Instant};
 
 /// Layers of a simulcast track: q, h, f.
 pub(crate) const LAYERS: usize = 3;
-
-/// Packets kept per video layer: about 4 s of 1 Mbit/s. Higher: later repairs, 1.3 kB each; lower: receivers
-/// with long round trips cannot repair.
-const VIDEO_CACHE: usize = 512;
-
-/// Packets kept per audio track: 1.3 s at 50 packets/s, longer than any jitter buffer waits.
-const AUDIO_CACHE: usize = 64;
 
 /// A layer that sent nothing for this long is not offered to subscribers. Higher: a frozen picture lasts
 /// longer before the next lower layer steps in; lower: a 5 fps screen share flaps.
@@ -244,11 +237,9 @@ impl Layer {
         }
     }
 
-    pub(crate) fn keep(&mut self, video: bool, packet: &Packet<'_>) {
-        let cache = self.cache.get_or_insert_with(|| {
-            if video { Cache::new(VIDEO_CACHE, 1250) } else { Cache::new(AUDIO_CACHE, 160) }
-        });
-        cache.insert(packet);
+    pub(crate) fn keep(&mut self, now: Instant, video: bool, packet: &Packet<'_>) {
+        let extent = if video { cache::VIDEO } else { cache::AUDIO };
+        self.cache.get_or_insert_with(|| Cache::new(extent)).insert(now, packet);
         if packet.keyframe {
             self.keyframe.answered();
         }
