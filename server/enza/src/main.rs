@@ -50,11 +50,15 @@ fn main() -> ExitCode {
 #[cfg(target_os = "linux")]
 async fn measure(arguments: load::Arguments) -> ExitCode {
     let json = arguments.json;
-    let options = match arguments.try_into() {
+    let options: load::Options = match arguments.try_into() {
         Ok(options) => options,
         Err(error) => return complain(&format!("{error:#}"), 2),
     };
-    match load::run(options).await.and_then(|report| report.render(json)) {
+    let text = match options.most_rooms {
+        Some(most) => load::find_capacity(options, most).await.and_then(|found| found.render(json)),
+        None => load::run(options).await.and_then(|report| report.render(json)),
+    };
+    match text {
         Ok(text) => {
             print(&text);
             ExitCode::SUCCESS

@@ -8,6 +8,7 @@
 //!
 //! Everything runs on one thread, so that a run can be pinned to one core beside the server's.
 
+mod capacity;
 mod client;
 mod clock;
 mod dtls;
@@ -29,11 +30,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, bail, ensure};
 
+pub use capacity::{Capacity, find_capacity};
 pub use report::Report;
 pub use run::run;
 
 /// Participants over all rooms, unless `--no-limits` says otherwise.
 const MAX_PARTICIPANTS: u32 = 200;
+/// Most rooms that the search for a machine's capacity tries with `--no-limits`.
+const MAX_ROOMS: u32 = 500;
+/// Length of a measurement, and of each step of a search.
+const DURATION: Duration = Duration::from_secs(20);
+const STEP_DURATION: Duration = Duration::from_secs(5);
 /// Length of a measurement, unless `--no-limits` says otherwise.
 const MAX_DURATION: Duration = Duration::from_secs(600);
 
@@ -70,15 +77,18 @@ pub struct Arguments {
     /// Opus of each publisher: on or off
     #[arg(long, default_value = "on", action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
     pub audio: bool,
-    /// How long to measure once everybody is in: 20s, 5m
-    #[arg(long, default_value = "20s", value_parser = parse_duration)]
-    pub duration: Duration,
+    /// How long to measure once everybody is in: 20s, 5m [default: 20s, with --find-capacity 5s each time]
+    #[arg(long, value_parser = parse_duration)]
+    pub duration: Option<Duration>,
     /// Joins per second
     #[arg(long, default_value_t = 10.0)]
     pub join_rate: f64,
     /// Process whose processor time and memory are measured (on this machine)
     #[arg(long)]
     pub server_pid: Option<u32>,
+    /// Try more and more rooms, and say how many people the machine carries
+    #[arg(long, conflicts_with = "rooms")]
+    pub find_capacity: bool,
     /// First part of the room names
     #[arg(long, default_value = "load")]
     pub room_prefix: String,
@@ -112,6 +122,8 @@ pub struct Options {
     pub join_rate: f64,
     pub server_pid: Option<u32>,
     pub room_prefix: String,
+    /// Of a search for the machine's capacity: the most rooms to try.
+    pub most_rooms: Option<u32>,
 }
 
 impl TryFrom<Arguments> for Options {
@@ -133,17 +145,18 @@ impl TryFrom<Arguments> for Options {
         );
         ensure!(arguments.video_kbps <= 20_000, "--video-kbps must be at most 20000");
         ensure!((1..=120).contains(&arguments.fps), "--fps must be 1 to 120");
-        ensure!(arguments.duration >= Duration::from_secs(1), "--duration must be at least 1s");
+        let duration =
+            arguments.duration.unwrap_or(if arguments.find_capacity { STEP_DURATION } else { DURATION });
+        let most_rooms =
+            if arguments.no_limits { MAX_ROOMS } else { MAX_PARTICIPANTS / arguments.participants };
+        ensure!(duration >= Duration::from_secs(1), "--duration must be at least 1s");
         ensure!((0.1..=1_000.0).contains(&arguments.join_rate), "--join-rate must be 0.1 to 1000");
         if !arguments.no_limits {
             ensure!(
                 total <= MAX_PARTICIPANTS,
                 "{total} participants are more than {MAX_PARTICIPANTS}; --no-limits allows them"
             );
-            ensure!(
-                arguments.duration <= MAX_DURATION,
-                "--duration is over 10 minutes; --no-limits allows it"
-            );
+            ensure!(duration <= MAX_DURATION, "--duration is over 10 minutes; --no-limits allows it");
         }
         Ok(Self {
             url: arguments.url,
@@ -156,10 +169,11 @@ impl TryFrom<Arguments> for Options {
             fps: arguments.fps,
             key_frame_every: Duration::from_secs(arguments.key_frame_every),
             audio: arguments.audio,
-            duration: arguments.duration,
+            duration,
             join_rate: arguments.join_rate,
             server_pid: arguments.server_pid,
             room_prefix: arguments.room_prefix,
+            most_rooms: arguments.find_capacity.then_some(most_rooms),
         })
     }
 }
@@ -196,7 +210,7 @@ mod tests {
         let options = parse(&[]).unwrap();
         assert_eq!((options.rooms, options.participants, options.publishers), (1, 10, 10));
         assert_eq!((options.video_kbps, options.fps, options.audio), (600, 25, true));
-        assert_eq!(options.duration, Duration::from_secs(20));
+        assert_eq!((options.duration, options.most_rooms), (Duration::from_secs(20), None));
     }
 
     #[test]
@@ -205,6 +219,15 @@ mod tests {
         assert!(parse(&["--duration", "11m"]).unwrap_err().to_string().contains("--no-limits"));
         assert!(parse(&["--rooms", "21", "--duration", "11m", "--no-limits"]).is_ok());
         assert!(parse(&["--rooms", "4294967295"]).is_err());
+    }
+
+    #[test]
+    fn a_search_has_short_steps_and_the_same_bounds() {
+        let options = parse(&["--find-capacity"]).unwrap();
+        assert_eq!((options.most_rooms, options.duration), (Some(20), Duration::from_secs(5)));
+        assert_eq!(parse(&["--find-capacity", "--no-limits"]).unwrap().most_rooms, Some(MAX_ROOMS));
+        assert!(parse(&["--find-capacity", "--participants", "201"]).is_err());
+        assert!(parse(&["--find-capacity", "--rooms", "2"]).is_err());
     }
 
     #[test]
