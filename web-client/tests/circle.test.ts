@@ -28,6 +28,7 @@ const person = (identity: string, joinedAt: number, more: Partial<Person> = {}):
   joinedAt,
   microphone: false,
   video: null,
+  resting: false,
   gone: false,
   ...more,
 });
@@ -122,6 +123,22 @@ describe('the line', () => {
     expect(banner(room)).toBe('back');
     room = reduceRoom(room, { type: 'tick', at: 70_000 + SAY_BACK_FOR_MS });
     expect(banner(room)).toBe('none');
+  });
+
+  it('says that the line is weak only when no picture of anybody else gets through', () => {
+    const people = (...resting: readonly boolean[]): RoomState =>
+      after({ type: 'live', at: 0 }, {
+        type: 'people',
+        people: [
+          person('me', 1, { me: true, video: 'own' }),
+          ...resting.map((rests, seat) => person(`p${seat}`, 2 + seat, { video: `v${seat}`, resting: rests })),
+          person('voice', 9),
+        ],
+      });
+    expect(banner(people())).toBe('none');
+    expect(banner(people(true, false))).toBe('none');
+    expect(banner(people(true, true))).toBe('weak');
+    expect(banner(reduceRoom(people(true, true), { type: 'resuming', at: 5_000 }))).toBe('none');
   });
 
   it('never opens a device by itself: losing and finding the line changes neither', () => {

@@ -46,6 +46,8 @@ export interface Person {
   readonly microphone: boolean;
   /** Changes whenever another picture has to be attached; null without a picture. */
   readonly video: string | null;
+  /** Their picture does not fit our line now: the server holds it back and sends it again when it does. */
+  readonly resting: boolean;
   /** The server has lost their line and waits for them. */
   readonly gone: boolean;
 }
@@ -60,6 +62,7 @@ function samePerson(a: Person, b: Person): boolean {
     a.joinedAt === b.joinedAt &&
     a.microphone === b.microphone &&
     a.video === b.video &&
+    a.resting === b.resting &&
     a.gone === b.gone
   );
 }

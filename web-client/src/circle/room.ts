@@ -82,6 +82,7 @@ export function enterRoom(
     joinedAt: now,
     microphone: false,
     video: null,
+    resting: false,
     gone: false,
   };
   return {
@@ -172,11 +173,16 @@ function lostSince(line: Line): number | null {
   return line.at === 'resuming' || line.at === 'rejoining' ? line.since : null;
 }
 
-export type Banner = 'none' | 'reconnecting' | 'still-lost' | 'back';
+/** `weak`: no picture fits our line, only voices. */
+export type Banner = 'none' | 'reconnecting' | 'still-lost' | 'back' | 'weak';
 
 export function banner(state: RoomState): Banner {
   const since = lostSince(state.line);
-  if (since === null) return state.backUntil === null ? 'none' : 'back';
+  if (since === null) {
+    if (state.backUntil !== null) return 'back';
+    const pictures = state.people.filter((person) => !person.me && person.video !== null);
+    return pictures.length > 0 && pictures.every((person) => person.resting) ? 'weak' : 'none';
+  }
   const lostFor = state.now - since;
   if (lostFor >= SAY_STILL_LOST_AFTER_MS) return 'still-lost';
   return lostFor >= SAY_RECONNECTING_AFTER_MS ? 'reconnecting' : 'none';

@@ -218,6 +218,7 @@ class LiveCall implements Call {
         people();
       })
       .on(RoomEvent.TrackUnmuted, people)
+      .on(RoomEvent.TrackStreamStateChanged, people)
       .on(RoomEvent.ActiveSpeakersChanged, (speakers) => {
         this.#emit({ type: 'voices', identities: speakers.map((speaker) => speaker.identity) });
       })
@@ -426,6 +427,7 @@ class LiveCall implements Call {
       joinedAt: participant.joinedAt?.getTime() ?? Number.MAX_SAFE_INTEGER,
       microphone: participant.isMicrophoneEnabled,
       video: shown ? camera.trackSid : null,
+      resting: shown && camera.track?.streamState === Track.StreamState.Paused,
       gone: !me && participant.connectionQuality === ConnectionQuality.Lost,
     };
   }
