@@ -68,24 +68,24 @@ export async function serve() {
     stdio: ['ignore', openSync(output, 'w'), log], env: { ...process.env, LANG: 'en_GB.UTF-8', RUST_LOG: 'info' },
   });
   const secrets = () => [...new Set(readFileSync(output, 'utf8').match(/(?<=\/join#)[\w-]+/g) ?? [])];
-  await until(() => secrets().length === 2, 10_000);
+  await until(() => secrets().length === 2, 30_000);
   const [host, guest] = secrets();
   return { host: `${site}/join#${host}`, guest: `${site}/join#${guest}` };
 }
 
-async function person(space, link, name, colour) {
+async function person(space, link, name, colour, microphone) {
   const browser = await launch('chromium', {
-    language: 'en', camera: clip(colour), pipe: true, executablePath: inside(space, browserPath('chromium')),
+    language: 'en', camera: clip(colour, true), pipe: true, executablePath: inside(space, browserPath('chromium')),
     // The namespace has no certificate; this one address counts as secure, so camera and microphone work.
     moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`],
   });
   const page = await openPage(browser, DESK);
   await openLink(page, link, name);
-  await enter(page);
+  await enter(page, microphone);
   await until(() => isLive(page), 15_000);
   return { page, name };
 }
 
-/** In the room, beside the server or behind the cable: `{ page, name }`. */
-export const near = (link, name, colour) => person(server, link, name, colour);
-export const far = (link, name, colour) => person(away, link, name, colour);
+/** In the room, beside the server or behind the cable: `{ page, name }`; `microphone` says whether it is open. */
+export const near = (link, name, colour, microphone = true) => person(server, link, name, colour, microphone);
+export const far = (link, name, colour, microphone = true) => person(away, link, name, colour, microphone);

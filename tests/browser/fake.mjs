@@ -12,18 +12,39 @@ const colours = { red: [90, 90, 220], blue: [80, 220, 100], green: [120, 70, 70]
 const folder = mkdtempSync(join(tmpdir(), 'enza-fake-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-/** Writes the clip and returns its path: one colour with a bright bar that wanders, so that frames differ. */
-export function clip(colour) {
+/** Adds light and dark spots to a picture, other ones each time: as many bits to encode as a living room. */
+function speckle(luma, frame) {
+  const size = 8;
+  let state = 2_463_534_242 + frame;
+  for (let top = 0; top < HEIGHT; top += size) {
+    for (let left = 0; left < WIDTH; left += size) {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      const by = (state & 31) - 16;
+      for (let line = top; line < Math.min(top + size, HEIGHT); line++) {
+        for (let at = line * WIDTH + left; at < line * WIDTH + left + size; at++) luma[at] += by;
+      }
+    }
+  }
+}
+
+/**
+ * Writes the clip and returns its path: one colour with a bright bar that wanders, so that frames differ. `speckled`
+ * pictures take the bit rate that people's do; plain ones take next to none.
+ */
+export function clip(colour, speckled = false) {
   const [y, u, v] = colours[colour];
   const parts = [Buffer.from(`YUV4MPEG2 W${WIDTH} H${HEIGHT} F15:1 Ip A1:1 C420jpeg\n`)];
   for (let frame = 0; frame < FRAMES; frame++) {
     const luma = Buffer.alloc(WIDTH * HEIGHT, y);
     const bar = Math.floor((frame * WIDTH) / FRAMES);
     for (let line = 0; line < 40; line++) luma.fill(y + 60, line * WIDTH + bar, line * WIDTH + Math.min(bar + 40, WIDTH));
+    if (speckled) speckle(luma, frame);
     const quarter = (WIDTH * HEIGHT) / 4;
     parts.push(Buffer.from('FRAME\n'), luma, Buffer.alloc(quarter, u), Buffer.alloc(quarter, v));
   }
-  const path = join(folder, `${colour}.y4m`);
+  const path = join(folder, `${colour}${speckled ? '-speckled' : ''}.y4m`);
   writeFileSync(path, Buffer.concat(parts));
   return path;
 }
