@@ -48,7 +48,7 @@ export const plug = () => ip('-n', server, 'link', 'set', cable, 'up');
 export function narrow(rate) {
   const tc = (...args) => execFileSync('tc', ['-n', server, 'qdisc', ...args], { stdio: 'pipe' });
   if (rate === null) tc('del', 'dev', cable, 'root');
-  else tc('replace', 'dev', cable, 'root', 'tbf', 'rate', `${rate}kbit`, 'burst', '5kb', 'latency', '200ms');
+  else tc('replace', 'dev', cable, 'root', 'tbf', 'rate', `${rate}kbit`, 'burst', '2kb', 'latency', '200ms');
 }
 
 /** A script that starts `program` inside a namespace, for puppeteer to run as if it were the browser. */

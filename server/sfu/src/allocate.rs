@@ -16,6 +16,10 @@ use std::time::Instant;
 /// Room that a better layer must leave, as a share of the estimate. Higher: fewer changes; lower: better pictures.
 const CLIMB: f64 = 0.95;
 
+/// And what a picture must leave that rests after it did not fit (rest.rs): it is tried before its time only when the path
+/// turned out to be much better, and until then no burst looks for its sake.
+const RETURN: f64 = 0.7;
+
 /// How far a running choice may go over the estimate, which is rough itself.
 const HOLD: f64 = 1.05;
 
@@ -125,18 +129,23 @@ impl Demand {
 
 /// Gives layers to `demands`, which are sorted, within `estimate` bit/s. Returns the rate with which one more step up
 /// would be possible, if there is one.
-fn share(demands: &mut [Demand], estimate: f64) -> Option<f64> {
+fn share(demands: &mut [Demand], estimate: f64, waits: bool) -> Option<f64> {
     let mut used = 0.0;
     let mut wish: Option<f64> = None;
     for _ in 0..LAYERS {
         for demand in demands.iter_mut() {
             let Some(next) = demand.above(demand.given) else { continue };
             let total = used - demand.rate(demand.given) + demand.rate(Some(next));
-            let room = if demand.holds(next) { HOLD } else { CLIMB };
+            let waits = waits && demand.limit.is_none();
+            let room = match (demand.holds(next), waits) {
+                (true, _) => HOLD,
+                (false, true) => RETURN,
+                (false, false) => CLIMB,
+            };
             if total <= estimate * room {
                 demand.given = Some(next);
                 used = total;
-            } else if wish.is_none_or(|known| total < known) {
+            } else if !waits && wish.is_none_or(|known| total < known) {
                 wish = Some(total);
             }
         }
@@ -229,7 +238,7 @@ impl Shard {
             });
         }
         demands.sort_unstable_by_key(|demand| demand.rank);
-        let wish = share(&mut demands, estimate);
+        let wish = share(&mut demands, estimate, peer.rest.waits(now));
         if let Some(wish) = wish {
             peer.bandwidth.wish(now, wish * WISH);
         }
@@ -241,11 +250,8 @@ impl Shard {
     }
 
     fn limit(&mut self, now: Instant, slot: usize, id: PeerId, demand: &Demand, far_over: bool) {
-        let Some(downlink) =
-            self.peers.get_mut(slot).and_then(|peer| peer.downlinks.get_mut(demand.downlink))
-        else {
-            return;
-        };
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let Some(downlink) = peer.downlinks.get_mut(demand.downlink) else { return };
         downlink.fit = match demand.given {
             None => Fit::Nothing,
             given if demand.above(given).is_some() => Fit::Smaller,
@@ -258,6 +264,11 @@ impl Shard {
         let paused = demand.given.is_none();
         let tell = downlink.told_paused != paused;
         downlink.told_paused = paused;
+        match (tell, paused) {
+            (true, true) => peer.rest.paused(now),
+            (true, false) => peer.rest.returned(now),
+            (false, _) => {}
+        }
         self.retarget(now, demand.track);
         if far_over
             && let Some(downlink) =

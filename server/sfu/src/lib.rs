@@ -37,6 +37,7 @@ mod peer;
 mod quality;
 mod random;
 mod receive;
+mod rest;
 pub mod rtp;
 pub mod sdp;
 mod shard;

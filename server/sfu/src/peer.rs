@@ -9,6 +9,7 @@ use crate::dtls::Dtls;
 use crate::ice::{Agent, CONSENT};
 use crate::offering::Offering;
 use crate::packet::ExtensionIds;
+use crate::rest::Rest;
 use crate::rtp::twcc::Recorder;
 use crate::sdp::Offer;
 use crate::srtp::{Opener, Sealer};
@@ -114,6 +115,7 @@ pub(crate) struct Peer {
     pub(crate) bandwidth: Bandwidth,
     /// When layers are fitted to the estimate again, or a burst goes on.
     pub(crate) bandwidth_at: Option<Instant>,
+    pub(crate) rest: Rest,
     pub(crate) report_at: Instant,
     pub(crate) media_tick_at: Option<Instant>,
     pub(crate) quality_at: Option<Instant>,

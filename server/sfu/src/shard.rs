@@ -9,6 +9,7 @@ use crate::offering::Offering;
 use crate::packet::ExtensionIds;
 use crate::peer::{Link, Peer, SectionUse, Subscription};
 use crate::random::Random;
+use crate::rest::Rest;
 use crate::rtp::{Kind, classify, is_rtcp};
 use crate::speaker::Speakers;
 use crate::timers::Timer;
@@ -278,6 +279,7 @@ impl Shard {
             twcc: crate::rtp::twcc::Recorder::default(),
             bandwidth: crate::bandwidth::Bandwidth::new(now),
             bandwidth_at: None,
+            rest: Rest::new(),
             report_at: now,
             media_tick_at: None,
             quality_at: None,
