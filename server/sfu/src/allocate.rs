@@ -16,8 +16,8 @@ use std::time::Instant;
 /// Room that a better layer must leave, as a share of the estimate. Higher: fewer changes; lower: better pictures.
 const CLIMB: f64 = 0.95;
 
-/// And what a picture must leave that rests after it did not fit (rest.rs): it is tried before its time only when the path
-/// turned out to be much better, and until then no burst looks for its sake.
+/// And what a picture must leave that rests after it did not fit (rest.rs): it is tried before its time only when a burst
+/// went through as a whole.
 const RETURN: f64 = 0.7;
 
 /// How far a running choice may go over the estimate, which is rough itself.
@@ -145,7 +145,7 @@ fn share(demands: &mut [Demand], estimate: f64, waits: bool) -> Option<f64> {
             if total <= estimate * room {
                 demand.given = Some(next);
                 used = total;
-            } else if !waits && wish.is_none_or(|known| total < known) {
+            } else if wish.is_none_or(|known| total < known) {
                 wish = Some(total);
             }
         }

@@ -6,11 +6,11 @@
 use std::time::{Duration, Instant};
 
 /// The first pause lasts at least this. Higher: a picture is away longer after one bad second; lower: it flickers.
-const WAIT: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_millis(250);
 
 /// And the most after many. Higher: a path that became better shows nothing for longer; lower: voices are disturbed
 /// more often.
-const MAX_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(8);
 
 /// A picture that stayed for this long has settled: the next pause is a short one again.
 const SETTLED: Duration = Duration::from_secs(20);
@@ -61,10 +61,10 @@ mod tests {
         let mut now = Instant::now();
         let mut rest = Rest::new();
         assert!(!rest.waits(now));
-        for wait in [1, 2, 4, 8, 16, 30, 30] {
+        for wait in [250, 500, 1000, 2000, 4000, 8000, 8000] {
             rest.paused(now);
-            rest.paused(now + Duration::from_millis(100));
-            let wait = Duration::from_secs(wait);
+            rest.paused(now + Duration::from_millis(100)); // another picture, for the same reason
+            let wait = Duration::from_millis(wait);
             assert!(rest.waits(now + wait - Duration::from_millis(1)));
             assert!(!rest.waits(now + wait));
             now += wait;
