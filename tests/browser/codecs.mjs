@@ -1,34 +1,9 @@
 #!/usr/bin/env node
 // Video codecs with livekit-client in Chromium: what is published in one codec is decoded by those who have it, and by
 // those who do not through the backup codec. Needs a running server with an API key; tests/run starts one.
-import { createHmac, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { randomBytes } from 'node:crypto';
+import { servePage, server, token } from './client.mjs';
 import { check, DESK, launch, openPage, run, seconds, sleep, until } from './kit.mjs';
-
-const server = process.env.LIVEKIT_URL || 'ws://127.0.0.1:7880';
-const key = process.env.LIVEKIT_API_KEY || 'devkey';
-const secret = process.env.LIVEKIT_API_SECRET;
-const client = new URL('../../web-client/node_modules/livekit-client/dist/livekit-client.umd.js', import.meta.url);
-
-function token(identity, room) {
-  const now = Math.floor(Date.now() / 1000);
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const claims = { iss: key, sub: identity, nbf: now - 5, exp: now + 600, video: { room, roomJoin: true } };
-  const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
-  return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`;
-}
-
-async function servePage() {
-  const http = createServer((request, response) => {
-    const script = request.url === '/livekit-client.js';
-    response.setHeader('Content-Type', script ? 'text/javascript' : 'text/html');
-    response.end(script ? readFileSync(client) : '<!doctype html><title>codecs</title><script src="/livekit-client.js"></script>');
-  });
-  await new Promise((ready) => http.listen(0, '127.0.0.1', ready));
-  http.unref();
-  return `http://127.0.0.1:${http.address().port}/`;
-}
 
 /** Runs in the page: a browser that can decode these codecs and no others. */
 function limitDecoders(codecs) {

@@ -258,6 +258,7 @@ fn room_of(event: &Event) -> RoomId {
         Event::Answer { peer, .. }
         | Event::Offer { peer, .. }
         | Event::OfferRefused { peer, .. }
+        | Event::OfferUnanswered { peer, .. }
         | Event::Connected { peer }
         | Event::Silent { peer }
         | Event::Heard { peer }

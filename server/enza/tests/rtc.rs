@@ -13,7 +13,7 @@ use livekit_protocol::signal_request::Message as Ask;
 use livekit_protocol::signal_response::Message as Said;
 use livekit_protocol::{
     ClientInfo, ConnectionSettings, DisconnectReason, JoinRequest, JoinResponse, LeaveRequest, Ping,
-    SignalRequest, SignalResponse, WrappedJoinRequest, wrapped_join_request,
+    SessionDescription, SignalRequest, SignalResponse, WrappedJoinRequest, wrapped_join_request,
 };
 use prost::Message as _;
 use std::io::Write as _;
@@ -57,6 +57,24 @@ impl Client {
         let url = format!("ws://127.0.0.1:{port}/rtc/v1?access_token={token}&join_request={wrapped}");
         let (socket, _) = timeout(PATIENCE, connect_async(url)).await.expect("an upgrade in time")?;
         Ok(Self { socket })
+    }
+
+    /// Protocol v0: no `join_request`, two peer connections.
+    async fn connect_v0(port: u16, token: &str, more: &str) -> Self {
+        let url = format!(
+            "ws://127.0.0.1:{port}/rtc?access_token={token}&protocol=15&sdk=go&auto_subscribe=1{more}"
+        );
+        let (socket, _) = timeout(PATIENCE, connect_async(url)).await.expect("an upgrade in time").unwrap();
+        Self { socket }
+    }
+
+    /// The next offer of the server's.
+    async fn offered(&mut self) -> SessionDescription {
+        self.until(|said| match said {
+            Said::Offer(offer) => Some(offer),
+            _ => None,
+        })
+        .await
     }
 
     /// Joins a room and returns the join response, which must come first.
@@ -155,6 +173,34 @@ async fn two_people_meet_and_one_leaves() {
         })
         .await;
     assert_eq!(pong.last_ping_timestamp, 7);
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_older_client_is_offered_to_and_again_when_it_resumes() {
+    let daemon = Daemon::start().await;
+    let token = token("a", "ann");
+    let mut old = Client::connect_v0(daemon.port(), &token, "").await;
+    let Some(Said::Join(joined)) = old.next().await else { panic!("the join comes first") };
+    assert!(joined.subscriber_primary);
+    let first = old.offered().await;
+    assert_eq!(first.r#type, "offer");
+    assert!(first.id > 0 && first.sdp.contains("m=application 9 UDP/DTLS/SCTP webrtc-datachannel"));
+    assert!(first.sdp.contains("a=ice-lite") && first.sdp.contains("typ host"));
+
+    let sid = joined.participant.unwrap().sid;
+    let mut again = Client::connect_v0(daemon.port(), &token, &format!("&reconnect=1&sid={sid}")).await;
+    assert!(matches!(again.next().await, Some(Said::Reconnect(_))), "reconnect comes first");
+    let second = again.offered().await;
+    assert!(second.id > first.id, "the first one may have been lost with the socket");
+    old.ended().await;
+
+    // What cannot be an answer ends this participant, not the server.
+    let answer = SessionDescription { r#type: "answer".to_owned(), sdp: "v=0\r\n".to_owned(), ..second };
+    again.send(Ask::Answer(answer)).await;
+    assert_eq!(again.leave_said().await.action(), Action::Reconnect);
+    let (_, joined) = Client::join(&daemon, "a", "ben").await;
+    assert!(joined.other_participants.is_empty());
     daemon.server.stop().await;
 }
 

@@ -12,6 +12,9 @@ pub enum Event {
     Offer { peer: PeerId, offer_id: u32, sdp: String, mid_to_track: Vec<(String, TrackId)> },
     /// The offer, or the answer to one, could not be used. The peer keeps whatever it had negotiated before.
     OfferRefused { peer: PeerId, offer_id: u32, error: crate::sdp::OfferError },
+    /// [`Event::Offer`] was not answered for 15 s. Until [`Command::RestartIce`](crate::Command::RestartIce) nothing new
+    /// can be offered.
+    OfferUnanswered { peer: PeerId, offer_id: u32 },
     /// ICE and DTLS are up for the first time: media flows from now on.
     Connected { peer: PeerId },
     /// No authenticated packet from a connected peer for [`crate::SILENCE`].

@@ -20,6 +20,16 @@ use std::time::{Duration, Instant};
 /// enter at once costs each client more negotiations.
 const OFFER_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Offers to one peer that may follow each other at [`OFFER_INTERVAL`], and the pace of those after them. Higher: a
+/// client that subscribes and unsubscribes in turn makes the server write more SDP; lower: who enters a lively room
+/// sees the last cameras later.
+const OFFER_BURST: u32 = 10;
+const OFFER_PACE: Duration = Duration::from_millis(500);
+
+/// An offer without an answer for this long has failed (LiveKit: 15 s). Higher: somebody who receives nothing waits
+/// longer; lower: a phone that was just asleep begins anew without need.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// A track that an m-line was offered for, until the client answers.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
@@ -45,24 +55,86 @@ impl Line {
     }
 }
 
+/// How the last offer fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exchange {
+    /// Answered, or none was made yet.
+    Settled,
+    Offered,
+    /// Not answered in time. Only an ICE restart leads out of this.
+    Unanswered,
+}
+
 /// The offers to one peer.
 pub(crate) struct Offering {
     lines: Vec<Line>,
     last_id: u32,
-    in_flight: bool,
-    offered_at: Instant,
+    exchange: Exchange,
+    offered_at: Option<Instant>,
+    /// When the offers so far would be over, had they kept to [`OFFER_PACE`].
+    paced_until: Instant,
     due: Option<Instant>,
+    restart: bool,
+}
+
+/// What an offering has to do now.
+enum Next {
+    Nothing,
+    Offer,
+    Restart,
+    GiveUp,
 }
 
 impl Offering {
     /// The first offer goes at once.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { lines: vec![Line::new(None)], last_id: 0, in_flight: false, offered_at: now, due: Some(now) }
+        Self {
+            lines: vec![Line::new(None)],
+            last_id: 0,
+            exchange: Exchange::Settled,
+            offered_at: None,
+            paced_until: now,
+            due: Some(now),
+            restart: false,
+        }
     }
 
-    /// When the next offer goes, unless one is under way.
+    /// The earliest time of an offer that is wanted at `wanted`.
+    fn paced(&self, wanted: Instant) -> Instant {
+        let Some(last) = self.offered_at else { return wanted };
+        let burst = OFFER_PACE.saturating_mul(OFFER_BURST.saturating_sub(1));
+        wanted.max(last + OFFER_INTERVAL).max(self.paced_until.checked_sub(burst).unwrap_or(last))
+    }
+
+    /// When [`Self::next`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.due.filter(|_| !self.in_flight)
+        if self.restart {
+            return self.offered_at.map(|at| self.paced(at));
+        }
+        match self.exchange {
+            Exchange::Settled => self.due.map(|due| self.paced(due)),
+            Exchange::Offered => self.offered_at.map(|at| at + ANSWER_TIMEOUT),
+            Exchange::Unanswered => None,
+        }
+    }
+
+    fn next(&self, now: Instant) -> Next {
+        match self.exchange {
+            _ if self.deadline().is_none_or(|at| at > now) => Next::Nothing,
+            _ if self.restart => Next::Restart,
+            Exchange::Settled => Next::Offer,
+            Exchange::Offered => Next::GiveUp,
+            Exchange::Unanswered => Next::Nothing,
+        }
+    }
+
+    fn made(&mut self, now: Instant) {
+        self.last_id = self.last_id.wrapping_add(1).max(1);
+        self.exchange = Exchange::Offered;
+        self.offered_at = Some(now);
+        self.paced_until = self.paced_until.max(now) + OFFER_PACE;
+        self.due = None;
+        self.restart = false;
     }
 
     fn plans(&self, track: TrackId) -> bool {
@@ -94,23 +166,43 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let Some(offering) = &mut peer.offering else { return };
         if waiting || peer.sections.contains(&SectionUse::Released) {
-            offering.due.get_or_insert(offering.offered_at + OFFER_INTERVAL);
+            // As soon as the pace allows; the first offer is due anyway.
+            offering.due = offering.due.or(offering.offered_at);
         }
         self.schedule(slot);
     }
 
     pub(crate) fn offer_if_due(&mut self, now: Instant, slot: usize) {
-        let offering = self.peers.get(slot).and_then(|peer| peer.offering.as_ref());
-        if offering.and_then(Offering::deadline).is_some_and(|due| due <= now) {
-            self.make_offer(now, slot);
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let Some(offering) = &mut peer.offering else { return };
+        match offering.next(now) {
+            Next::Nothing => {}
+            Next::Offer => self.make_offer(now, slot),
+            Next::Restart => {
+                self.replace_credentials(now, slot);
+                self.make_offer(now, slot);
+            }
+            Next::GiveUp => {
+                offering.exchange = Exchange::Unanswered;
+                let (peer, offer_id) = (peer.id, offering.last_id);
+                self.events.push_back(Event::OfferUnanswered { peer, offer_id });
+            }
         }
     }
 
-    /// New ICE credentials, at once (RFC 8445 §9). An offer under way may have been lost with the client's socket
-    /// and is replaced.
+    /// New ICE credentials (RFC 8445 §9) with an offer at once. One under way may have been lost with the client's
+    /// socket and is replaced.
     pub(crate) fn restart_ice(&mut self, now: Instant, slot: usize) {
+        if let Some(offering) = self.peers.get_mut(slot).and_then(|peer| peer.offering.as_mut()) {
+            offering.restart = true;
+            self.offer_if_due(now, slot);
+            self.schedule(slot);
+        }
+    }
+
+    fn replace_credentials(&mut self, now: Instant, slot: usize) {
         let fresh = self.fresh_credentials();
-        let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.offering.is_some()) else { return };
+        let Some(peer) = self.peers.get_mut(slot) else { return };
         if peer.offer.is_some() {
             let replaced = peer.agent.restart(now, fresh);
             self.ufrags.insert(peer.agent.local().ufrag.clone(), slot);
@@ -118,8 +210,6 @@ impl Shard {
                 self.ufrags.remove(&ufrag);
             }
         }
-        self.make_offer(now, slot);
-        self.schedule(slot);
     }
 
     fn make_offer(&mut self, now: Instant, slot: usize) {
@@ -153,10 +243,7 @@ impl Shard {
             }
         }
         peer.session_version = peer.session_version.wrapping_add(1);
-        offering.last_id = offering.last_id.wrapping_add(1).max(1);
-        offering.in_flight = true;
-        offering.offered_at = now;
-        offering.due = None;
+        offering.made(now);
         self.print_offer(slot);
     }
 
@@ -234,7 +321,7 @@ impl Shard {
     ) -> Result<(), OfferError> {
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
         let Some(offering) = &mut peer.offering else { return Ok(()) };
-        if !offering.in_flight || (offer_id != 0 && offer_id != offering.last_id) {
+        if offering.exchange == Exchange::Settled || (offer_id != 0 && offer_id != offering.last_id) {
             return Ok(());
         }
         let answer = Offer::parse_answer(sdp)?;
@@ -248,7 +335,7 @@ impl Shard {
                 return Err(OfferError::SectionChanged { index });
             }
         }
-        offering.in_flight = false;
+        offering.exchange = Exchange::Settled;
         peer.agent.set_answered(Credentials { ufrag: answer.ice_ufrag.clone(), pwd: answer.ice_pwd.clone() });
         peer.dtls.set_client_fingerprint(&answer.fingerprint.value);
         peer.extensions = extension_ids(&answer);

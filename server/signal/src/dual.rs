@@ -62,6 +62,10 @@ impl Room {
                 }
                 None => Some(Event::OfferRefused { peer, offer_id, error }),
             },
+            Event::OfferUnanswered { peer, .. } => {
+                self.unanswered(peer);
+                None
+            }
             Event::Disconnected { peer, reason } => {
                 Some(Event::Disconnected { peer: self.owner(peer), reason })
             }
@@ -110,6 +114,16 @@ impl Room {
         let mid_to_track_id = self.mid_to_sid(mid_to_track);
         let offer = SessionDescription { r#type: "offer".to_owned(), sdp, id, mid_to_track_id };
         self.send(owner, Message::Offer(offer));
+    }
+
+    /// A client that does not answer receives nothing new. One without a socket is offered to again when it resumes.
+    fn unanswered(&mut self, peer: PeerId) {
+        let Some(owner) = self.subscribers.get(&peer).copied() else { return };
+        if self.participants.get(&owner).is_some_and(|participant| participant.connection().is_some()) {
+            tracing::debug!("an offer was not answered in time");
+            let farewell = Farewell::Leave(Action::Reconnect);
+            self.drop_participant(owner, DisconnectReason::StateMismatch, farewell);
+        }
     }
 
     /// The client's answer to an offer of the server's.

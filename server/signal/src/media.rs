@@ -22,7 +22,7 @@ impl Room {
                 self.answer(peer, offer_id, sdp, &mid_to_track);
             }
             // Only ever to a second peer.
-            Event::Offer { .. } => {}
+            Event::Offer { .. } | Event::OfferUnanswered { .. } => {}
             Event::OfferRefused { peer, offer_id, error } => self.offer_refused(peer, offer_id, &error),
             Event::Connected { peer } => self.connected(peer),
             Event::Silent { peer } => self.silent(peer),

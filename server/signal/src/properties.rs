@@ -332,6 +332,10 @@ impl World {
                 offer_id: u32::try_from(pick % 3).unwrap(),
                 error: sfu::sdp::OfferError::NotBundled,
             },
+            7 if on => {
+                let subscriber = room.participants.get(&peer).and_then(|p| p.subscriber).unwrap_or(peer);
+                Event::OfferUnanswered { peer: subscriber, offer_id: 0 }
+            }
             7 => Event::Subscribed { peer, track: self.any_track(pick) },
             8 => Event::SubscriptionRefused { peer, track: self.any_track(pick) },
             9 => Event::Speakers {

@@ -35,6 +35,17 @@ pub enum CodecKind {
     Rtx,
 }
 
+impl CodecKind {
+    /// The kind of m-line it belongs on; `None` for RTX, which goes with its primary.
+    pub(super) fn media(self) -> Option<MediaKind> {
+        match self {
+            Self::Opus | Self::Red => Some(MediaKind::Audio),
+            Self::Vp8 | Self::H264 | Self::Vp9 | Self::Av1 => Some(MediaKind::Video),
+            Self::Rtx => None,
+        }
+    }
+}
+
 /// One payload type of an m-line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Codec {

@@ -2,60 +2,83 @@
 //! and header-extension ids that the server chooses; decides nothing about tracks.
 
 use super::answer::{Local, MAX_MESSAGE_SIZE, Printer};
+use super::codec::{CodecKind, ENABLED_CODECS};
+use super::extension::supported;
 use crate::MediaKind;
 use crate::rtp::extension::Uri;
 
-/// Header extensions and their ids, the same on every m-line of their kind (RFC 8843 §9.1).
-const EXTENSIONS: &[(u8, Uri, Option<MediaKind>)] = &[
-    (1, Uri::AudioLevel, Some(MediaKind::Audio)),
-    (2, Uri::AbsSendTime, None),
-    (3, Uri::TransportSequence, None),
-    (4, Uri::Mid, None),
-    (5, Uri::AbsCaptureTime, None),
-    (6, Uri::VideoOrientation, Some(MediaKind::Video)),
+/// Header extensions in the order of their ids, which begin at 1 and are the same on every m-line (RFC 8843 §9.1).
+/// Offered where an answer would accept them; RIDs are missing, because the server never sends layers apart.
+const EXTENSIONS: &[Uri] = &[
+    Uri::AudioLevel,
+    Uri::AbsSendTime,
+    Uri::TransportSequence,
+    Uri::Mid,
+    Uri::AbsCaptureTime,
+    Uri::VideoOrientation,
+    Uri::DependencyDescriptor,
 ];
 
-/// Payload types and their attributes. H.264 is offered in both packetization modes, because a stream in one cannot
-/// be sent to a decoder of the other; the baseline's first byte of the profile is what publishers send.
-const AUDIO: (&str, &[&str]) = (
-    "111 63",
-    &[
-        "rtpmap:111 opus/48000/2",
-        "rtcp-fb:111 transport-cc",
-        "rtcp-fb:111 nack",
-        "fmtp:111 minptime=10;useinbandfec=1",
-        "rtpmap:63 red/48000/2",
-        "fmtp:63 111/111",
-    ],
-);
-const VIDEO: (&str, &[&str]) = (
-    "96 97 102 103 104 105",
-    &[
-        "rtpmap:96 VP8/90000",
-        "rtcp-fb:96 transport-cc",
-        "rtcp-fb:96 ccm fir",
-        "rtcp-fb:96 nack",
-        "rtcp-fb:96 nack pli",
-        "rtpmap:97 rtx/90000",
-        "fmtp:97 apt=96",
-        "rtpmap:102 H264/90000",
-        "rtcp-fb:102 transport-cc",
-        "rtcp-fb:102 ccm fir",
-        "rtcp-fb:102 nack",
-        "rtcp-fb:102 nack pli",
-        "fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-        "rtpmap:103 rtx/90000",
-        "fmtp:103 apt=102",
-        "rtpmap:104 H264/90000",
-        "rtcp-fb:104 transport-cc",
-        "rtcp-fb:104 ccm fir",
-        "rtcp-fb:104 nack",
-        "rtcp-fb:104 nack pli",
-        "fmtp:104 level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=42e01f",
-        "rtpmap:105 rtx/90000",
-        "fmtp:105 apt=104",
-    ],
-);
+/// Feedback in the order it is printed in, and what it is for, if not for all. No REMB: whoever can offer a choice does not
+/// offer the poorer one.
+const FEEDBACK: &[(&str, Option<MediaKind>)] = &[
+    ("transport-cc", None),
+    ("ccm fir", Some(MediaKind::Video)),
+    ("nack", None),
+    ("nack pli", Some(MediaKind::Video)),
+];
+
+/// One codec with the payload types that the server chooses for it (RFC 3551 §3: 96 to 127 and what is free below 64).
+struct Format {
+    kind: CodecKind,
+    payload_type: u8,
+    rtx: Option<u8>,
+    /// As in `a=rtpmap`.
+    encoding: &'static str,
+    parameters: &'static str,
+}
+
+/// What is offered of [`ENABLED_CODECS`](super::ENABLED_CODECS), in order of preference. H.264 stands in both packetization modes, because a
+/// stream in one cannot be sent to a decoder of the other; the baseline profile is what publishers send.
+const FORMATS: &[Format] = &[
+    Format {
+        kind: CodecKind::Opus,
+        payload_type: 111,
+        rtx: None,
+        encoding: "opus/48000/2",
+        parameters: "minptime=10;useinbandfec=1",
+    },
+    Format {
+        kind: CodecKind::Red,
+        payload_type: 63,
+        rtx: None,
+        encoding: "red/48000/2",
+        parameters: "111/111",
+    },
+    Format { kind: CodecKind::Vp8, payload_type: 96, rtx: Some(97), encoding: "VP8/90000", parameters: "" },
+    Format {
+        kind: CodecKind::Vp9,
+        payload_type: 98,
+        rtx: Some(99),
+        encoding: "VP9/90000",
+        parameters: "profile-id=0",
+    },
+    Format { kind: CodecKind::Av1, payload_type: 100, rtx: Some(101), encoding: "AV1/90000", parameters: "" },
+    Format {
+        kind: CodecKind::H264,
+        payload_type: 102,
+        rtx: Some(103),
+        encoding: "H264/90000",
+        parameters: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+    },
+    Format {
+        kind: CodecKind::H264,
+        payload_type: 104,
+        rtx: Some(105),
+        encoding: "H264/90000",
+        parameters: "level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=42e01f",
+    },
+];
 
 /// One m-line of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +126,7 @@ pub fn propose(local: &Local<'_>, sections: &[ProposedSection<'_>]) -> String {
                 out.line(format_args!("a=max-message-size:{MAX_MESSAGE_SIZE}"));
             }
             ProposedSection::Rejected(kind) => {
-                out.line(format_args!("m={} 0 UDP/TLS/RTP/SAVPF {}", word(*kind), formats(*kind).0));
+                out.line(format_args!("m={} 0 UDP/TLS/RTP/SAVPF{}", word(*kind), payload_types(*kind)));
                 out.line(format_args!("c=IN IP4 0.0.0.0"));
                 out.line(format_args!("a=mid:{mid}"));
                 out.line(format_args!("a=inactive"));
@@ -139,26 +162,38 @@ fn word(kind: MediaKind) -> &'static str {
     }
 }
 
-fn formats(kind: MediaKind) -> (&'static str, &'static [&'static str]) {
-    match kind {
-        MediaKind::Audio => AUDIO,
-        MediaKind::Video => VIDEO,
-    }
+fn formats(kind: MediaKind) -> impl Iterator<Item = &'static Format> {
+    FORMATS
+        .iter()
+        .filter(move |format| ENABLED_CODECS.contains(&format.kind) && format.kind.media() == Some(kind))
+}
+
+fn payload_types(kind: MediaKind) -> String {
+    let all = formats(kind).flat_map(|format| [Some(format.payload_type), format.rtx]).flatten();
+    all.map(|payload_type| format!(" {payload_type}")).collect()
 }
 
 fn media(out: &mut Printer, mid: usize, local: &Local<'_>, kind: MediaKind) {
-    let (payload_types, attributes) = formats(kind);
-    out.line(format_args!("m={} 9 UDP/TLS/RTP/SAVPF {payload_types}", word(kind)));
+    out.line(format_args!("m={} 9 UDP/TLS/RTP/SAVPF{}", word(kind), payload_types(kind)));
     transport(out, mid, local);
-    for (id, uri, only) in EXTENSIONS {
-        if only.is_none_or(|only| only == kind) {
-            out.line(format_args!("a=extmap:{id} {}", uri.as_str()));
-        }
+    for (id, uri) in (1..).zip(EXTENSIONS).filter(|(_, uri)| supported(kind, **uri)) {
+        out.line(format_args!("a=extmap:{id} {}", uri.as_str()));
     }
     out.line(format_args!("a=rtcp-mux"));
     out.line(format_args!("a=rtcp-rsize"));
-    for attribute in attributes {
-        out.line(format_args!("a={attribute}"));
+    for Format { kind: codec, payload_type, rtx, encoding, parameters } in formats(kind) {
+        out.line(format_args!("a=rtpmap:{payload_type} {encoding}"));
+        let feedback = FEEDBACK.iter().filter(|(_, only)| only.is_none_or(|only| only == kind));
+        for (feedback, _) in feedback.filter(|_| *codec != CodecKind::Red) {
+            out.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
+        }
+        if !parameters.is_empty() {
+            out.line(format_args!("a=fmtp:{payload_type} {parameters}"));
+        }
+        if let Some(rtx) = rtx {
+            out.line(format_args!("a=rtpmap:{rtx} rtx/90000"));
+            out.line(format_args!("a=fmtp:{rtx} apt={payload_type}"));
+        }
     }
 }
 

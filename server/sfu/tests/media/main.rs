@@ -5,6 +5,7 @@ mod call;
 mod chaos;
 mod codecs;
 mod data;
+mod dual;
 mod feedback;
 mod handshake;
 mod harness;

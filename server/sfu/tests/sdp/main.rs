@@ -7,6 +7,7 @@
 //! m-lines of each kind), `unpublish`, `republish` (camera again), `restart` (ICE restart).
 
 mod anything;
+mod proposals;
 mod rules;
 
 use rtc_sdp::{MediaDescription, SessionDescription};

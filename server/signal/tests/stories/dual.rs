@@ -124,3 +124,20 @@ fn an_answer_that_cannot_be_used_starts_the_client_over() {
     let leave = only!(stage.heard(&anna), Leave);
     assert_eq!((leave.action(), leave.reason()), (Action::Reconnect, DisconnectReason::StateMismatch));
 }
+
+#[test]
+fn a_client_that_does_not_answer_starts_over_unless_it_is_away() {
+    let mut stage = Stage::new();
+    let (anna, subscriber) = join(&mut stage, "anna");
+    stage.media(Event::Connected { peer: subscriber });
+    stage.close(&anna);
+    stage.forget();
+    stage.media(Event::OfferUnanswered { peer: subscriber, offer_id: 1 });
+    assert_eq!(stage.commands(), [], "it will resume, and is offered to then");
+    let asked = JoinRequest { reconnect: true, participant_sid: anna.sid.clone(), ..request() };
+    let connection = stage.open(grants("anna"), asked);
+    assert!(stage.commands().contains(&Command::RestartIce { peer: subscriber }));
+    stage.media(Event::OfferUnanswered { peer: subscriber, offer_id: 2 });
+    let leave = only!(stage.heard_on(connection), Leave);
+    assert_eq!((leave.action(), leave.reason()), (Action::Reconnect, DisconnectReason::StateMismatch));
+}

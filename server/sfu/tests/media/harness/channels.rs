@@ -3,6 +3,7 @@
 use super::secure::PLACEHOLDER;
 use bytes::Bytes;
 use rtc_datachannel::message::Message;
+use rtc_datachannel::message::message_channel_ack::DataChannelAck;
 use rtc_datachannel::message::message_channel_open::{ChannelType, DataChannelOpen};
 use rtc_sctp::{
     Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
@@ -14,7 +15,8 @@ use sfu::DataChannel;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// In the order a client opens them; it is the DTLS client, so its stream ids are even (RFC 8832 section 6).
+/// In the order a client opens them; it is the DTLS client, so its stream ids are even (RFC 8832 section 6). Where the
+/// server opens them, they have its ids.
 pub(crate) const CHANNELS: [(DataChannel, &str, u16); 3] = [
     (DataChannel::Reliable, "_reliable", 0),
     (DataChannel::Lossy, "_lossy", 2),
@@ -34,6 +36,10 @@ pub(crate) struct Channels {
     endpoint: Endpoint,
     handle: AssociationHandle,
     pub(crate) association: Association,
+    /// Whether the client opens the channels, or waits for the server to.
+    opens: bool,
+    /// Stream ids in the order of [`CHANNELS`].
+    ids: [Option<u16>; 3],
     /// Acknowledged by the server (DCEP ACK), in the order of [`CHANNELS`].
     pub(crate) open: [bool; 3],
     pub(crate) received: Vec<Received>,
@@ -41,12 +47,22 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    pub(crate) fn connect(now: Instant) -> Self {
+    pub(crate) fn connect(now: Instant, opens: bool) -> Self {
         let mut endpoint =
             Endpoint::new(PLACEHOLDER, TransportProtocol::UDP, Arc::new(EndpointConfig::new()), None);
         let config = ClientConfig::new(TransportConfig::default());
         let (handle, association) = endpoint.connect(now, config, PLACEHOLDER).expect("an association");
-        Self { endpoint, handle, association, open: [false; 3], received: Vec::new(), lost: false }
+        let ids = CHANNELS.map(|(_, _, id)| opens.then_some(id));
+        Self {
+            endpoint,
+            handle,
+            association,
+            opens,
+            ids,
+            open: [false; 3],
+            received: Vec::new(),
+            lost: false,
+        }
     }
 
     pub(crate) fn all_open(&self) -> bool {
@@ -82,15 +98,15 @@ impl Channels {
     }
 
     pub(crate) fn send(&mut self, now: Instant, channel: DataChannel, payload: &[u8]) {
-        let (_, _, id) = CHANNELS.into_iter().find(|(kind, _, _)| *kind == channel).expect("a channel");
-        let mut stream = self.association.stream(id).expect("an open stream");
+        let index = CHANNELS.iter().position(|(kind, _, _)| *kind == channel).expect("a channel");
+        let mut stream = self.association.stream(self.ids[index].expect("an id")).expect("an open stream");
         stream.write_with_ppi(now, payload, PayloadProtocolIdentifier::Binary).expect("a send buffer");
     }
 
     fn drain_events(&mut self, now: Instant) {
         while let Some(event) = self.association.poll() {
             match event {
-                Event::Connected => self.open_channels(now),
+                Event::Connected if self.opens => self.open_channels(now),
                 Event::AssociationLost { .. } | Event::HandshakeFailed { .. } => self.lost = true,
                 Event::Stream(StreamEvent::Readable { id }) => self.read(now, id),
                 _ => {}
@@ -127,20 +143,37 @@ impl Channels {
             let Ok(mut stream) = self.association.stream(id) else { return };
             let Ok(Some(chunks)) = stream.read_sctp() else { return };
             let payload = chunks.to_payload(LARGEST_MESSAGE).expect("a message of bounded size");
-            let Some(index) = CHANNELS.iter().position(|(_, _, known)| *known == id) else { continue };
-            match chunks.ppi {
-                PayloadProtocolIdentifier::Dcep => {
-                    let message = Message::unmarshal(&mut payload.freeze()).expect("a DCEP message");
-                    if matches!(message, Message::DataChannelAck(_)) {
-                        self.open[index] = true;
-                    }
-                }
-                _ => self.received.push(Received {
-                    at: now,
-                    channel: CHANNELS[index].0,
-                    payload: payload.to_vec(),
-                }),
+            if chunks.ppi == PayloadProtocolIdentifier::Dcep {
+                let message = Message::unmarshal(&mut payload.freeze()).expect("a DCEP message");
+                self.handle_dcep(now, id, &message);
+                continue;
             }
+            let Some(index) = self.ids.iter().position(|known| *known == Some(id)) else { continue };
+            self.received.push(Received { at: now, channel: CHANNELS[index].0, payload: payload.to_vec() });
+        }
+    }
+
+    fn handle_dcep(&mut self, now: Instant, id: u16, message: &Message) {
+        match message {
+            Message::DataChannelAck(_) => {
+                if let Some(index) = self.ids.iter().position(|known| *known == Some(id)) {
+                    self.open[index] = true;
+                }
+            }
+            Message::DataChannelOpen(request) => {
+                assert!(!self.opens, "both sides open the channels");
+                assert_eq!(id % 2, 1, "the DTLS server's streams are odd (RFC 8832 section 6)");
+                let named = |(_, label, _): &(DataChannel, &str, u16)| label.as_bytes() == request.label;
+                let index = CHANNELS.iter().position(named).expect("a channel of LiveKit's");
+                let reliable = request.channel_type == ChannelType::Reliable;
+                assert_eq!(reliable, CHANNELS[index].0 == DataChannel::Reliable, "its reliability");
+                self.ids[index] = Some(id);
+                self.open[index] = true;
+                let ack = Message::DataChannelAck(DataChannelAck {}).marshal().expect("DATA_CHANNEL_ACK");
+                let mut stream = self.association.stream(id).expect("a stream");
+                stream.write_with_ppi(now, &ack, PayloadProtocolIdentifier::Dcep).expect("a send buffer");
+            }
+            other => panic!("a DCEP message of no known kind: {other:?}"),
         }
     }
 }

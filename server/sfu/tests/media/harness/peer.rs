@@ -1,5 +1,6 @@
 //! One client: ICE, DTLS, SRTP, SCTP, its m-lines, what it publishes and what it receives. Sans-I/O like the shard.
 
+mod answering;
 pub(crate) mod rtcp;
 
 use rtcp::Feedback;
@@ -9,7 +10,7 @@ use super::ice::{Agent, Credentials, Nomination};
 use super::network::Class;
 use super::random::Random;
 use super::receive::{Incoming, Reception};
-use super::sdp::{Answer, Dialect, Direction, OfferContext, Section, SectionKind, Sending, offer};
+use super::sdp::{Answer, Dialect, Direction, OfferContext, Role, Section, SectionKind, Sending, offer};
 use super::secure::{DtlsClient, DtlsOptions, Session};
 use super::send::{Publication, Source};
 use bytes::Bytes;
@@ -71,6 +72,8 @@ pub(crate) struct Peer {
     pub(crate) room: RoomId,
     pub(crate) address: SocketAddr,
     pub(crate) client: Client,
+    /// Which side of the negotiation it is on.
+    role: Role,
     pub(crate) ice: Agent,
     pub(crate) dtls: DtlsClient,
     pub(crate) session: Option<Session>,
@@ -123,6 +126,7 @@ impl Peer {
             room,
             address,
             client,
+            role: Role::Offer,
             ice,
             dtls,
             session: None,
@@ -217,6 +221,11 @@ impl Peer {
     }
 
     pub(crate) fn offer(&mut self) -> String {
+        assert_eq!(self.role, Role::Offer, "the server offers here");
+        self.describe()
+    }
+
+    fn describe(&mut self) -> String {
         self.version += 1;
         let fingerprint = if self.client.wrong_fingerprint {
             DtlsClient::new(self.provider.clone(), &self.client.dtls).fingerprint
@@ -224,6 +233,7 @@ impl Peer {
             self.dtls.fingerprint.clone()
         };
         let context = OfferContext {
+            role: self.role,
             dialect: &self.client.dialect,
             credentials: &self.ice.local,
             fingerprint: &fingerprint,
@@ -241,6 +251,11 @@ impl Peer {
     pub(crate) fn apply_answer(&mut self, now: Instant, sdp: &str, mid_to_track: Vec<(String, TrackId)>) {
         let answer = Answer::parse(sdp);
         answer.check_against(&self.sections, &self.client.dialect);
+        self.follow(now, answer, mid_to_track);
+    }
+
+    /// What the server's description says, an answer or an offer.
+    fn follow(&mut self, now: Instant, answer: Answer, mid_to_track: Vec<(String, TrackId)>) {
         assert_eq!(answer.setup, "passive", "a lite agent waits for the client's handshake");
         let credentials = answer.credentials.clone().expect("ICE credentials");
         self.ice.set_remote(now, credentials, *answer.candidates.first().expect("a candidate"));
@@ -372,7 +387,7 @@ impl Peer {
             let answer = self.answer.as_ref().expect("an answer");
             assert_eq!(session.server_fingerprint, answer.fingerprint, "the certificate of the answer");
             self.session = Some(session);
-            self.channels = Some(Channels::connect(now));
+            self.channels = Some(Channels::connect(now, self.role == Role::Offer));
             self.next_report = Some(now + REPORT_INTERVAL);
             self.start_publications(now);
         }

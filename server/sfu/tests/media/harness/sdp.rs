@@ -87,6 +87,44 @@ impl Dialect {
         }
     }
 
+    /// With the numbers of an offer, which its answerer has to use (RFC 3264 §6.1).
+    pub(crate) fn of_offer(mut self, offer: &Answer) -> Self {
+        self.rid_on_every_line = false;
+        for section in offer.sections.iter().filter(|section| !section.payload_types.is_empty()) {
+            let first = |encoding: &str| {
+                let named =
+                    |payload_type: &u8| section.rtpmaps.get(payload_type).is_some_and(|it| it == encoding);
+                section.payload_types.iter().copied().find(named)
+            };
+            let repaired = |encoding: &str| {
+                let primary = first(encoding).unwrap_or_else(|| panic!("{encoding} is not offered"));
+                let rtx = section.apt.iter().find(|(_, of)| *of == primary).expect("its RTX").0;
+                (primary, rtx)
+            };
+            if section.kind == "audio" {
+                self.opus = first("opus/48000/2").expect("Opus");
+                self.red = first("red/48000/2");
+            } else {
+                (self.vp8, self.vp8_rtx) = repaired("VP8/90000");
+                (self.h264, self.h264_rtx) = repaired("H264/90000");
+            }
+            for (id, uri) in &section.extensions {
+                let known = match uri.rsplit([':', '/']).next() {
+                    Some("ssrc-audio-level") => &mut self.audio_level,
+                    Some("mid") => &mut self.mid,
+                    Some("abs-send-time") => &mut self.abs_send_time,
+                    Some("draft-holmer-rmcat-transport-wide-cc-extensions-01") => {
+                        self.transport_cc_on_audio |= section.kind == "audio";
+                        &mut self.transport_cc
+                    }
+                    _ => continue,
+                };
+                *known = *id;
+            }
+        }
+        self
+    }
+
     fn video_payload_types(&self) -> Vec<u8> {
         self.video.iter().map(|codec| self.codec(*codec)).flat_map(|(media, rtx, _)| [media, rtx]).collect()
     }
@@ -137,7 +175,16 @@ pub(crate) struct Sending {
     pub(crate) rtx: Option<u32>,
 }
 
+/// What a description is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Offer,
+    /// To an offer of the server's: the client takes the active part and names no codec that was not offered.
+    Answer,
+}
+
 pub(crate) struct OfferContext<'a> {
+    pub(crate) role: Role,
     pub(crate) dialect: &'a Dialect,
     pub(crate) credentials: &'a Credentials,
     pub(crate) fingerprint: &'a str,
@@ -172,7 +219,8 @@ fn write_section(sdp: &mut String, context: &OfferContext<'_>, section: &Section
         SectionKind::Audio => {
             let red = dialect.red.filter(|_| context.red);
             let red = red.map(|red| format!(" {red}")).unwrap_or_default();
-            line(sdp, &format!("m=audio 9 UDP/TLS/RTP/SAVPF {}{red} 9 0 8", dialect.opus));
+            let others = if context.role == Role::Offer { " 9 0 8" } else { "" };
+            line(sdp, &format!("m=audio 9 UDP/TLS/RTP/SAVPF {}{red}{others}", dialect.opus));
         }
         SectionKind::Video => {
             let types: Vec<String> = dialect.video_payload_types().iter().map(u8::to_string).collect();
@@ -188,7 +236,7 @@ fn write_section(sdp: &mut String, context: &OfferContext<'_>, section: &Section
     line(sdp, &format!("a=ice-pwd:{}", context.credentials.password));
     line(sdp, "a=ice-options:trickle");
     line(sdp, &format!("a=fingerprint:sha-256 {}", context.fingerprint));
-    line(sdp, "a=setup:actpass");
+    line(sdp, if context.role == Role::Offer { "a=setup:actpass" } else { "a=setup:active" });
     line(sdp, &format!("a=mid:{}", section.mid));
     match section.kind {
         SectionKind::Audio => write_audio(sdp, context, section),
@@ -231,9 +279,11 @@ fn write_audio(sdp: &mut String, context: &OfferContext<'_>, section: &Section) 
         line(sdp, &format!("a=rtpmap:{red} red/48000/2"));
         line(sdp, &format!("a=fmtp:{red} {0}/{0}", dialect.opus));
     }
-    line(sdp, "a=rtpmap:9 G722/8000");
-    line(sdp, "a=rtpmap:0 PCMU/8000");
-    line(sdp, "a=rtpmap:8 PCMA/8000");
+    if context.role == Role::Offer {
+        line(sdp, "a=rtpmap:9 G722/8000");
+        line(sdp, "a=rtpmap:0 PCMU/8000");
+        line(sdp, "a=rtpmap:8 PCMA/8000");
+    }
     if let Some(sending) = &section.sending {
         line(sdp, &format!("a=ssrc:{} cname:{CNAME}", sending.ssrc));
         line(sdp, &format!("a=ssrc:{} msid:{} {}", sending.ssrc, sending.stream, sending.cid));
@@ -275,7 +325,9 @@ fn write_video(sdp: &mut String, context: &OfferContext<'_>, section: &Section) 
     for (payload_type, rtx, name) in dialect.video.iter().map(|codec| dialect.codec(*codec)) {
         line(sdp, &format!("a=rtpmap:{payload_type} {name}/90000"));
         for feedback in ["goog-remb", "transport-cc", "ccm fir", "nack", "nack pli"] {
-            if feedback == "transport-cc" && dialect.transport_cc == 0 {
+            // An answer names what was offered only, and the server offers no REMB.
+            let unknown = feedback == "goog-remb" && context.role == Role::Answer;
+            if unknown || (feedback == "transport-cc" && dialect.transport_cc == 0) {
                 continue;
             }
             line(sdp, &format!("a=rtcp-fb:{payload_type} {feedback}"));
@@ -333,6 +385,8 @@ pub(crate) struct AnsweredSection {
     pub(crate) rids: Vec<(String, String)>,
     pub(crate) simulcast: Option<String>,
     pub(crate) feedback: Vec<(u8, String)>,
+    /// RTX -> primary (`a=fmtp:… apt=`).
+    pub(crate) apt: Vec<(u8, u8)>,
     pub(crate) max_message_size: Option<u64>,
 }
 
@@ -461,6 +515,13 @@ impl AnsweredSection {
                 let (payload_type, feedback) = value.split_once(' ').expect("rtcp-fb");
                 if let Ok(payload_type) = payload_type.parse() {
                     self.feedback.push((payload_type, feedback.to_owned()));
+                }
+            }
+            "fmtp" => {
+                let (payload_type, parameters) = value.split_once(' ').expect("fmtp");
+                if let Some(primary) = parameters.strip_prefix("apt=") {
+                    let number = |text: &str| text.parse().expect("a payload type");
+                    self.apt.push((number(payload_type), number(primary)));
                 }
             }
             "max-message-size" => self.max_message_size = value.parse().ok(),

@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     /// Offer again when the shard asks for m-lines.
     pub(crate) renegotiate: bool,
+    /// Answer the server's offers.
+    pub(crate) answering: bool,
     /// Everything the peers sent, when on.
     pub(crate) captured: Option<Vec<(SocketAddr, Vec<u8>)>>,
     pub(crate) random: Random,
@@ -60,6 +62,7 @@ pub(crate) struct World {
     network: InFlight,
     shard_timeout: Option<Instant>,
     reoffers: Vec<Handle>,
+    answers: Vec<Command>,
     next_offer_id: u32,
     next_track: u64,
     next_token: u32,
@@ -93,6 +96,7 @@ impl World {
             events: Vec::new(),
             ledger: Ledger::default(),
             renegotiate: true,
+            answering: true,
             captured: None,
             random,
             meter: |_| {},
@@ -102,6 +106,7 @@ impl World {
             network: InFlight::default(),
             shard_timeout: None,
             reoffers: Vec::new(),
+            answers: Vec::new(),
             next_offer_id: 1,
             next_track: 1,
             next_token: 1,
@@ -126,17 +131,29 @@ impl World {
 
     /// As [`Self::join`], without the offer.
     pub(crate) fn arrive(&mut self, room: RoomId, client: Client) -> Handle {
+        let (handle, peer) = self.admit(room, client, |peer| peer);
+        self.command(Command::Connect { peer, room });
+        handle
+    }
+
+    /// A connection on which the server offers (LiveKit protocol v0).
+    pub(crate) fn arrive_subscriber(&mut self, room: RoomId, client: Client) -> Handle {
+        let (handle, peer) = self.admit(room, client, Peer::answering);
+        self.command(Command::ConnectSubscriber { peer, room });
+        handle
+    }
+
+    fn admit(&mut self, room: RoomId, client: Client, role: fn(Peer) -> Peer) -> (Handle, PeerId) {
         let index = self.peers.len();
         let id = PeerId(room.0 << 32 | (index as u64 + 1));
         let address = SocketAddr::from(([192, 0, 2, 10 + index as u8], 50_000 + index as u16));
         let random = Random::new(self.random.next());
         let peer = Peer::new(id, room, address, client, self.origin, random, self.provider.clone());
         let handle = Handle(index);
-        self.peers.push(peer);
+        self.peers.push(role(peer));
         self.lines.push(Line { up: Path::clean(), down: Path::clean(), lose_up: None, lose_down: None });
         self.addresses.insert(address, handle);
-        self.command(Command::Connect { peer: id, room });
-        handle
+        (handle, id)
     }
 
     pub(crate) fn offer(&mut self, handle: Handle) -> u32 {
@@ -378,6 +395,13 @@ impl World {
                     peer.apply_answer(now, &sdp, mid_to_track);
                 }
             }
+            Event::Offer { peer: id, offer_id, sdp, mid_to_track } if self.answering => {
+                let now = self.now;
+                if let Some(peer) = self.peers.iter_mut().find(|other| other.id == id) {
+                    let sdp = peer.apply_offer(now, &sdp, mid_to_track);
+                    self.answers.push(Command::Answer { peer: id, offer_id, sdp });
+                }
+            }
             Event::MediaSections { peer, audios, videos } if self.renegotiate => {
                 if let Some(index) = self.peers.iter().position(|other| other.id == peer) {
                     self.peers[index].add_receiving(audios, videos);
@@ -404,6 +428,9 @@ impl World {
                 self.network.send(self.now, &mut line.up, &mut self.random, datagram);
             }
         }
+        for answer in std::mem::take(&mut self.answers) {
+            self.command(answer);
+        }
         let mut rounds = 0;
         while let Some(handle) = self.reoffers.pop() {
             rounds += 1;
@@ -422,7 +449,9 @@ impl World {
         let events = self
             .events
             .iter()
-            .filter(|(_, event)| !matches!(event, Event::Answer { .. } | Event::Data { .. }))
+            .filter(|(_, event)| {
+                !matches!(event, Event::Answer { .. } | Event::Offer { .. } | Event::Data { .. })
+            })
             .map(|(at, event)| format!("{:?} {event:?}", *at - self.origin));
         let peers = self.peers.iter().map(|peer| {
             format!("{:?}: {:?}, {} checks answered", peer.id, peer.dtls.state, peer.ice.responses)
