@@ -211,3 +211,30 @@ fn an_offer_without_an_answer_is_told_once_and_a_restart_leads_out() {
     }
     world.assert_flawless();
 }
+
+/// It only receives, so that little but feedback comes from it.
+#[test]
+fn nothing_is_paused_on_a_path_with_room() {
+    let mut world = World::new(6);
+    let ann = join(&mut world, &Client::chromium());
+    let cho = world.join(ROOM, Client::chromium());
+    let dan = world.join(ROOM, Client::chromium());
+    world.connect(&[ann.receiving, cho, dan]);
+    let first = world.publish(cho, Source::vp8());
+    world.subscribe(ann.receiving, first);
+    world.run_for(Duration::from_secs(3));
+    let second = world.publish(dan, Source::vp8());
+    world.subscribe(ann.receiving, second);
+    world.run_for(Duration::from_secs(10));
+    world.with(dan, |peer, _| peer.unpublish(0));
+    world.offer(dan);
+    world.command(Command::RemoveTrack { track: second });
+    world.run_for(Duration::from_secs(3));
+    let third = world.publish(dan, Source::vp8());
+    world.subscribe(ann.receiving, third);
+    let from = world.now;
+    world.run_for(Duration::from_secs(10));
+    let paused = |event: &Event| matches!(event, Event::StreamState { .. });
+    assert_eq!(world.count(paused), 0, "{:#?}", world.story());
+    assert!(frames_after(&world, ann.receiving, third, from) > 190);
+}
