@@ -100,13 +100,15 @@ pub struct TrackSetting {
     /// Wanted size in pixels; 0 × 0 means "by `quality`". The smallest layer that covers it is chosen.
     pub width: u32,
     pub height: u32,
+    /// Frames a second wanted (LiveKit `fps`); 0 for all.
+    pub fps: u32,
     /// 1 is the most important (LiveKit `priority`); 0 when not said.
     pub priority: u32,
 }
 
 impl Default for TrackSetting {
     fn default() -> Self {
-        Self { disabled: false, quality: Quality::High, width: 0, height: 0, priority: 0 }
+        Self { disabled: false, quality: Quality::High, width: 0, height: 0, fps: 0, priority: 0 }
     }
 }
 

@@ -1,15 +1,13 @@
 //! One track on its way to one subscriber: which layer goes out, and how sequence numbers, timestamps and VP8
 //! picture ids are rewritten so that the decoder never notices a change. Owns one outgoing SSRC and its RTX.
 
+use crate::cadence::ALL;
 use crate::codec::Translation;
 use crate::packet::{Address, Mid, Packet};
+use crate::renumber::{Numbers, Stretch};
 use crate::uplink::{Layer, Track};
 use crate::{MediaKind, TrackSetting};
 use std::time::{Duration, Instant};
-
-/// Layer changes that can still be repaired across. Higher: 40 bytes each; lower: a loss before two quick
-/// switches stays a hole.
-const MAPPINGS: usize = 4;
 
 /// Retransmissions remembered to refuse repeats that crossed on the way.
 const RECENT_REPAIRS: usize = 64;
@@ -50,28 +48,6 @@ pub(crate) enum Fit {
     Nothing,
 }
 
-/// How one stretch of a layer is renumbered: `out = in + offset`, all wrapping.
-#[derive(Clone, Copy, Debug)]
-struct Mapping {
-    layer: usize,
-    /// First incoming and outgoing sequence numbers of the stretch.
-    first_in: u64,
-    first_out: u64,
-    timestamp_offset: u32,
-    picture_id_offset: u16,
-    tl0_offset: u8,
-}
-
-impl Mapping {
-    fn out(&self, sequence: u64) -> u64 {
-        self.first_out.wrapping_add(sequence.wrapping_sub(self.first_in))
-    }
-
-    fn incoming(&self, out: u64) -> u64 {
-        self.first_in.wrapping_add(out.wrapping_sub(self.first_out))
-    }
-}
-
 /// Where and as what a packet goes out.
 pub(crate) struct Forward {
     pub(crate) address: Address,
@@ -90,10 +66,11 @@ pub(crate) struct Downlink {
     pub(crate) translation: Translation,
     pub(crate) setting: TrackSetting,
     pub(crate) state: State,
-    /// Of the stretch that goes out now; beside the other fields, for every packet needs it.
-    mapping: Option<Mapping>,
-    /// Of the stretches before, newest last.
-    older: Vec<Mapping>,
+    numbers: Numbers,
+    /// Newest incoming number of the layer that goes out, whether it was sent or left out.
+    newest: u64,
+    /// Picture id of the last frame left out.
+    left_out: Option<u16>,
     last_out: u64,
     last_timestamp: u32,
     last_picture_id: u16,
@@ -163,8 +140,9 @@ impl Downlink {
             translation,
             setting,
             state: State::Paused,
-            mapping: None,
-            older: Vec::new(),
+            numbers: Numbers::new(track.is_video()),
+            newest: 0,
+            left_out: None,
             // Below 2^15, so that an early reordering never wraps below the first packet (RFC 3711 §3.3.1).
             last_out: u64::from(start.sequence & 0x7fff),
             last_timestamp: 0,
@@ -292,13 +270,12 @@ impl Downlink {
             State::Forwarding { layer } | State::Switching { from: layer, .. } if packet.layer == layer => {}
             State::Forwarding { .. } | State::Switching { .. } => return None,
         }
-        let mapping = self.mapping?;
-        if packet.sequence < mapping.first_in {
-            return None; // from before the start: the decoder has no use for it
-        }
-        let out = mapping.out(packet.sequence);
-        let timestamp = packet.timestamp.wrapping_add(mapping.timestamp_offset);
-        let vp8 = self.picture(packet, &mapping);
+        let passes = self.passes(packet, layers);
+        // What is left out has no number, unless it was missing when its neighbours got theirs: then it goes out empty, so
+        // that nobody waits for it.
+        let (stretch, out) = self.numbers.out(packet.sequence)?;
+        let timestamp = packet.timestamp.wrapping_add(stretch.timestamp_offset);
+        let vp8 = picture(packet, &stretch);
         if out > self.last_out {
             self.last_out = out;
             self.last_timestamp = timestamp;
@@ -319,18 +296,48 @@ impl Downlink {
                 vp8,
                 strip_red: outgoing.strip_red,
                 original_sequence: None,
+                empty: !passes,
                 mid: self.mid_of(out),
             },
             roc: (out >> 16) as u32,
         })
     }
 
-    fn picture(&self, packet: &Packet<'_>, mapping: &Mapping) -> Option<(u16, u8)> {
-        let descriptor = packet.vp8.as_ref()?;
-        Some((
-            descriptor.picture_id.unwrap_or(0).wrapping_add(mapping.picture_id_offset) & 0x7fff,
-            descriptor.tl0_pic_idx.unwrap_or(0).wrapping_add(mapping.tl0_offset),
-        ))
+    /// Whether the packet is of a temporal layer that goes out. What is left out leaves no gap in the numbers.
+    fn passes(&mut self, packet: &Packet<'_>, layers: &[Layer]) -> bool {
+        let in_order = packet.sequence > self.newest;
+        self.newest = self.newest.max(packet.sequence);
+        let Some((descriptor, tid)) = packet.vp8.as_ref().and_then(|d| Some((d, d.tid?))) else {
+            return true;
+        };
+        if !in_order {
+            // Late: as it was decided for its neighbours.
+            return self.numbers.out(packet.sequence).is_some_and(|(stretch, _)| tid <= stretch.part);
+        }
+        let Some(mut part) = self.numbers.last().map(|stretch| stretch.part) else { return false };
+        if descriptor.starts_frame() {
+            let wanted =
+                layers.get(packet.layer).map_or(ALL, |layer| layer.cadence.temporal_for(self.setting.fps));
+            // Down at once; up where a frame of the higher layer needs nothing but the base layer.
+            let turned = if part > wanted {
+                wanted
+            } else if tid > part && tid <= wanted && descriptor.layer_sync {
+                tid
+            } else {
+                part
+            };
+            if turned != part {
+                part = turned;
+                self.numbers.turn(packet.sequence, part);
+            }
+        }
+        if tid <= part {
+            return true;
+        }
+        let picture = descriptor.picture_id.unwrap_or(0);
+        self.numbers.skip(packet.sequence, self.left_out != Some(picture));
+        self.left_out = Some(picture);
+        false
     }
 
     /// Starts a new stretch with `packet`: numbers go on where the last stretch ended.
@@ -339,8 +346,12 @@ impl Downlink {
         let (picture_id, tl0) =
             packet.vp8.as_ref().map_or((0, 0), |d| (d.picture_id.unwrap_or(0), d.tl0_pic_idx.unwrap_or(0)));
         let fresh = self.last_sent.is_none();
-        let mapping = Mapping {
+        self.newest = packet.sequence.saturating_sub(1);
+        self.left_out = None;
+        self.numbers.push(Stretch {
             layer: packet.layer,
+            begins: true,
+            part: ALL,
             first_in: packet.sequence,
             first_out: self.last_out.wrapping_add(1),
             timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
@@ -350,19 +361,13 @@ impl Downlink {
                 self.last_picture_id.wrapping_add(1).wrapping_sub(picture_id)
             },
             tl0_offset: if fresh { 0 } else { self.last_tl0.wrapping_add(1).wrapping_sub(tl0) },
-        };
-        if let Some(before) = self.mapping.replace(mapping) {
-            if self.older.len() >= MAPPINGS {
-                self.older.remove(0);
-            }
-            self.older.push(before);
-        }
+        });
     }
 
     /// The outgoing timestamp of a stretch's first packet. Layers have clocks of their own: sender reports
     /// relate them; without reports the time since the last packet does.
     fn aligned_timestamp(&self, now: Instant, packet: &Packet<'_>, layers: &[Layer]) -> u32 {
-        let (Some(last), Some(last_sent)) = (&self.mapping, self.last_sent) else {
+        let (Some(last), Some(last_sent)) = (self.numbers.last(), self.last_sent) else {
             return packet.timestamp;
         };
         let rate: u32 = if self.kind == MediaKind::Video { 90_000 } else { 48_000 };
@@ -393,9 +398,9 @@ impl Downlink {
 
     /// The outgoing timestamp for an incoming one of the layer that goes out now (sender reports).
     pub(crate) fn report_timestamp(&self, layer: usize, timestamp: u32) -> Option<u32> {
-        let mapping = self.mapping.filter(|mapping| mapping.layer == layer)?;
+        let stretch = self.numbers.last().filter(|stretch| stretch.layer == layer)?;
         self.current_layer()?;
-        Some(timestamp.wrapping_add(mapping.timestamp_offset))
+        Some(timestamp.wrapping_add(stretch.timestamp_offset))
     }
 
     /// Answers one number of a NACK: which kept packet, and how it goes out again.
@@ -419,12 +424,14 @@ impl Downlink {
             return None;
         }
         *slot = (out, Some(now));
-        let mapping =
-            *self.mapping.iter().chain(self.older.iter().rev()).find(|mapping| mapping.first_out <= out)?;
-        let packet = layers.get(mapping.layer)?.kept(mapping.layer, mapping.incoming(out))?;
+        let (stretch, incoming) = self.numbers.incoming(out)?;
+        let packet = layers.get(stretch.layer)?.kept(stretch.layer, incoming)?;
+        if packet.vp8.and_then(|descriptor| descriptor.tid).is_some_and(|tid| tid > stretch.part) {
+            return None; // it came after its neighbours had been left out, and went out empty
+        }
         let outgoing = self.translation.outgoing(packet.payload_type)?;
-        let vp8 = self.picture(&packet, &mapping);
-        let timestamp = packet.timestamp.wrapping_add(mapping.timestamp_offset);
+        let vp8 = picture(&packet, &stretch);
+        let timestamp = packet.timestamp.wrapping_add(stretch.timestamp_offset);
         let address = match outgoing.rtx {
             Some(payload_type) => {
                 self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
@@ -436,6 +443,7 @@ impl Downlink {
                     vp8,
                     strip_red: false,
                     original_sequence: Some(sequence),
+                    empty: false,
                     mid: self.mid_of(out),
                 }
             }
@@ -448,10 +456,20 @@ impl Downlink {
                 vp8,
                 strip_red: outgoing.strip_red,
                 original_sequence: None,
+                empty: false,
                 mid: self.mid_of(out),
             },
         };
         let extended = if outgoing.rtx.is_some() { self.rtx_sequence } else { out };
         Some((packet, Forward { address, roc: (extended >> 16) as u32 }))
     }
+}
+
+/// Picture id and TL0PICIDX as they go out.
+fn picture(packet: &Packet<'_>, stretch: &Stretch) -> Option<(u16, u8)> {
+    let descriptor = packet.vp8.as_ref()?;
+    Some((
+        descriptor.picture_id.unwrap_or(0).wrapping_add(stretch.picture_id_offset) & 0x7fff,
+        descriptor.tl0_pic_idx.unwrap_or(0).wrapping_add(stretch.tl0_offset),
+    ))
 }

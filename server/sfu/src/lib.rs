@@ -18,6 +18,7 @@
 mod allocate;
 mod bandwidth;
 mod cache;
+mod cadence;
 mod codec;
 mod codec_change;
 mod command;
@@ -37,6 +38,7 @@ mod peer;
 mod quality;
 mod random;
 mod receive;
+mod renumber;
 mod rest;
 pub mod rtp;
 pub mod sdp;

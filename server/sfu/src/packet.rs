@@ -90,6 +90,8 @@ pub(crate) struct Address {
     pub(crate) strip_red: bool,
     /// RTX (RFC 4588): the original sequence number that goes in front of the payload.
     pub(crate) original_sequence: Option<u16>,
+    /// Nothing but the number goes out.
+    pub(crate) empty: bool,
     /// Names the m-line, as long as the subscriber may not know the SSRC.
     pub(crate) mid: Option<Mid>,
 }
@@ -160,6 +162,9 @@ pub(crate) fn write(
     head.get_mut(4..8)?.copy_from_slice(&address.timestamp.to_be_bytes());
     head.get_mut(8..12)?.copy_from_slice(&address.ssrc.to_be_bytes());
 
+    if address.empty {
+        return Some((header_len, header_len));
+    }
     let payload = if address.strip_red && !packet.payload.is_empty() {
         let (_, range) = red::primary(packet.payload)?;
         packet.payload.get(range)?

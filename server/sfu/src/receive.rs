@@ -206,6 +206,9 @@ impl Shard {
         let layer = track.layers.get_mut(stream.layer)?;
         layer.rate.count(now, end);
         layer.keep(now, video, &packet);
+        if let Some(descriptor) = vp8.filter(|d| d.starts_frame() && !stream.rtx) {
+            layer.cadence.count(now, descriptor.tid.unwrap_or(0));
+        }
         // Without a level nobody can be ranked.
         if let Some(level) = marks.audio_level.filter(|_| track.competes()) {
             let heard = self.rooms.get_mut(&track.room)?.loudest.admit(now, track.id, level & 0x7f);

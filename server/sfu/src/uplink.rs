@@ -2,6 +2,7 @@
 //! requests and receiver statistics. Never knows who sees the track beyond a list of places.
 
 use crate::cache::{self, Cache};
+use crate::cadence::Cadence;
 use crate::codec::{Codec, PayloadTypes};
 use crate::nack::{Gap, NackList, Way};
 use crate::packet::Packet;
@@ -162,6 +163,7 @@ pub(crate) struct Layer {
     pub(crate) sender_report: Option<(u64, u32)>,
     pub(crate) statistics: Statistics,
     pub(crate) rate: Rate,
+    pub(crate) cadence: Cadence,
 }
 
 impl Layer {
@@ -177,6 +179,7 @@ impl Layer {
             sender_report: None,
             statistics: Statistics::default(),
             rate: Rate::default(),
+            cadence: Cadence::default(),
         }
     }
 

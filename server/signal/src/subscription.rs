@@ -243,6 +243,7 @@ impl Room {
             },
             width: request.width,
             height: request.height,
+            fps: request.fps,
             priority: request.priority,
         };
         for sid in request.track_sids.iter().take(MAX_LIST) {

@@ -19,3 +19,4 @@ mod phone;
 mod restart;
 mod simulcast;
 mod subscription;
+mod temporal;

@@ -124,6 +124,7 @@ fn track_settings_are_passed_on_and_kept_for_later() {
         quality: VideoQuality::Low.into(),
         width: 320,
         height: 180,
+        fps: 15,
         priority: 1,
         ..Default::default()
     };
@@ -135,8 +136,14 @@ fn track_settings_are_passed_on_and_kept_for_later() {
     else {
         panic!("{commands:?}")
     };
-    let wanted =
-        TrackSetting { disabled: false, quality: Quality::Low, width: 320, height: 180, priority: 1 };
+    let wanted = TrackSetting {
+        disabled: false,
+        quality: Quality::Low,
+        width: 320,
+        height: 180,
+        fps: 15,
+        priority: 1,
+    };
     assert_eq!((*peer, *id, *setting), (ben.peer, track.id, wanted));
     let off = UpdateTrackSettings { quality: VideoQuality::Off.into(), ..asked.clone() };
     let disabled = UpdateTrackSettings { disabled: true, ..asked };

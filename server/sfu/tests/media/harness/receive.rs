@@ -98,6 +98,9 @@ struct Decoder {
     /// The frame before this one never got its end. Only a key frame may follow it.
     cut_short: Option<String>,
     last_audio: Option<(u64, u32)>,
+    /// Number of the last key frame, and those of the last frames decoded since.
+    key: u32,
+    decoded: Vec<u32>,
 }
 
 impl Incoming {
@@ -357,6 +360,14 @@ impl Decoder {
             return;
         }
         self.broken = false;
+        if key {
+            self.key = stamp.number;
+            self.decoded.clear();
+        }
+        self.decoded.push(stamp.number);
+        if self.decoded.len() > 8 {
+            self.decoded.remove(0);
+        }
         self.last = Some((stamp, descriptor.picture_id, descriptor.tl0_pic_idx, timestamp));
         reception.frames.push(Frame { at, stamp, timestamp, key });
     }
@@ -391,8 +402,12 @@ impl Decoder {
                 .faults
                 .push(format!("TL0PICIDX went from {tl0} by {tl0_step} at {stamp:?} after {last:?}"));
         }
-        let continues =
-            stamp.token == last.token && stamp.layer == last.layer && stamp.number == last.number + 1;
+        // What each frame of the pattern 0 2 1 2 is predicted from.
+        let back = [4, 1, 2, 1][(stamp.number.wrapping_sub(self.key) % 4) as usize];
+        let continues = stamp.token == last.token
+            && stamp.layer == last.layer
+            && stamp.number > last.number
+            && self.decoded.contains(&stamp.number.wrapping_sub(back));
         if !key && !continues {
             reception.faults.push(format!("delta frame {stamp:?} after {last:?}"));
             return false;
