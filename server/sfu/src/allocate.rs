@@ -213,8 +213,7 @@ impl Shard {
                     let of = track.description.layers.iter().find(|known| known.quality == quality_of(layer));
                     of.map(|known| f64::from(known.bitrate)).filter(|rate| *rate > 0.0)
                 };
-                let measured = track.layers.get(layer).and_then(|layer| layer.rate.get());
-                measured.or_else(announced).unwrap_or(UNKNOWN_RATE)
+                track.rate(layer).or_else(announced).unwrap_or(UNKNOWN_RATE)
             };
             let rates = std::array::from_fn(|layer| {
                 let usable = layer == lowest || (layer <= best && live.get(layer).is_some_and(|live| *live));

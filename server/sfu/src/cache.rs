@@ -1,7 +1,8 @@
 //! The packets of one received layer, kept for retransmission to any subscriber. One copy for all of them, for as long
 //! as somebody may still ask.
 
-use crate::packet::{Marks, Packet};
+use crate::packet::{Dependency, Marks, Packet};
+use crate::rtp::dependency_descriptor::Frame;
 use crate::rtp::vp8::Descriptor;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,28 @@ pub(crate) const AUDIO: Extent = Extent { time: Duration::from_secs(1), bytes: 3
 const FIRST_BYTES: usize = 4 << 10;
 const FIRST_PACKETS: usize = 32;
 
+/// A dependency descriptor without a structure. A longer one is kept by the layer, once.
+#[derive(Clone, Copy, Debug, Default)]
+struct ShortBytes {
+    bytes: [u8; 15],
+    len: u8,
+}
+
+impl ShortBytes {
+    fn new(from: &[u8]) -> Self {
+        let mut short = Self::default();
+        if let (Some(to), Ok(len)) = (short.bytes.get_mut(..from.len()), u8::try_from(from.len())) {
+            to.copy_from_slice(from);
+            short.len = len;
+        }
+        short
+    }
+
+    fn get(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
 /// One kept packet.
 #[derive(Clone, Default)]
 struct Slot {
@@ -44,6 +67,7 @@ struct Slot {
     keyframe: bool,
     marks: Marks,
     vp8: Option<Descriptor>,
+    dependency: Option<(Frame, ShortBytes)>,
 }
 
 /// Payloads in a ring of bytes, the rest of each packet in a ring by sequence number. Both grow only while they hold
@@ -123,6 +147,9 @@ impl Cache {
             keyframe: packet.keyframe,
             marks: packet.marks,
             vp8: packet.vp8,
+            dependency: packet
+                .dependency
+                .map(|dependency| (dependency.frame, ShortBytes::new(dependency.bytes))),
         };
     }
 
@@ -182,6 +209,10 @@ impl Cache {
             keyframe: slot.keyframe,
             marks: slot.marks,
             vp8: slot.vp8,
+            dependency: slot
+                .dependency
+                .as_ref()
+                .map(|(frame, short)| Dependency { frame: *frame, bytes: short.get() }),
             payload: self.bytes.get(slot.start..slot.start.checked_add(slot.length)?)?,
         })
     }
@@ -222,6 +253,7 @@ mod tests {
             keyframe: false,
             marks: Marks::default(),
             vp8: None,
+            dependency: None,
             payload,
         }
     }

@@ -59,6 +59,11 @@ impl Codec {
         }
     }
 
+    /// One stream may carry several layers, told by the dependency descriptor.
+    pub(crate) fn is_scalable(self) -> bool {
+        matches!(self, Self::Vp9 { .. } | Self::Av1)
+    }
+
     /// LiveKit's `mime_type` of a track sent with this codec.
     pub(crate) fn mime_type(self) -> &'static str {
         match self {

@@ -5,6 +5,8 @@ use crate::cadence::ALL;
 use crate::codec::Translation;
 use crate::packet::{Address, Mid, Packet};
 use crate::renumber::{Numbers, Stretch};
+use crate::rtp::dependency_descriptor::{Frame, Indication};
+use crate::svc::{Svc, Target};
 use crate::uplink::{Layer, Track};
 use crate::{MediaKind, TrackSetting};
 use std::time::{Duration, Instant};
@@ -69,6 +71,7 @@ pub(crate) struct Downlink {
     numbers: Numbers,
     /// Newest incoming number of the layer that goes out, whether it was sent or left out.
     newest: u64,
+    pub(crate) svc: Svc,
     /// Picture id of the last frame left out.
     left_out: Option<u16>,
     last_out: u64,
@@ -142,6 +145,7 @@ impl Downlink {
             state: State::Paused,
             numbers: Numbers::new(track.is_video()),
             newest: 0,
+            svc: Svc::default(),
             left_out: None,
             // Below 2^15, so that an early reordering never wraps below the first packet (RFC 3711 §3.3.1).
             last_out: u64::from(start.sequence & 0x7fff),
@@ -197,9 +201,11 @@ impl Downlink {
                 payload_type: rtx,
                 sequence: self.rtx_sequence as u16,
                 timestamp: self.last_timestamp,
+                marker: false,
                 vp8: None,
                 strip_red: false,
                 original_sequence: None,
+                empty: true,
                 mid: None,
             },
             roc: (self.rtx_sequence >> 16) as u32,
@@ -213,12 +219,28 @@ impl Downlink {
         }
     }
 
-    /// The layer a key frame is needed of, if any.
+    /// The stream that carries a layer.
+    fn stream(&self, layer: usize) -> usize {
+        self.svc.stream.unwrap_or(layer)
+    }
+
+    /// The stream a key frame is needed of, if any.
     pub(crate) fn awaits_keyframe(&self) -> Option<usize> {
         match self.state {
-            State::Starting { to } | State::Switching { to, .. } if self.kind == MediaKind::Video => Some(to),
+            _ if self.kind != MediaKind::Video => None,
+            State::Starting { to } => Some(self.stream(to)),
+            // Within one stream most changes need none.
+            State::Switching { from, to } if self.stream(from) == self.stream(to) => {
+                self.svc.stuck.then(|| self.stream(to))
+            }
+            State::Switching { to, .. } => Some(to),
             _ => None,
         }
+    }
+
+    /// The stream that is going out now.
+    pub(crate) fn current_stream(&self) -> Option<usize> {
+        self.current_layer().map(|layer| self.stream(layer))
     }
 
     /// The layer that is going out now.
@@ -256,18 +278,22 @@ impl Downlink {
         match self.state {
             State::Paused => return None,
             State::Starting { to } => {
-                let begins = packet.layer == to && (self.kind == MediaKind::Audio || packet.keyframe);
+                let begins =
+                    packet.layer == self.stream(to) && (self.kind == MediaKind::Audio || packet.keyframe);
                 if !begins {
                     return None;
                 }
                 self.begin(now, packet, layers);
                 self.state = State::Forwarding { layer: to };
             }
-            State::Switching { to, .. } if packet.layer == to && packet.keyframe => {
+            State::Switching { from, to }
+                if packet.layer == to && packet.keyframe && self.stream(from) != self.stream(to) =>
+            {
                 self.begin(now, packet, layers);
                 self.state = State::Forwarding { layer: to };
             }
-            State::Forwarding { layer } | State::Switching { from: layer, .. } if packet.layer == layer => {}
+            State::Forwarding { layer } | State::Switching { from: layer, .. }
+                if packet.layer == self.stream(layer) => {}
             State::Forwarding { .. } | State::Switching { .. } => return None,
         }
         let passes = self.passes(packet, layers);
@@ -293,6 +319,7 @@ impl Downlink {
                 payload_type: outgoing.payload_type,
                 sequence: out as u16, // the wire carries the low 16 bits
                 timestamp,
+                marker: marker(packet, &stretch),
                 vp8,
                 strip_red: outgoing.strip_red,
                 original_sequence: None,
@@ -307,6 +334,9 @@ impl Downlink {
     fn passes(&mut self, packet: &Packet<'_>, layers: &[Layer]) -> bool {
         let in_order = packet.sequence > self.newest;
         self.newest = self.newest.max(packet.sequence);
+        if let Some(dependency) = &packet.dependency {
+            return self.passes_scalable(packet, &dependency.frame, in_order, layers);
+        }
         let Some((descriptor, tid)) = packet.vp8.as_ref().and_then(|d| Some((d, d.tid?))) else {
             return true;
         };
@@ -328,7 +358,7 @@ impl Downlink {
             };
             if turned != part {
                 part = turned;
-                self.numbers.turn(packet.sequence, part);
+                self.numbers.turn(packet.sequence, part, 0);
             }
         }
         if tid <= part {
@@ -340,6 +370,57 @@ impl Downlink {
         false
     }
 
+    /// The same of a scalable stream.
+    fn passes_scalable(
+        &mut self,
+        packet: &Packet<'_>,
+        frame: &Frame,
+        in_order: bool,
+        layers: &[Layer],
+    ) -> bool {
+        if in_order
+            && frame.start
+            && let Some(wanted) = self.target(packet, layers)
+            && let Some(structure) = layers.get(packet.layer).and_then(|l| l.layering.structure.as_ref())
+            && let Some(current) = self.numbers.last().map(|stretch| stretch.part)
+            && (current == wanted.number || self.svc.leads_to(structure, frame, wanted.number))
+        {
+            self.svc.stuck = false;
+            if current != wanted.number {
+                self.numbers.turn(packet.sequence, wanted.number, wanted.spatial);
+            }
+            if let State::Switching { to, .. } = self.state {
+                self.state = State::Forwarding { layer: to };
+            }
+        }
+        let part = if in_order {
+            self.numbers.last().map(|stretch| stretch.part)
+        } else {
+            self.numbers.out(packet.sequence).map(|(stretch, _)| stretch.part)
+        };
+        let passes = part.is_some_and(|part| frame.indications.of(part) != Indication::NotPresent);
+        if passes && frame.start {
+            self.svc.note(frame.number);
+        }
+        if !passes && in_order {
+            self.numbers.skip(packet.sequence, false);
+        }
+        passes
+    }
+
+    /// The decode target of a scalable stream that is wanted now.
+    fn target(&self, packet: &Packet<'_>, layers: &[Layer]) -> Option<Target> {
+        let layer = layers.get(packet.layer)?;
+        let wanted = match self.state {
+            _ if self.svc.stream.is_none() => usize::MAX, // simulcast: the layer is the stream
+            State::Forwarding { layer: to } | State::Switching { to, .. } | State::Starting { to } => to,
+            State::Paused => return None,
+        };
+        let spatial = u8::try_from(wanted).unwrap_or(u8::MAX);
+        let temporal = layer.cadence.temporal_for(self.setting.fps);
+        Target::best(layer.layering.structure.as_ref()?, spatial, temporal, layer.layering.active)
+    }
+
     /// Starts a new stretch with `packet`: numbers go on where the last stretch ended.
     fn begin(&mut self, now: Instant, packet: &Packet<'_>, layers: &[Layer]) {
         let timestamp = self.aligned_timestamp(now, packet, layers);
@@ -348,10 +429,13 @@ impl Downlink {
         let fresh = self.last_sent.is_none();
         self.newest = packet.sequence.saturating_sub(1);
         self.left_out = None;
+        self.svc.begin();
+        let target = packet.dependency.and_then(|_| self.target(packet, layers));
         self.numbers.push(Stretch {
             layer: packet.layer,
             begins: true,
-            part: ALL,
+            part: target.map_or(ALL, |target| target.number),
+            spatial: target.map_or(0, |target| target.spatial),
             first_in: packet.sequence,
             first_out: self.last_out.wrapping_add(1),
             timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
@@ -426,7 +510,9 @@ impl Downlink {
         *slot = (out, Some(now));
         let (stretch, incoming) = self.numbers.incoming(out)?;
         let packet = layers.get(stretch.layer)?.kept(stretch.layer, incoming)?;
-        if packet.vp8.and_then(|descriptor| descriptor.tid).is_some_and(|tid| tid > stretch.part) {
+        let above = packet.vp8.and_then(|descriptor| descriptor.tid).is_some_and(|tid| tid > stretch.part);
+        let outside = |frame: &Frame| frame.indications.of(stretch.part) == Indication::NotPresent;
+        if above || packet.dependency.is_some_and(|dependency| outside(&dependency.frame)) {
             return None; // it came after its neighbours had been left out, and went out empty
         }
         let outgoing = self.translation.outgoing(packet.payload_type)?;
@@ -440,6 +526,7 @@ impl Downlink {
                     payload_type,
                     sequence: self.rtx_sequence as u16,
                     timestamp,
+                    marker: marker(&packet, &stretch),
                     vp8,
                     strip_red: false,
                     original_sequence: Some(sequence),
@@ -453,6 +540,7 @@ impl Downlink {
                 payload_type: outgoing.payload_type,
                 sequence,
                 timestamp,
+                marker: marker(&packet, &stretch),
                 vp8,
                 strip_red: outgoing.strip_red,
                 original_sequence: None,
@@ -472,4 +560,10 @@ fn picture(packet: &Packet<'_>, stretch: &Stretch) -> Option<(u16, u8)> {
         descriptor.picture_id.unwrap_or(0).wrapping_add(stretch.picture_id_offset) & 0x7fff,
         descriptor.tl0_pic_idx.unwrap_or(0).wrapping_add(stretch.tl0_offset),
     ))
+}
+
+/// Whether the packet is the last of the picture as this subscriber gets it: higher spatial layers are left out.
+fn marker(packet: &Packet<'_>, stretch: &Stretch) -> bool {
+    let ends = |frame: &Frame| frame.end && frame.spatial == stretch.spatial;
+    packet.marker || packet.dependency.is_some_and(|dependency| ends(&dependency.frame))
 }

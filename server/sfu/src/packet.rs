@@ -1,5 +1,6 @@
 //! One received media packet after its header was parsed, as every subscriber's downlink sees it.
 
+use crate::rtp::dependency_descriptor::Frame;
 use crate::rtp::extension::{Uri, Writer};
 use crate::rtp::{red, vp8};
 
@@ -10,6 +11,14 @@ pub(crate) struct Marks {
     pub(crate) audio_level: Option<u8>,
     /// 3GPP TS 26.114 CVO byte: how a phone is held.
     pub(crate) orientation: Option<u8>,
+}
+
+/// The dependency descriptor of a packet of a scalable codec.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dependency<'a> {
+    pub(crate) frame: Frame,
+    /// As it came, and as it goes out.
+    pub(crate) bytes: &'a [u8],
 }
 
 /// A decrypted packet of one layer.
@@ -28,6 +37,8 @@ pub(crate) struct Packet<'a> {
     pub(crate) marks: Marks,
     /// The VP8 payload descriptor, read once; `None` for other codecs and for opaque payloads.
     pub(crate) vp8: Option<vp8::Descriptor>,
+    /// Of VP9 and AV1, where it was negotiated.
+    pub(crate) dependency: Option<Dependency<'a>>,
     /// Without padding; empty for a padding-only packet.
     pub(crate) payload: &'a [u8],
 }
@@ -42,6 +53,7 @@ pub(crate) struct ExtensionIds {
     pub(crate) audio_level: u8,
     pub(crate) transport_sequence: u8,
     pub(crate) orientation: u8,
+    pub(crate) dependency: u8,
 }
 
 impl ExtensionIds {
@@ -53,6 +65,7 @@ impl ExtensionIds {
             Uri::AudioLevel => self.audio_level = id,
             Uri::TransportSequence => self.transport_sequence = id,
             Uri::VideoOrientation => self.orientation = id,
+            Uri::DependencyDescriptor => self.dependency = id,
             _ => {}
         }
     }
@@ -85,6 +98,8 @@ pub(crate) struct Address {
     pub(crate) payload_type: u8,
     pub(crate) sequence: u16,
     pub(crate) timestamp: u32,
+    /// Last packet of the picture that this subscriber gets.
+    pub(crate) marker: bool,
     /// Rewritten VP8 picture id and TL0PICIDX.
     pub(crate) vp8: Option<(u16, u8)>,
     pub(crate) strip_red: bool,
@@ -115,6 +130,7 @@ pub(crate) fn write_padding(
         keyframe: false,
         marks: Marks::default(),
         vp8: None,
+        dependency: None,
         payload: &[],
     };
     let (header_len, _) = write(buffer, &nothing, address, ids, Some(transport_sequence))?;
@@ -139,8 +155,12 @@ pub(crate) fn write(
     let audio_level = packet.marks.audio_level.filter(|_| ids.audio_level != 0);
     let orientation = packet.marks.orientation.filter(|_| ids.orientation != 0);
     let mid = address.mid.as_ref().filter(|_| ids.mid != 0);
-    let extended =
-        audio_level.is_some() || orientation.is_some() || mid.is_some() || transport_sequence.is_some();
+    let dependency = packet.dependency.filter(|_| ids.dependency != 0 && !address.empty);
+    let extended = audio_level.is_some()
+        || orientation.is_some()
+        || mid.is_some()
+        || transport_sequence.is_some()
+        || dependency.is_some();
     if extended {
         let mut writer = Writer::new(buffer.get_mut(12..)?);
         let level_fits = audio_level.is_none_or(|level| writer.push(ids.audio_level, &[level]));
@@ -149,7 +169,9 @@ pub(crate) fn write(
         let mid_fits = mid.is_none_or(|mid| writer.push(ids.mid, mid.as_bytes()));
         let sequence_fits = transport_sequence
             .is_none_or(|sequence| writer.push(ids.transport_sequence, &sequence.to_be_bytes()));
-        if !(level_fits && orientation_fits && mid_fits && sequence_fits) {
+        let dependency_fits =
+            dependency.is_none_or(|dependency| writer.push(ids.dependency, dependency.bytes));
+        if !(level_fits && orientation_fits && mid_fits && sequence_fits && dependency_fits) {
             return None;
         }
         header_len = writer.finish().checked_add(12)?;
@@ -157,7 +179,7 @@ pub(crate) fn write(
     let (head, body) = buffer.split_at_mut_checked(header_len)?;
     let head = head.get_mut(..12)?;
     *head.get_mut(0)? = 0x80 | (u8::from(extended) << 4);
-    *head.get_mut(1)? = (u8::from(packet.marker) << 7) | (address.payload_type & 0x7f);
+    *head.get_mut(1)? = (u8::from(address.marker) << 7) | (address.payload_type & 0x7f);
     head.get_mut(2..4)?.copy_from_slice(&address.sequence.to_be_bytes());
     head.get_mut(4..8)?.copy_from_slice(&address.timestamp.to_be_bytes());
     head.get_mut(8..12)?.copy_from_slice(&address.ssrc.to_be_bytes());

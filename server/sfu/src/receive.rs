@@ -5,10 +5,10 @@
 //! extensions into the send slab, payload copied, sealed in place. Nothing is allocated on that way.
 
 use crate::codec::Codec;
-use crate::downlink::{Forward, State};
+use crate::downlink::Forward;
 use crate::dtls::Progressed;
 use crate::ice::Check;
-use crate::packet::{self, ExtensionIds, Marks, Packet};
+use crate::packet::{self, Dependency, ExtensionIds, Marks, Packet};
 use crate::peer::{Link, MEDIA_TICK, Peer, QUALITY_INTERVAL, SectionUse, Stream};
 use crate::rtp::{Header, rtx};
 use crate::shard::Shard;
@@ -110,6 +110,7 @@ impl Shard {
         let ids = peer.extensions;
         let mut names = Names::default();
         let mut marks = Marks::default();
+        let mut descriptor = 0..0;
         for element in header.extensions(plain) {
             let value = element.data;
             match element.id {
@@ -121,6 +122,9 @@ impl Shard {
                 }
                 id if id == ids.audio_level => marks.audio_level = value.first().copied(),
                 id if id == ids.orientation => marks.orientation = value.first().copied(),
+                id if id == ids.dependency => {
+                    descriptor = element.start..element.start.saturating_add(value.len());
+                }
                 id if id == ids.mid => names.mid = std::str::from_utf8(value).ok(),
                 id if id == ids.rid => names.rid = std::str::from_utf8(value).ok(),
                 id if id == ids.repaired_rid => names.repaired_rid = std::str::from_utf8(value).ok(),
@@ -179,8 +183,24 @@ impl Shard {
         }
         let track = self.tracks.get_mut(stream.track)?;
         let codec = track.payload_types.codec(header.payload_type)?;
+        // The descriptor lies in front of the payload, in the header.
+        let descriptor = plain.get(descriptor).filter(|bytes| !bytes.is_empty() && codec.is_scalable());
+        let frame = match descriptor {
+            None => None,
+            Some(bytes) => {
+                let layering = &mut track.layers.get_mut(stream.layer)?.layering;
+                // One that cannot be understood belongs to a structure that was lost: so is the frame.
+                let frame = layering.follow(sequence, bytes)?;
+                if frame.key {
+                    self.retarget(now, stream.track);
+                }
+                Some(frame)
+            }
+        };
+        let track = self.tracks.get_mut(stream.track)?;
         let vp8 = if codec == Codec::Vp8 { crate::rtp::vp8::Descriptor::parse(payload) } else { None };
         let keyframe = match codec {
+            _ if frame.is_some() => frame.is_some_and(|frame| frame.key),
             Codec::Vp8 => vp8.as_ref().is_some_and(|descriptor| descriptor.keyframe),
             Codec::H264 { .. } => crate::rtp::h264::starts_keyframe(payload),
             Codec::Vp9 { .. } => crate::rtp::vp9::starts_keyframe(payload),
@@ -200,6 +220,7 @@ impl Shard {
             keyframe,
             marks,
             vp8,
+            dependency: frame.zip(descriptor).map(|(frame, bytes)| Dependency { frame, bytes }),
             payload,
         };
         let video = track.is_video();
@@ -208,6 +229,12 @@ impl Shard {
         layer.keep(now, video, &packet);
         if let Some(descriptor) = vp8.filter(|d| d.starts_frame() && !stream.rtx) {
             layer.cadence.count(now, descriptor.tid.unwrap_or(0));
+        }
+        if let Some(frame) = frame.filter(|_| !stream.rtx) {
+            layer.layering.count(now, &frame, end);
+            if frame.start && frame.spatial == 0 {
+                layer.cadence.count(now, frame.temporal);
+            }
         }
         // Without a level nobody can be ranked.
         if let Some(level) = marks.audio_level.filter(|_| track.competes()) {
@@ -232,7 +259,7 @@ impl Shard {
                     peer.bandwidth.sent(now, sent);
                 }
             }
-            missed |= keyframe && downlink.awaits_keyframe() == Some(stream.layer);
+            missed |= (keyframe || downlink.svc.stuck) && downlink.awaits_keyframe() == Some(stream.layer);
         }
         if missed && let Some(layer) = track.layers.get_mut(stream.layer) {
             layer.keyframe.request();
@@ -248,9 +275,9 @@ impl Shard {
                 .peers
                 .get_mut(subscriber.peer)
                 .and_then(|peer| peer.downlinks.get_mut(subscriber.downlink))
-                && downlink.current_layer() == Some(stream.layer)
+                && downlink.current_stream() == Some(stream.layer)
             {
-                downlink.state = State::Starting { to: stream.layer };
+                downlink.interrupt();
             }
         }
     }
@@ -363,7 +390,7 @@ impl Shard {
         let Some(downlink) = peer.downlink_slots.get(&ssrc).and_then(|at| peer.downlinks.get(*at)) else {
             return;
         };
-        let Some(layer) = downlink.awaits_keyframe().or_else(|| downlink.current_layer()) else { return };
+        let Some(layer) = downlink.awaits_keyframe().or_else(|| downlink.current_stream()) else { return };
         let Some(track) = self.tracks.get_mut(downlink.track_slot).filter(|track| track.is_video()) else {
             return;
         };

@@ -20,8 +20,10 @@ pub(crate) struct Stretch {
     pub(crate) timestamp_offset: u32,
     pub(crate) picture_id_offset: u16,
     pub(crate) tl0_offset: u8,
-    /// The highest part of the layer that goes out: a temporal layer.
+    /// The part of the layer that goes out: a highest temporal layer (VP8), or a decode target.
     pub(crate) part: u8,
+    /// The highest spatial layer of that decode target.
+    pub(crate) spatial: u8,
     /// It follows no other of the same layer: the numbers before it mean something else.
     pub(crate) begins: bool,
 }
@@ -105,14 +107,20 @@ impl Numbers {
     }
 
     /// From the newest packet on, another part of the layer goes out.
-    pub(crate) fn turn(&mut self, sequence: u64, part: u8) {
+    pub(crate) fn turn(&mut self, sequence: u64, part: u8, spatial: u8) {
         let Some(last) = self.last.as_mut() else { return };
         if last.first_in == sequence {
-            last.part = part;
+            (last.part, last.spatial) = (part, spatial);
             return;
         }
-        let next =
-            Stretch { first_in: sequence, first_out: last.out(sequence), part, begins: false, ..*last };
+        let next = Stretch {
+            first_in: sequence,
+            first_out: last.out(sequence),
+            part,
+            spatial,
+            begins: false,
+            ..*last
+        };
         self.push(next);
     }
 }
@@ -131,6 +139,7 @@ mod tests {
             picture_id_offset: 100,
             tl0_offset: 0,
             part: 0,
+            spatial: 0,
             begins: true,
         });
         numbers

@@ -456,12 +456,14 @@ impl Shard {
     pub(crate) fn retarget(&mut self, now: Instant, slot: usize) {
         let Some(track) = self.tracks.get_mut(slot) else { return };
         let live = track.live_layers(now);
+        let scalable = track.scalable_stream();
         let mut keyframes = [false; crate::uplink::LAYERS];
         for at in 0..track.subscribers.len() {
             let Some(subscriber) = track.subscribers.get(at).copied() else { break };
             let Some(peer) = self.peers.get_mut(subscriber.peer) else { continue };
             let connected = peer.sealer.is_some();
             let Some(downlink) = peer.downlinks.get_mut(subscriber.downlink) else { continue };
+            downlink.svc.stream = scalable;
             downlink.aim(allocate::choose(track, &downlink.setting, live, downlink.limit));
             if let Some(flag) = downlink.awaits_keyframe().and_then(|layer| keyframes.get_mut(layer))
                 && connected

@@ -4,6 +4,7 @@
 use crate::cache::{self, Cache};
 use crate::cadence::Cadence;
 use crate::codec::{Codec, PayloadTypes};
+use crate::layering::Layering;
 use crate::nack::{Gap, NackList, Way};
 use crate::packet::Packet;
 use crate::rtp::sequence::Unwrapper;
@@ -107,8 +108,25 @@ impl Track {
         }
     }
 
+    /// What a layer is sent with, in bit/s, once it is known.
+    pub(crate) fn rate(&self, layer: usize) -> Option<f64> {
+        match self.scalable_stream().and_then(|stream| self.layers.get(stream)) {
+            Some(stream) => stream.layering.rate(layer),
+            None => self.layers.get(layer)?.rate.get(),
+        }
+    }
+
+    /// The stream that carries several spatial layers, if one does.
+    pub(crate) fn scalable_stream(&self) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.layering.spatial_layers() > 1)
+    }
+
     /// Which layers sent something lately.
     pub(crate) fn live_layers(&self, now: Instant) -> [bool; LAYERS] {
+        if let Some(structure) = self.scalable_stream().and_then(|at| self.layers.get(at)) {
+            let live = structure.is_live(now);
+            return std::array::from_fn(|spatial| live && spatial < structure.layering.spatial_layers());
+        }
         std::array::from_fn(|at| self.layers.get(at).is_some_and(|layer| layer.is_live(now)))
     }
 
@@ -164,6 +182,7 @@ pub(crate) struct Layer {
     pub(crate) statistics: Statistics,
     pub(crate) rate: Rate,
     pub(crate) cadence: Cadence,
+    pub(crate) layering: Layering,
 }
 
 impl Layer {
@@ -180,6 +199,7 @@ impl Layer {
             statistics: Statistics::default(),
             rate: Rate::default(),
             cadence: Cadence::default(),
+            layering: Layering::default(),
         }
     }
 
@@ -249,7 +269,13 @@ impl Layer {
     }
 
     pub(crate) fn kept(&self, layer: usize, sequence: u64) -> Option<Packet<'_>> {
-        self.cache.as_ref()?.get(layer, sequence)
+        let mut packet = self.cache.as_ref()?.get(layer, sequence)?;
+        if let Some(dependency) = &mut packet.dependency
+            && let Some(bytes) = self.layering.attached(sequence)
+        {
+            dependency.bytes = bytes;
+        }
+        Some(packet)
     }
 
     /// Sequence numbers to ask the publisher for again.

@@ -40,7 +40,7 @@ impl RoomSettings {
 
 /// In the order clients prefer them: VP8 first makes a client that wanted another codec fall back by itself.
 pub(crate) fn enabled_codecs() -> Vec<Codec> {
-    ["video/VP8", "video/H264", "audio/opus", "audio/red"]
+    ["video/VP8", "video/H264", "video/VP9", "video/AV1", "audio/opus", "audio/red"]
         .map(|mime| Codec { mime: mime.to_owned(), fmtp_line: String::new() })
         .to_vec()
 }

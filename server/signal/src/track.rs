@@ -112,18 +112,22 @@ impl Track {
         cid: String,
         codec: Option<&SimulcastCodecInfo>,
     ) -> TrackDescription {
-        let one_per_stream =
-            codec.is_some_and(|codec| codec.video_layer_mode() == Mode::OneSpatialLayerPerStream);
+        let layered = codec.is_some_and(|codec| {
+            let mode = codec.video_layer_mode();
+            [Mode::OneSpatialLayerPerStream, Mode::MultipleSpatialLayersPerStream].contains(&mode)
+        });
         let announced = codec.map_or(&[][..], |codec| codec.layers.as_slice());
         let mut layers: Vec<Layer> = announced.iter().filter_map(layer).collect();
         layers.sort_by_key(|layer| layer.quality);
         layers.dedup_by_key(|layer| layer.quality);
-        if layers.len() < 2 || !one_per_stream {
+        if layers.len() < 2 || !layered {
             layers.clear();
         }
         let codec = match codec.map(|codec| codec.mime_type.as_str()) {
             Some("video/VP8") => Some(CodecKind::Vp8),
             Some("video/H264") => Some(CodecKind::H264),
+            Some("video/VP9") => Some(CodecKind::Vp9),
+            Some("video/AV1") => Some(CodecKind::Av1),
             _ => None,
         };
         TrackDescription {
@@ -173,7 +177,7 @@ fn track_info(sid: String, request: AddTrackRequest) -> TrackInfo {
         muted: request.muted,
         width: request.width,
         height: request.height,
-        simulcast: layers.len() > 1,
+        simulcast: layers.iter().any(|layer| !layer.rid.is_empty()),
         source: source.into(),
         mime_type: codec.as_ref().map(|codec| codec.mime_type.clone()).unwrap_or_default(),
         layers,
@@ -218,10 +222,17 @@ pub(crate) fn codec_info(request: &AddTrackRequest) -> SimulcastCodecInfo {
         None if request.simulcast_codecs.is_empty() => ("", &request.layers),
         None => ("video/VP8", &request.layers),
     };
+    // Clients say it only where it is not what the codec usually does.
+    let usual = match mime {
+        "video/VP9" | "video/AV1" => Mode::MultipleSpatialLayersPerStream,
+        _ => Mode::OneSpatialLayerPerStream,
+    };
+    let said = carried.map(|(_, codec)| codec.video_layer_mode()).filter(|mode| *mode != Mode::Unused);
+    let mode = said.unwrap_or(usual);
     SimulcastCodecInfo {
         mime_type: mime.to_owned(),
-        layers: layers(request, announced),
-        video_layer_mode: Mode::OneSpatialLayerPerStream.into(),
+        layers: layers(request, announced, mode),
+        video_layer_mode: mode.into(),
         ..Default::default()
     }
 }
@@ -231,12 +242,14 @@ pub(crate) fn carried_mime(codec: &str) -> Option<&'static str> {
     match codec.trim_start_matches("video/").to_ascii_lowercase().as_str() {
         "vp8" => Some("video/VP8"),
         "h264" => Some("video/H264"),
+        "vp9" => Some("video/VP9"),
+        "av1" => Some("video/AV1"),
         _ => None,
     }
 }
 
 /// Layers lowest first with rid and number filled in. A track without any has one, at its full size.
-fn layers(request: &AddTrackRequest, announced: &[VideoLayer]) -> Vec<VideoLayer> {
+fn layers(request: &AddTrackRequest, announced: &[VideoLayer], mode: Mode) -> Vec<VideoLayer> {
     let mut layers: Vec<VideoLayer> = announced
         .iter()
         .take(MAX_FEATURES)
@@ -249,7 +262,7 @@ fn layers(request: &AddTrackRequest, announced: &[VideoLayer]) -> Vec<VideoLayer
         let (width, height) = (request.width, request.height);
         layers.push(VideoLayer { quality: VideoQuality::High.into(), width, height, ..Default::default() });
     }
-    let simulcast = layers.len() > 1;
+    let simulcast = layers.len() > 1 && mode == Mode::OneSpatialLayerPerStream;
     for (number, layer) in (0..).zip(layers.iter_mut()) {
         layer.quality = layer.quality().into();
         layer.spatial_layer = number;
@@ -346,6 +359,16 @@ mod tests {
     }
 
     #[test]
+    fn a_scalable_stream_keeps_its_layers_without_rids() {
+        let layers = vec![video(VideoQuality::Low, 320, 180), video(VideoQuality::High, 1280, 720)];
+        let codec = SimulcastCodec { codec: "vp9".into(), ..Default::default() };
+        let (info, description) = made(AddTrackRequest { simulcast_codecs: vec![codec], ..camera(layers) });
+        assert_eq!(info.codecs[0].video_layer_mode(), Mode::MultipleSpatialLayersPerStream);
+        assert!(!info.simulcast && info.layers.iter().all(|layer| layer.rid.is_empty()));
+        assert_eq!(description.layers.len(), 2);
+    }
+
+    #[test]
     fn a_single_layer_is_not_simulcast() {
         let (info, description) = made(camera(Vec::new()));
         assert_eq!((info.layers.len(), info.layers[0].width, info.layers[0].rid.as_str()), (1, 1280, ""));
@@ -359,8 +382,9 @@ mod tests {
             (vec![], ""),
             (vec!["vp8"], "video/VP8"),
             (vec!["h264"], "video/H264"),
-            (vec!["av1"], "video/VP8"),
-            (vec!["vp9", "h264"], "video/H264"),
+            (vec!["av1"], "video/AV1"),
+            (vec!["h265"], "video/VP8"),
+            (vec!["h265", "vp9"], "video/VP9"),
         ] {
             let request = AddTrackRequest {
                 simulcast_codecs: asked.into_iter().map(codec).collect(),
@@ -371,6 +395,8 @@ mod tests {
             let told = match answered {
                 "video/VP8" => Some(CodecKind::Vp8),
                 "video/H264" => Some(CodecKind::H264),
+                "video/VP9" => Some(CodecKind::Vp9),
+                "video/AV1" => Some(CodecKind::Av1),
                 _ => None,
             };
             assert_eq!(description.codec, told, "the media plane answers what the client is told");

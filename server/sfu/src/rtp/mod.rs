@@ -4,6 +4,7 @@
 //! allocates nothing while parsing or rewriting. Every function takes bytes from the network and none can panic.
 
 pub mod av1;
+pub mod dependency_descriptor;
 pub mod extension;
 pub mod h264;
 pub mod red;

@@ -11,10 +11,16 @@ const MAX_FEEDBACK: usize = 16;
 /// Longest `a=fmtp` parameters read, in bytes; a longer one counts as none. Browsers offer about a hundred.
 const MAX_PARAMETERS: usize = 512;
 
-/// What [`supported`] accepts. VP9 and AV1 are recognised but not in it: their scalable streams need the
-/// dependency descriptor rewritten per subscriber, and a client that is refused them falls back to VP8.
-pub const ENABLED_CODECS: &[CodecKind] =
-    &[CodecKind::Opus, CodecKind::Red, CodecKind::Vp8, CodecKind::H264, CodecKind::Rtx];
+/// What [`supported`] accepts.
+pub const ENABLED_CODECS: &[CodecKind] = &[
+    CodecKind::Opus,
+    CodecKind::Red,
+    CodecKind::Vp8,
+    CodecKind::H264,
+    CodecKind::Vp9,
+    CodecKind::Av1,
+    CodecKind::Rtx,
+];
 
 /// The codecs known by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +135,9 @@ impl Codec {
 pub fn supported(codec: &Codec) -> bool {
     match codec.kind() {
         Some(CodecKind::H264) => matches!(codec.parameter("packetization-mode"), None | Some("0" | "1")),
+        // Eight bits a sample and 4:2:0: what every decoder has.
+        Some(CodecKind::Vp9) => matches!(codec.parameter("profile-id"), None | Some("0")),
+        Some(CodecKind::Av1) => matches!(codec.parameter("profile"), None | Some("0")),
         Some(kind) => ENABLED_CODECS.contains(&kind),
         None => false,
     }

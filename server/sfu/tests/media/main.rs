@@ -19,4 +19,5 @@ mod phone;
 mod restart;
 mod simulcast;
 mod subscription;
+mod svc;
 mod temporal;

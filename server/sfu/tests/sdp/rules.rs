@@ -38,7 +38,14 @@ fn the_small_offer_is_read() {
     let video = &offer.sections[1];
     assert_eq!(video.codecs[0].feedback, ["nack"]);
     let accepted: Vec<_> = video.supported_codecs().map(|codec| codec.payload_type).collect();
-    assert_eq!(accepted, [96, 97, 98, 99], "VP9 is off, and so is its RTX");
+    assert_eq!(accepted, [96, 97, 98, 99, 100, 101]);
+    let offer = changed("VP9/90000", "H265/90000").unwrap();
+    let accepted: Vec<_> = offer.sections[1].supported_codecs().map(|codec| codec.payload_type).collect();
+    assert_eq!(accepted, [96, 97, 98, 99], "H.265 is not carried, and neither is its RTX");
+    let offer = changed("a=fmtp:101 apt=100", "a=fmtp:101 apt=100\na=fmtp:100 profile-id=2").unwrap();
+    let accepted: Vec<_> = offer.sections[1].supported_codecs().map(|codec| codec.payload_type).collect();
+    assert_eq!(accepted, [96, 97, 98, 99], "nor ten bits a sample");
+    let offer = Offer::parse(&small()).unwrap();
     let answer = print(&offer, &decide(&offer));
     assert!(answer.contains("a=fmtp:98 packetization-mode=1;profile-level-id=42e01f\r\n"), "{answer}");
     assert!(
@@ -110,7 +117,10 @@ fn rejected_lines_may_come_back_as_something_else_and_others_may_not() {
     assert_eq!(reused.check_continues(&rejected), Ok(()));
     assert_eq!(reused.check_continues(&first), Err(OfferError::SectionChanged { index: 1 }));
     // Browsers re-use at once what the server had to reject: here a line without a common codec.
-    let hopeless = changed("96 97 98 99 100 101", "100 101").unwrap();
+    let hopeless = changed("VP9/90000", "H265/90000").unwrap();
+    assert!(hopeless.sections[1].is_answerable());
+    let hopeless =
+        Offer::parse(&small().replace("VP9/", "H265/").replace("96 97 98 99 100 101", "100 101")).unwrap();
     assert!(!hopeless.sections[1].is_answerable());
     assert_eq!(reused.check_continues(&hopeless), Ok(()));
     let renamed = Offer::parse(&small().replace("a=mid:d", "a=mid:e").replace(" 0 1 d", " 0 1 e")).unwrap();
@@ -157,10 +167,10 @@ fn decisions_that_the_offer_does_not_allow_are_not_printed() {
     let answer = print(&offer, &[AnswerSection::Application, receive(vec![100, 98, 99, 96, 98, 5])]);
     check_answer(&small(), &answer);
     assert!(
-        answer.contains("m=audio 0 ") && answer.contains("m=video 9 UDP/TLS/RTP/SAVPF 98 99 96\r\n"),
+        answer.contains("m=audio 0 ") && answer.contains("m=video 9 UDP/TLS/RTP/SAVPF 100 98 99 96\r\n"),
         "{answer}"
     );
-    let answer = print(&offer, &[send, receive(vec![100])]);
+    let answer = print(&offer, &[send, receive(vec![5])]);
     assert!(answer.contains("m=video 0 ") && answer.contains("a=msid:s t\r\n"));
 }
 

@@ -44,7 +44,7 @@ fn the_join_response_has_everything_a_client_needs() {
     assert_eq!((join.ping_interval, join.ping_timeout), (5, 15));
     assert!(join.ice_servers.is_empty() && !join.subscriber_primary && join.fast_publish);
     let codecs: Vec<&str> = join.enabled_publish_codecs.iter().map(|codec| codec.mime.as_str()).collect();
-    assert_eq!(codecs, ["video/VP8", "video/H264", "audio/opus", "audio/red"]);
+    assert_eq!(codecs, ["video/VP8", "video/H264", "video/VP9", "video/AV1", "audio/opus", "audio/red"]);
     assert!(!join.sif_trailer.is_empty());
 
     let room = join.room.clone().unwrap();

@@ -73,6 +73,8 @@ impl Dialect {
 pub(crate) enum VideoCodec {
     Vp8,
     H264,
+    /// Under H.264's numbers, with the dependency descriptor.
+    Vp9,
     /// Not known to the server; under H.264's numbers.
     H265,
 }
@@ -83,6 +85,7 @@ impl Dialect {
         match codec {
             VideoCodec::Vp8 => (self.vp8, self.vp8_rtx, "VP8"),
             VideoCodec::H264 => (self.h264, self.h264_rtx, "H264"),
+            VideoCodec::Vp9 => (self.h264, self.h264_rtx, "VP9"),
             VideoCodec::H265 => (self.h264, self.h264_rtx, "H265"),
         }
     }
@@ -296,6 +299,10 @@ fn write_transport_cc(sdp: &mut String, dialect: &Dialect) {
     }
 }
 
+/// Extension id of the dependency descriptor, in every dialect that has it.
+pub(crate) const DEPENDENCY_DESCRIPTOR: u8 = 12;
+const DEPENDENCY_DESCRIPTOR_URI: &str =
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 const CNAME: &str = "pP2Jt7yTB6kRU0Mh";
 
@@ -311,6 +318,9 @@ fn write_video(sdp: &mut String, context: &OfferContext<'_>, section: &Section) 
     );
     write_transport_cc(sdp, dialect);
     line(sdp, &format!("a=extmap:{} urn:ietf:params:rtp-hdrext:sdes:mid", dialect.mid));
+    if dialect.video.contains(&VideoCodec::Vp9) {
+        line(sdp, &format!("a=extmap:{DEPENDENCY_DESCRIPTOR} {DEPENDENCY_DESCRIPTOR_URI}"));
+    }
     if dialect.rid_on_every_line || simulcast {
         line(sdp, &format!("a=extmap:{} urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", dialect.rid));
         line(
@@ -547,6 +557,7 @@ impl AnsweredSection {
                 Some("repaired-rtp-stream-id") => dialect.repaired_rid,
                 Some("draft-holmer-rmcat-transport-wide-cc-extensions-01") => dialect.transport_cc,
                 Some("abs-send-time") => dialect.abs_send_time,
+                Some("#dependency-descriptor-rtp-header-extension") => DEPENDENCY_DESCRIPTOR,
                 _ => panic!("extension {uri} was not offered"),
             };
             assert_eq!(*id, expected, "extension id of {uri} is the client's own");
