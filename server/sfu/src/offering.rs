@@ -43,6 +43,8 @@ struct Line {
     /// `None`: data channels.
     kind: Option<MediaKind>,
     plan: Option<Plan>,
+    /// A track was offered on it, now or before.
+    taken: bool,
     /// The last offer said `inactive`.
     quiet: bool,
     /// The client rejected it for good.
@@ -51,7 +53,7 @@ struct Line {
 
 impl Line {
     fn new(kind: Option<MediaKind>) -> Self {
-        Self { kind, plan: None, quiet: false, rejected: false }
+        Self { kind, plan: None, taken: false, quiet: false, rejected: false }
     }
 }
 
@@ -225,12 +227,19 @@ impl Shard {
             }
         }
         for (track, kind) in waiting {
+            // Chromium's receivers keep the id of their first track, by which livekit-client would take a second one for
+            // it; so a line is used twice only when there can be no more of them.
+            let full = offering.lines.len() >= MAX_SECTIONS;
             let free = offering.lines.iter().zip(&peer.sections).position(|(line, used)| {
-                line.kind == Some(kind) && line.plan.is_none() && !line.rejected && *used == SectionUse::Idle
+                line.kind == Some(kind)
+                    && line.plan.is_none()
+                    && !line.rejected
+                    && *used == SectionUse::Idle
+                    && (full || !line.taken)
             });
             let index = match free {
                 Some(index) => index,
-                None if offering.lines.len() < MAX_SECTIONS => {
+                None if !full => {
                     offering.lines.push(Line::new(Some(kind)));
                     peer.sections.push(SectionUse::Idle);
                     offering.lines.len().saturating_sub(1)
@@ -240,6 +249,7 @@ impl Shard {
             let start = Start::random(&mut self.random, Mid::new(&index.to_string()));
             if let Some(line) = offering.lines.get_mut(index) {
                 line.plan = Some(Plan { track, start });
+                line.taken = true;
             }
         }
         peer.session_version = peer.session_version.wrapping_add(1);
