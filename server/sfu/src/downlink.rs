@@ -191,7 +191,8 @@ impl Downlink {
             && self.translation.outgoing(payload_type).is_some_and(|outgoing| outgoing.rtx.is_some())
     }
 
-    /// An address for padding, which goes out on the RTX stream, where no decoder sees it.
+    /// An address for padding, which goes out on the RTX stream, where no decoder sees it. As a repair, it always names the
+    /// m-line: Firefox drops RTX whose SSRC it knows from the answer only, and reports it as lost.
     pub(crate) fn pad(&mut self, payload_type: u8) -> Option<Forward> {
         let rtx = self.translation.outgoing(payload_type)?.rtx?;
         self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
@@ -206,7 +207,7 @@ impl Downlink {
                 strip_red: false,
                 original_sequence: None,
                 empty: true,
-                mid: None,
+                mid: self.mid,
             },
             roc: (self.rtx_sequence >> 16) as u32,
         })
@@ -531,7 +532,7 @@ impl Downlink {
                     strip_red: false,
                     original_sequence: Some(sequence),
                     empty: false,
-                    mid: self.mid_of(out),
+                    mid: self.mid,
                 }
             }
             // Without RTX the very same packet goes again: same index, same bytes, so no key stream is reused.

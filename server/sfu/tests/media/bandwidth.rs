@@ -117,6 +117,20 @@ fn on_a_wide_path_the_best_layer_comes_within_seconds() {
     world.assert_flawless();
 }
 
+/// Whose browser takes RTX, and with it a burst's padding, only when it names its m-line.
+#[test]
+fn a_viewer_in_firefox_gets_the_best_layer_as_well() {
+    let mut world = World::new(10);
+    let people = world.call(ROOM, &[Client::firefox(), Client::chromium()], &camera());
+    world.line(people[0].handle).down = Path::link(20_000_000, RTT_HALF, 0.0);
+    world.run_for(Duration::from_secs(4));
+    let from = world.now;
+    world.run_for(Duration::from_secs(2));
+    let layers = frames(&world, people[0].handle, people[1].video, from);
+    assert!(layers.len() >= 38 && layers.iter().all(|layer| *layer == 2), "{layers:?}");
+    world.assert_flawless();
+}
+
 #[test]
 fn a_phone_in_a_room_of_ten_uses_its_link_and_hears_everybody() {
     let (mut world, people) = room(2, 10, Path::link(1_000_000, RTT_HALF, 0.03));

@@ -24,7 +24,7 @@ use rtc_rtp::header::Header;
 use rtc_rtp::packet::Packet;
 use rtc_shared::marshal::{Marshal, Unmarshal};
 use sfu::{PeerId, RoomId, TrackId};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,6 +96,8 @@ pub(crate) struct Peer {
     incoming: BTreeMap<u32, Incoming>,
     ssrc_to_mid: HashMap<u32, String>,
     rtx_to_primary: HashMap<u32, u32>,
+    /// SSRCs that came with a MID.
+    named: HashSet<u32>,
     next_report: Option<Instant>,
     arrivals: Vec<(u16, Instant)>,
     next_transport_feedback: Option<Instant>,
@@ -147,6 +149,7 @@ impl Peer {
             incoming: BTreeMap::new(),
             ssrc_to_mid: HashMap::new(),
             rtx_to_primary: HashMap::new(),
+            named: HashSet::new(),
             next_report: None,
             arrivals: Vec::new(),
             next_transport_feedback: None,
@@ -409,6 +412,13 @@ impl Peer {
             recorded.push(packet.clone());
         }
         let dialect = self.client.dialect;
+        let by_rtx = [dialect.vp8_rtx, dialect.h264_rtx].contains(&packet.header.payload_type);
+        if packet.header.get_extension(dialect.mid).is_some() {
+            self.named.insert(packet.header.ssrc);
+        }
+        if by_rtx && dialect.rtx_by_mid && !self.named.contains(&packet.header.ssrc) {
+            return; // not even reported as received
+        }
         self.note_arrival(now, &packet.header);
         if let Some(mid) = packet.header.get_extension(dialect.mid) {
             let mid = String::from_utf8(mid.to_vec()).expect("a mid");
@@ -416,7 +426,6 @@ impl Peer {
                 self.ssrc_to_mid.insert(packet.header.ssrc, mid);
             }
         }
-        let by_rtx = [dialect.vp8_rtx, dialect.h264_rtx].contains(&packet.header.payload_type);
         if by_rtx {
             let Some(primary) = self.rtx_to_primary.get(&packet.header.ssrc) else {
                 self.unexplained += 1;

@@ -29,6 +29,8 @@ pub(crate) struct Dialect {
     pub(crate) transport_cc_on_audio: bool,
     /// Firefox names RID extensions only on lines that send simulcast.
     pub(crate) rid_on_every_line: bool,
+    /// Firefox takes RTX only from an SSRC that a MID has named once; what an answer says of it is not enough.
+    pub(crate) rtx_by_mid: bool,
 }
 
 impl Dialect {
@@ -48,6 +50,7 @@ impl Dialect {
         abs_send_time: 2,
         transport_cc_on_audio: true,
         rid_on_every_line: true,
+        rtx_by_mid: false,
     };
 
     pub(crate) const FIREFOX: Self = Self {
@@ -66,6 +69,7 @@ impl Dialect {
         abs_send_time: 4,
         transport_cc_on_audio: false,
         rid_on_every_line: false,
+        rtx_by_mid: true,
     };
 }
 
