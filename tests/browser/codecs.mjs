@@ -68,11 +68,10 @@ const received = (page, from) => call(page, 'received', from);
 async function decodes(name, page, from, codec) {
   const came = await until(async () => (await received(page, from))?.frames > 5, 15_000);
   const first = await received(page, from);
-  await sleep(2000);
-  const then = await received(page, from);
-  const moving = came !== null && then.frames - first.frames >= 5;
-  check(`${name} decodes ${codec}`, moving && then.codec === codec,
-    `${seconds(came)}, ${then?.codec || 'nothing'}, ${then ? then.frames - first.frames : 0} frames in 2 s`);
+  const more = await until(async () => (await received(page, from)).frames - first.frames >= 5, 10_000);
+  const codecNow = (await received(page, from))?.codec;
+  check(`${name} decodes ${codec}`, came !== null && more !== null && codecNow === codec,
+    `after ${seconds(came)}, ${codecNow || 'nothing'}, five more frames in ${seconds(more)}`);
 }
 
 /** A publisher in H.264 with VP8 as its backup: sent only once somebody has no H.264. */
