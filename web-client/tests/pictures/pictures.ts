@@ -1,6 +1,6 @@
 /**
  * The room screen with made-up state, for looking at it without a server: `npm run dev`, then
- * /tests/pictures/?people=7&line=live&microphone=on&speaking=2. Not part of the build.
+ * /tests/pictures/?people=7&line=live&microphone=on&speaking=2&resting=3. Not part of the build.
  */
 
 import { mount } from 'svelte';
@@ -19,6 +19,7 @@ const number = (name: string, otherwise: number): number => Number(wanted.get(na
 const count = number('people', 7);
 const speaking = number('speaking', -1);
 const gone = number('gone', -1);
+const resting = number('resting', -1);
 const names = ['こもれび', 'はるみ', 'みかづき', '田中', 'いちょう', 'ゆきこ', 'ささのは', 'さとう（看護師）', 'けん', 'つばめ', 'Alexandra Montgomery-Fitzgerald', 'やまなみ'];
 
 const people: Person[] = Array.from({ length: count }, (_, seat) => ({
@@ -31,6 +32,7 @@ const people: Person[] = Array.from({ length: count }, (_, seat) => ({
   microphone: seat === 0 ? wanted.get('microphone') === 'on' : seat % 3 === 2,
   video: seat % 2 === 1 ? `video-${seat}` : null,
   gone: seat === gone,
+  resting: seat === resting,
 }));
 
 const own = (name: string): OwnDevice => {
