@@ -4,33 +4,20 @@
 use crate::room::{CircleMessage, Message as RoomMessage, OUTBOX, RoomHandle, Visit};
 use crate::rooms::{EnterError, Rooms};
 use crate::server::raised;
-use crate::session::{Allowance, ENTER_TRIES, FIRST_MESSAGE, PING_EVERY, SILENCE_MAX, WRITE_PATIENCE, close};
+use crate::session::{Allowance, ENTER_TRIES, End, FIRST_MESSAGE, Pulse, close, write};
 use crate::token::TokenAuthority;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, close_code};
-use bytes::Bytes;
-use futures_util::SinkExt as _;
 use serde_json::json;
 use signal::{ConnectionId, Grants};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, timeout, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
 
 /// How often a fresh token is sent, and how long it opens the room: a phone may sleep between two of them. Longer:
 /// somebody who left can come back for longer; shorter: who takes part by text alone is locked out after a nap.
 const TOKEN_EVERY: Duration = Duration::from_secs(600);
 const TOKEN: Duration = Duration::from_secs(3600);
-
-/// Why the socket ends.
-enum End {
-    /// The client closed, or its network is gone.
-    Client,
-    /// The room closed it.
-    Room,
-    Policy(&'static str),
-    /// The program stops.
-    Stopping,
-}
 
 /// Serves one upgraded socket to its end.
 pub(crate) async fn run(
@@ -45,15 +32,7 @@ pub(crate) async fn run(
     };
     let end = session.serve(&mut socket, &room, connection, stopped).await;
     room.send(RoomMessage::Circle(CircleMessage::Closed { connection })).await;
-    match end {
-        End::Client => {}
-        End::Room => close(socket, close_code::NORMAL, "").await,
-        End::Stopping => close(socket, close_code::AWAY, "").await,
-        End::Policy(reason) => {
-            tracing::debug!(connection = connection.0, reason, "a circle connection is closed");
-            close(socket, close_code::POLICY, reason).await;
-        }
-    }
+    end.close(socket, connection).await;
 }
 
 /// Finds the room and waits for the first thing that it says.
@@ -85,7 +64,6 @@ async fn enter(
                     tokens: Arc::clone(tokens),
                     refresh,
                     allowance: Allowance::new(Instant::now()),
-                    heard: Instant::now(),
                 };
                 return Some((room, connection, session));
             }
@@ -108,7 +86,6 @@ struct Session {
     refresh: Interval,
     /// Frames of any kind; commands are counted by the circle, per person.
     allowance: Allowance,
-    heard: Instant,
 }
 
 impl Session {
@@ -124,9 +101,7 @@ impl Session {
         {
             return End::Client;
         }
-        let mut ping = tokio::time::interval(PING_EVERY);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ping.reset();
+        let mut pulse = Pulse::new();
         loop {
             tokio::select! {
                 biased;
@@ -141,7 +116,7 @@ impl Session {
                 () = raised(&mut stopped) => return End::Stopping,
                 received = socket.recv() => {
                     let Some(Ok(received)) = received else { return End::Client };
-                    self.heard = Instant::now();
+                    pulse.heard();
                     if let Err(end) = self.receive(received, room, connection).await {
                         return end;
                     }
@@ -153,9 +128,8 @@ impl Session {
                         return End::Client;
                     }
                 }
-                _ = ping.tick() => {
-                    let pinging = timeout(WRITE_PATIENCE, socket.send(Message::Ping(Bytes::new())));
-                    if self.heard.elapsed() > SILENCE_MAX || !matches!(pinging.await, Ok(Ok(()))) {
+                _ = pulse.tick() => {
+                    if !pulse.ping(socket).await {
                         return End::Client;
                     }
                 }
@@ -182,16 +156,7 @@ impl Session {
         if room.send(RoomMessage::Circle(message)).await { Ok(()) } else { Err(End::Room) }
     }
 
-    /// Sends `first` and whatever else waits, with one flush; false when the socket is gone or stalled.
     async fn send(&mut self, socket: &mut WebSocket, first: Utf8Bytes) -> bool {
-        let outbox = &mut self.outbox;
-        let writing = async {
-            socket.feed(Message::Text(first)).await?;
-            while let Ok(next) = outbox.try_recv() {
-                socket.feed(Message::Text(next)).await?;
-            }
-            socket.flush().await
-        };
-        matches!(timeout(WRITE_PATIENCE, writing).await, Ok(Ok(())))
+        write(socket, &mut self.outbox, first, Message::Text).await
     }
 }

@@ -11,20 +11,20 @@ use livekit_protocol::{DisconnectReason, SignalResponse, leave_request};
 use signal::{ConnectionId, Frame};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout, timeout_at};
 
 /// Clients give up when nothing came this long after the upgrade (research of the protocol, section 1.4).
 pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(5);
 
 /// How often the server pings. Higher: dead sockets are noticed later; lower: phones wake up more often.
-pub(crate) const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_secs(10);
 
 /// A socket from which nothing came for this long, not even a pong, is dead.
-pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(30);
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// How long one write may take. Higher: a stalled client holds its memory longer; lower: a phone in a tunnel is
 /// cut off and has to resume.
-pub(crate) const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the client's close frame is waited for, so that the last messages are not lost by a reset.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -41,8 +41,8 @@ const UNREADABLE_MAX: u32 = 16;
 /// A room may end between the directory's answer and the join; then it is asked for again, this often.
 pub(crate) const ENTER_TRIES: u32 = 3;
 
-/// Why the session ends.
-enum End {
+/// Why a socket's session ends, LiveKit's and the circle's alike.
+pub(crate) enum End {
     /// The client closed, or its network is gone.
     Client,
     /// The room closed the connection.
@@ -51,6 +51,21 @@ enum End {
     Policy(&'static str),
     /// The program stops.
     Stopping,
+}
+
+impl End {
+    /// Closes `socket` as the reason wants it.
+    pub(crate) async fn close(self, socket: WebSocket, connection: ConnectionId) {
+        match self {
+            Self::Client => {}
+            Self::Room => close(socket, close_code::NORMAL, "").await,
+            Self::Stopping => close(socket, close_code::AWAY, "").await,
+            Self::Policy(reason) => {
+                tracing::debug!(connection = connection.0, reason, "a connection is closed");
+                close(socket, close_code::POLICY, reason).await;
+            }
+        }
+    }
 }
 
 /// Serves one upgraded WebSocket to its end.
@@ -72,15 +87,7 @@ pub(crate) async fn run(mut socket: WebSocket, rooms: Rooms, entry: Entry, stopp
     };
     let end = session.serve(&mut socket, &room, connection, stopped).await;
     room.send(RoomMessage::Closed { connection }).await;
-    match end {
-        End::Client => {}
-        End::Room => close(socket, close_code::NORMAL, "").await,
-        End::Stopping => close(socket, close_code::AWAY, "").await,
-        End::Policy(reason) => {
-            tracing::debug!(connection = connection.0, reason, "a connection is closed");
-            close(socket, close_code::POLICY, reason).await;
-        }
-    }
+    end.close(socket, connection).await;
 }
 
 struct Session {
@@ -91,7 +98,6 @@ struct Session {
     text: bool,
     allowance: Allowance,
     unreadable: u32,
-    heard: Instant,
 }
 
 /// Finds the room and waits for its first message.
@@ -118,7 +124,6 @@ async fn enter(
                     text: false,
                     allowance: Allowance::new(Instant::now()),
                     unreadable: 0,
-                    heard: Instant::now(),
                 };
                 return Ok((room, connection, session));
             }
@@ -147,9 +152,7 @@ impl Session {
         {
             return End::Client;
         }
-        let mut ping = tokio::time::interval(PING_EVERY);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ping.reset();
+        let mut pulse = Pulse::new();
         loop {
             tokio::select! {
                 biased;
@@ -165,17 +168,13 @@ impl Session {
                 () = raised(&mut stopped) => return End::Stopping,
                 received = socket.recv() => {
                     let Some(Ok(received)) = received else { return End::Client };
-                    self.heard = Instant::now();
+                    pulse.heard();
                     if let Err(end) = self.receive(received, room, connection).await {
                         return end;
                     }
                 }
-                _ = ping.tick() => {
-                    if self.heard.elapsed() > SILENCE_MAX {
-                        return End::Client;
-                    }
-                    if !matches!(timeout(WRITE_PATIENCE, socket.send(Message::Ping(Bytes::new()))).await, Ok(Ok(())))
-                    {
+                _ = pulse.tick() => {
+                    if !pulse.ping(socket).await {
                         return End::Client;
                     }
                 }
@@ -222,18 +221,10 @@ impl Session {
         }
     }
 
-    /// Sends `first` and whatever else waits, with one flush; false when the socket is gone or stalled.
     async fn send(&mut self, socket: &mut WebSocket, first: Box<SignalResponse>) -> bool {
         let text = self.text;
-        let outbox = &mut self.outbox;
-        let writing = async {
-            socket.feed(message(signal::encode_response(&first, text))).await?;
-            while let Ok(next) = outbox.try_recv() {
-                socket.feed(message(signal::encode_response(&next, text))).await?;
-            }
-            socket.flush().await
-        };
-        matches!(timeout(WRITE_PATIENCE, writing).await, Ok(Ok(())))
+        write(socket, &mut self.outbox, first, |response| message(signal::encode_response(&response, text)))
+            .await
     }
 }
 
@@ -241,6 +232,54 @@ fn message(frame: Frame) -> Message {
     match frame {
         Frame::Binary(bytes) => Message::Binary(bytes),
         Frame::Text(text) => Message::Text(text.into()),
+    }
+}
+
+/// Sends `first` and whatever else waits in `outbox`, with one flush; false when the socket is gone or stalled.
+pub(crate) async fn write<T>(
+    socket: &mut WebSocket,
+    outbox: &mut mpsc::Receiver<T>,
+    first: T,
+    frame: impl Fn(T) -> Message,
+) -> bool {
+    let writing = async {
+        socket.feed(frame(first)).await?;
+        while let Ok(next) = outbox.try_recv() {
+            socket.feed(frame(next)).await?;
+        }
+        socket.flush().await
+    };
+    matches!(timeout(WRITE_PATIENCE, writing).await, Ok(Ok(())))
+}
+
+/// Pings a client, and notices that nothing comes back.
+pub(crate) struct Pulse {
+    every: Interval,
+    heard: Instant,
+}
+
+impl Pulse {
+    pub(crate) fn new() -> Self {
+        let mut every = tokio::time::interval(PING_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        every.reset();
+        Self { every, heard: Instant::now() }
+    }
+
+    /// Something came.
+    pub(crate) fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    /// Until the next ping is due.
+    pub(crate) async fn tick(&mut self) {
+        self.every.tick().await;
+    }
+
+    /// False when the client is silent or does not take the ping.
+    pub(crate) async fn ping(&self, socket: &mut WebSocket) -> bool {
+        let pinging = timeout(WRITE_PATIENCE, socket.send(Message::Ping(Bytes::new())));
+        self.heard.elapsed() <= SILENCE_MAX && matches!(pinging.await, Ok(Ok(())))
     }
 }
 
