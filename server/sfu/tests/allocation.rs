@@ -1,55 +1,22 @@
 //! Invariant 9 of `server/ARCHITECTURE.md`: forwarding a packet allocates nothing.
 
+mod counting;
 #[allow(dead_code, reason = "the harness serves every test; this binary uses a part of it")]
 #[path = "media/harness/mod.rs"]
 mod harness;
 
+use counting::{ALLOCATIONS, COUNTING};
 use harness::network::Class;
 use harness::peer::Client;
 use harness::send::Source;
 use harness::world::World;
 use sfu::RoomId;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counts while the shard works for an RTP packet; the clients' own work is not counted.
-struct Counting;
-
-static COUNTING: AtomicBool = AtomicBool::new(false);
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static PACKETS: AtomicU64 = AtomicU64::new(0);
 
-fn count() {
-    if COUNTING.load(Ordering::Relaxed) {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[expect(unsafe_code, reason = "an allocator can be had in no other way")]
-// SAFETY: every call goes unchanged to the system's allocator; counting touches two atomics only.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
+/// Counts while the shard works for an RTP packet; the clients' own work is not counted.
 fn meter(on: bool) {
     if on {
         PACKETS.fetch_add(1, Ordering::Relaxed);
