@@ -24,6 +24,10 @@ const OLD_CREDENTIALS: Duration = Duration::from_secs(30);
 /// take; lower: clients with many interfaces lose a usable path.
 const MAX_PATHS: usize = 8;
 
+/// What was followed without a check needs one within this: clients check every 2.5 s (libwebrtc) to 6 s (RFC 7675 §5.1).
+/// Higher: what somebody redirected goes astray for longer; lower: a client whose check was lost loses its path.
+const CONFIRMATION: Duration = Duration::from_secs(10);
+
 /// Largest STUN message looked at. Browsers send about 100 bytes.
 const MAX_STUN: usize = 1280;
 
@@ -89,11 +93,34 @@ pub(crate) struct Agent {
     previous: Option<(Credentials, Instant)>,
     paths: Vec<SocketAddr>,
     selected: Option<SocketAddr>,
+    followed: Option<Followed>,
+}
+
+/// Media goes to [`Agent::selected`] though no check came from there.
+#[derive(Clone, Copy)]
+struct Followed {
+    /// Where it went before.
+    from: SocketAddr,
+    until: Instant,
+}
+
+/// What [`Agent::walk`] did.
+pub(crate) struct Move {
+    /// An address that had to make room.
+    pub(crate) dropped: Option<SocketAddr>,
+}
+
+/// What became of a path that was followed.
+pub(crate) enum Confirm {
+    /// There is none, or its time is not over.
+    Open,
+    /// Media goes where it went before; this address is the peer's no more.
+    Failed { dropped: SocketAddr },
 }
 
 impl Agent {
     pub(crate) fn new(local: Credentials) -> Self {
-        Self { local, remote: None, previous: None, paths: Vec::new(), selected: None }
+        Self { local, remote: None, previous: None, paths: Vec::new(), selected: None, followed: None }
     }
 
     pub(crate) fn local(&self) -> &Credentials {
@@ -156,7 +183,60 @@ impl Agent {
 
     /// When [`Self::expire_previous`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.previous.as_ref().map(|(_, until)| *until)
+        let previous = self.previous.as_ref().map(|(_, until)| *until);
+        previous.into_iter().chain(self.followed.map(|followed| followed.until)).min()
+    }
+
+    /// Media goes somewhere that no check confirmed yet.
+    pub(crate) fn awaits_confirmation(&self) -> bool {
+        self.followed.is_some()
+    }
+
+    /// The newest packet came from `to`: media goes there, until a check confirms it or its time is over.
+    pub(crate) fn walk(&mut self, now: Instant, to: SocketAddr) -> Move {
+        let from = match (self.followed.take(), self.selected) {
+            (Some(followed), _) if followed.from == to => {
+                self.selected = Some(to); // back where a check came from
+                return Move { dropped: None };
+            }
+            (Some(followed), _) => followed.from,
+            (None, Some(selected)) => selected,
+            (None, None) => return Move { dropped: None },
+        };
+        let dropped = self.add_path(to);
+        self.selected = Some(to);
+        self.followed = Some(Followed { from, until: now + CONFIRMATION });
+        Move { dropped }
+    }
+
+    /// Takes a path back that was not confirmed in time.
+    pub(crate) fn confirm(&mut self, now: Instant) -> Confirm {
+        let (Some(followed), Some(selected)) = (self.followed.filter(|f| f.until <= now), self.selected)
+        else {
+            return Confirm::Open;
+        };
+        self.followed = None;
+        self.selected = Some(followed.from);
+        self.paths.retain(|path| *path != selected);
+        Confirm::Failed { dropped: selected }
+    }
+
+    /// Returns what had to make room.
+    fn add_path(&mut self, path: SocketAddr) -> Option<SocketAddr> {
+        if self.paths.contains(&path) {
+            return None;
+        }
+        let kept = |path: &SocketAddr| {
+            Some(*path) == self.selected || self.followed.is_some_and(|followed| followed.from == *path)
+        };
+        let dropped = if self.paths.len() >= MAX_PATHS {
+            let oldest = self.paths.iter().position(|path| !kept(path));
+            oldest.map(|oldest| self.paths.remove(oldest))
+        } else {
+            None
+        };
+        self.paths.push(path);
+        dropped
     }
 
     /// Authenticates a check (RFC 8489 §9.1) and only then acts on it. `None`: answer nothing.
@@ -167,15 +247,14 @@ impl Agent {
         mut check: Check,
         crypto: &dyn RTCCrypto,
     ) -> Option<Accepted> {
-        self.expire_previous(now);
         let current = check.local_ufrag == self.local.ufrag;
         let credentials = if current {
             &self.local
         } else {
             self.previous
                 .as_ref()
-                .map(|(credentials, _)| credentials)
-                .filter(|c| c.ufrag == check.local_ufrag)?
+                .filter(|(credentials, until)| now < *until && credentials.ufrag == check.local_ufrag)
+                .map(|(credentials, _)| credentials)?
         };
         MessageIntegrity::check(&mut check.message, credentials.pwd.as_bytes(), crypto).ok()?;
         // A peer may check before its offer was read here only with a server bug; its fragment must match.
@@ -184,17 +263,13 @@ impl Agent {
         }
         let pwd = credentials.pwd.clone();
         let new_path = !self.paths.contains(&source);
-        let mut dropped_path = None;
-        if new_path {
-            if self.paths.len() >= MAX_PATHS {
-                let oldest = self.paths.iter().position(|path| Some(*path) != self.selected)?;
-                dropped_path = Some(self.paths.remove(oldest));
-            }
-            self.paths.push(source);
-        }
+        let dropped_path = self.add_path(source);
         let nominated = check.message.contains(ATTR_USE_CANDIDATE) && self.selected != Some(source);
         if nominated {
             self.selected = Some(source);
+        }
+        if self.selected == Some(source) {
+            self.followed = None;
         }
         Some(Accepted {
             response: response(&check.message, source, pwd, crypto)?,

@@ -29,7 +29,7 @@ impl Shard {
         // An address belongs to whoever proved it first, while that one lives: credentials alone cannot move
         // somebody else's packets.
         let owned =
-            self.routes.get(&source).filter(|owner| **owner != slot).and_then(|owner| self.peers.get(*owner));
+            self.routes.get(&source).filter(|owner| *owner != slot).and_then(|owner| self.peers.get(owner));
         if owned.is_some_and(|owner| now.saturating_duration_since(owner.last_heard) < ADDRESS_OWNED) {
             return;
         }
@@ -50,7 +50,7 @@ impl Shard {
     }
 
     pub(crate) fn handle_dtls(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
-        let Some(slot) = self.routes.get(&source).copied() else { return };
+        let Some(slot) = self.routes.get(&source) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let progressed = peer.dtls.handle_datagram(now, datagram);
         match progressed {
@@ -97,8 +97,17 @@ impl Shard {
         }
     }
 
+    /// Who sends media from `source`, not authenticated yet.
+    fn sender(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> Option<usize> {
+        let Some(slot) = self.routes.get(&source) else { return self.follow(now, source, datagram) };
+        if self.peers.get(slot)?.agent.awaits_confirmation() {
+            self.follow_on(now, slot, source, datagram);
+        }
+        Some(slot)
+    }
+
     pub(crate) fn handle_rtp(&mut self, now: Instant, source: SocketAddr, datagram: &mut [u8]) -> Option<()> {
-        let slot = *self.routes.get(&source)?;
+        let slot = self.sender(now, source, datagram)?;
         let mut header = Header::parse(datagram)?;
         let peer = self.peers.get_mut(slot)?;
         let length = peer.opener.as_mut()?.open_rtp(datagram, header.header_len).ok()?;
@@ -284,7 +293,7 @@ impl Shard {
 
     pub(crate) fn handle_rtcp(&mut self, now: Instant, source: SocketAddr, datagram: &mut [u8]) {
         use crate::rtp::rtcp;
-        let Some(slot) = self.routes.get(&source).copied() else { return };
+        let Some(slot) = self.sender(now, source, datagram) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let Some(length) = peer.opener.as_mut().and_then(|opener| opener.open_rtcp(datagram).ok()) else {
             return;

@@ -10,6 +10,7 @@ use crate::packet::ExtensionIds;
 use crate::peer::{Link, Peer, SectionUse, Subscription};
 use crate::random::Random;
 use crate::rest::Rest;
+use crate::routes::Routes;
 use crate::rtp::{Kind, classify, is_rtcp};
 use crate::speaker::Speakers;
 use crate::timers::Timer;
@@ -81,7 +82,9 @@ pub struct Shard {
     pub(crate) track_slots: FxHashMap<TrackId, usize>,
     pub(crate) rooms: FxHashMap<RoomId, Room>,
     /// Validated addresses only.
-    pub(crate) routes: FxHashMap<SocketAddr, usize>,
+    pub(crate) routes: Routes,
+    /// Before that no packet of an unknown source is looked at.
+    pub(crate) unknown_source_at: Instant,
     pub(crate) ufrags: FxHashMap<String, usize>,
     pub(crate) slab: SendSlab,
     pub(crate) events: VecDeque<Event>,
@@ -111,7 +114,8 @@ impl Shard {
             peer_slots: FxHashMap::default(),
             track_slots: FxHashMap::default(),
             rooms: FxHashMap::default(),
-            routes: FxHashMap::default(),
+            routes: Routes::default(),
+            unknown_source_at: config.now,
             ufrags: FxHashMap::default(),
             slab: SendSlab::default(),
             events: VecDeque::new(),
@@ -309,7 +313,7 @@ impl Shard {
         let tracks = std::mem::take(&mut peer.tracks);
         let subscribed: Vec<TrackId> = peer.subscriptions.keys().copied().collect();
         for path in peer.agent.paths() {
-            if self.routes.get(path) == Some(&slot) {
+            if self.routes.get(path) == Some(slot) {
                 self.routes.remove(path);
             }
         }

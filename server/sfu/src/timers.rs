@@ -57,6 +57,8 @@ impl Shard {
         if let Some(ufrag) = peer.agent.expire_previous(now) {
             self.ufrags.remove(&ufrag);
         }
+        self.confirm(now, slot);
+        let Some(peer) = self.peers.get_mut(slot) else { return };
         if peer.dtls.deadline().is_some_and(|at| at <= now)
             && matches!(peer.dtls.handle_timeout(now), Progressed::Failed)
         {

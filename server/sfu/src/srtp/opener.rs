@@ -81,6 +81,28 @@ impl Opener {
         }
     }
 
+    /// Whether this SRTP packet authenticates and is newer than all of its SSRC before. Only its bytes change, which are
+    /// worthless then.
+    pub fn is_newest_rtp(&mut self, packet: &mut [u8], header_len: usize) -> bool {
+        let (Some(ssrc), Some(sequence)) = (rtp_ssrc(packet), rtp_sequence(packet)) else { return false };
+        let index = match self.rtp_sources.get(&ssrc) {
+            Some(window) => guess_index(window.highest(), sequence).filter(|index| *index > window.highest()),
+            None => Some(u64::from(sequence)),
+        };
+        index.is_some_and(|index| self.rtp.open_rtp(packet, header_len, ssrc, index).is_ok())
+    }
+
+    /// The same of a compound SRTCP packet.
+    pub fn is_newest_rtcp(&mut self, packet: &mut [u8]) -> bool {
+        let (Some(ssrc), Some(word)) = (rtcp_ssrc(packet), self.rtcp.rtcp_index_word(packet)) else {
+            return false;
+        };
+        let index = u64::from(word & !ENCRYPTED);
+        word & ENCRYPTED != 0
+            && self.rtcp_sources.get(&ssrc).is_none_or(|window| index > window.highest())
+            && self.rtcp.open_rtcp(packet, ssrc, word).is_ok()
+    }
+
     /// Opens a compound SRTCP packet in place. Returns the length of the plain compound packet.
     ///
     /// # Errors

@@ -44,7 +44,57 @@ fn a_client_that_moves_is_followed_as_soon_as_it_checks_from_there() {
 
 /// The NAT gives the same socket another port: media comes from there first, a check only with the next consent.
 #[test]
-fn media_from_a_new_address_is_not_followed_before_a_check_from_there() {
+fn media_from_another_port_of_the_host_is_followed_at_once() {
+    let (mut world, mover, other) = pair(2);
+    // Out of the fast checks at the start.
+    world.run_for(Duration::from_secs(4));
+    let old = world[mover.handle].address;
+    let new = SocketAddr::new(old.ip(), old.port() + 1);
+    let rebound = world.now;
+    world.rebind(mover.handle, new);
+    world.run_for(Duration::from_secs(6));
+    let first = world.ledger.sent.iter().find(|sent| sent.to == new).expect("followed");
+    let round_trip = Duration::from_millis(40);
+    assert!(first.at <= rebound + round_trip + Duration::from_millis(60), "{:?}", first.at - rebound);
+    let last = world.ledger.sent.iter().rfind(|sent| sent.to == old).expect("packets before");
+    assert!(last.at < first.at, "and nothing goes to the old port any more");
+    let settled = rebound + Duration::from_millis(600);
+    assert!(frames_between(&world, mover, other, settled, world.now) > 100);
+    assert!(frames_between(&world, other, mover, settled, world.now) > 100);
+    world.assert_flawless();
+}
+
+/// Somebody who reads a packet on its way sends it again from another port, before the client's own arrives or after it.
+#[test]
+fn a_copy_of_a_packet_moves_media_at_most_until_the_next_genuine_one() {
+    let (mut world, victim, _) = pair(5);
+    world.run_for(Duration::from_secs(1));
+    let old = world[victim.handle].address;
+    let attacker = SocketAddr::new(old.ip(), old.port() + 1);
+    // What the client sends now reaches only the attacker.
+    world.line(victim.handle).lose_up = Some(Box::new(|_, bytes| Class::of(bytes) == Class::Rtp));
+    world.captured = Some(Vec::new());
+    world.run_for(Duration::from_millis(200));
+    world.line(victim.handle).lose_up = None;
+    let captured = world.captured.take().expect("captured");
+    let (_, packet) = captured.iter().rfind(|(from, _)| *from == old).expect("a packet");
+    world.inject(attacker, packet);
+    let injected = world.now;
+    world.run_for(Duration::from_secs(2));
+    let to_attacker: Vec<_> = world.ledger.sent.iter().filter(|sent| sent.to == attacker).collect();
+    let last = to_attacker.last().expect("it is followed at first: it cannot be told from a NAT");
+    assert!(last.at < injected + Duration::from_millis(60), "{:?}", last.at - injected);
+    // Again the same packet: an old one moves nothing.
+    let before = to_attacker.len();
+    world.inject(SocketAddr::new(old.ip(), old.port() + 2), packet);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.ledger.sent.iter().filter(|sent| sent.to == attacker).count(), before);
+    assert_eq!(world.ledger.sent.iter().filter(|sent| sent.to.port() == old.port() + 2).count(), 0);
+}
+
+/// Another host is followed by its check alone: whole networks change with one.
+#[test]
+fn media_from_another_host_is_not_followed_before_a_check_from_there() {
     let (mut world, mover, other) = pair(2);
     // Out of the fast checks at the start.
     world.run_for(Duration::from_secs(4));
@@ -57,6 +107,27 @@ fn media_from_a_new_address_is_not_followed_before_a_check_from_there() {
     assert!(first.at <= rebound + Duration::from_millis(2600));
     assert!(frames_between(&world, mover, other, rebound + Duration::from_secs(4), world.now) > 35);
     world.assert_flawless();
+}
+
+/// What nobody confirms is taken back, and nothing of it is left.
+#[test]
+fn a_path_that_no_check_confirms_is_given_up() {
+    let (mut world, victim, other) = pair(6);
+    world.run_for(Duration::from_secs(1));
+    let old = world[victim.handle].address;
+    let attacker = SocketAddr::new(old.ip(), old.port() + 1);
+    // The client falls silent, checks included, just when somebody sends a copy of its last packet.
+    world.line(victim.handle).lose_up = Some(Box::new(|_, _| true));
+    world.captured = Some(Vec::new());
+    world.run_for(Duration::from_millis(200));
+    let captured = world.captured.take().expect("captured");
+    let copy = captured.iter().rfind(|(from, bytes)| *from == old && Class::of(bytes) == Class::Rtp);
+    world.inject(attacker, &copy.expect("a packet").1.clone());
+    let injected = world.now;
+    world.run_for(Duration::from_secs(14));
+    let last = world.ledger.sent.iter().rfind(|sent| sent.to == attacker).expect("followed at first");
+    assert!(last.at < injected + Duration::from_secs(11), "{:?}", last.at - injected);
+    assert!(frames_between(&world, victim, other, injected + Duration::from_secs(1), world.now) == 0);
 }
 
 #[test]
