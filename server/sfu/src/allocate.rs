@@ -127,9 +127,17 @@ impl Demand {
     }
 }
 
-/// Gives layers to `demands`, which are sorted, within `estimate` bit/s. Returns the rate with which one more step up
-/// would be possible, if there is one.
-fn share(demands: &mut [Demand], estimate: f64, waits: bool) -> Option<f64> {
+/// What would be shown if the path carried more, in bit/s.
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    /// One more step up.
+    step: f64,
+    /// Everything that was asked for.
+    whole: f64,
+}
+
+/// Gives layers to `demands`, which are sorted, within `estimate` bit/s. `None`: nothing is missing.
+fn share(demands: &mut [Demand], estimate: f64, waits: bool) -> Option<Missing> {
     let mut used = 0.0;
     let mut wish: Option<f64> = None;
     for _ in 0..LAYERS {
@@ -150,7 +158,8 @@ fn share(demands: &mut [Demand], estimate: f64, waits: bool) -> Option<f64> {
             }
         }
     }
-    wish
+    let best = |demand: &Demand| demand.rates.iter().rev().find_map(|rate| *rate).unwrap_or(0.0);
+    Some(Missing { step: wish?, whole: demands.iter().map(best).sum() })
 }
 
 impl Shard {
@@ -239,7 +248,7 @@ impl Shard {
         demands.sort_unstable_by_key(|demand| demand.rank);
         let wish = share(&mut demands, estimate, peer.rest.waits(now));
         if let Some(wish) = wish {
-            peer.bandwidth.wish(now, wish * WISH);
+            peer.bandwidth.wish(now, wish.step * WISH, wish.whole * WISH);
         }
         let far_over = sending > estimate * FAR_OVER;
         for demand in &demands {

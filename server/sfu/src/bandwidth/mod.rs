@@ -355,9 +355,11 @@ impl Bandwidth {
         }
     }
 
-    /// More would be shown if the path carried `rate` bit/s: find out when it is time.
-    pub(crate) fn wish(&mut self, now: Instant, rate: f64) {
+    /// More would be shown if the path carried `step` bit/s, everything if it carried `whole`: find out when it is time.
+    /// Where no limit is known yet, large strides: each burst costs padding, and a good path shows the best picture soon.
+    pub(crate) fn wish(&mut self, now: Instant, step: f64, whole: f64) {
         let now = self.seconds(now);
+        let rate = if self.ceiling.is_some() { step } else { whole };
         if self.delay.queue() < QUIET || self.last_sent.is_some_and(|sent| now - sent > DARK) {
             self.probe.ask(now, rate.min((self.estimate * REACH).max(LEAST_BURST)).max(self.estimate));
         }
