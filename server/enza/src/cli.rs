@@ -17,7 +17,7 @@ use store::{InviteId, Role, Store, Terms};
 ///
 /// Without a command it serves. Each setting may also stand in enza.toml or in a variable such as ENZA_PORT
 /// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_PLAIN_HTTP,
-/// ENZA_ANNOUNCE, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
+/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
 #[derive(Debug, Parser)]
 #[command(name = "enza", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -84,6 +84,9 @@ struct ServeFlags {
     /// Address at which clients reach the media port, when it is not one of this machine's own (repeatable)
     #[arg(long, value_name = "ADDR")]
     announce: Vec<IpAddr>,
+    /// For tests of clients: whoever is in a room may ask for trouble of its own (LiveKit's simulated scenarios)
+    #[arg(long)]
+    development: bool,
 }
 
 #[derive(Debug, Args)]
@@ -208,6 +211,7 @@ impl ServeFlags {
             key: self.key,
             plain_http: self.plain_http.then_some(true),
             announce: (!self.announce.is_empty()).then_some(self.announce),
+            development: self.development.then_some(true),
             ..self.common.settings()
         };
         settings.resolve(self.common.config.as_deref(), variable)

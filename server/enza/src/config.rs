@@ -32,11 +32,23 @@ pub struct Settings {
     pub key: Option<PathBuf>,
     pub plain_http: Option<bool>,
     pub announce: Option<Vec<IpAddr>>,
+    pub development: Option<bool>,
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 10] =
-    ["port", "bind", "data", "api_key", "api_secret", "lan", "cert", "key", "plain_http", "announce"];
+const KEYS: [&str; 11] = [
+    "port",
+    "bind",
+    "data",
+    "api_key",
+    "api_secret",
+    "lan",
+    "cert",
+    "key",
+    "plain_http",
+    "announce",
+    "development",
+];
 
 /// How the TCP port speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +75,8 @@ pub struct Config {
     pub transport: Transport,
     /// Addresses at which clients reach the media port; empty: those of [`Config::bind`].
     pub announce: Vec<IpAddr>,
+    /// Clients may ask for simulated trouble.
+    pub development: bool,
 }
 
 impl Settings {
@@ -108,6 +122,7 @@ impl Settings {
             key: get("ENZA_KEY").map(PathBuf::from),
             plain_http: parse("ENZA_PLAIN_HTTP", get("ENZA_PLAIN_HTTP"), TRUE_OR_FALSE)?,
             announce,
+            development: parse("ENZA_DEVELOPMENT", get("ENZA_DEVELOPMENT"), TRUE_OR_FALSE)?,
         })
     }
 
@@ -161,6 +176,7 @@ impl Settings {
             key,
             plain_http: self.plain_http.or(weaker.plain_http),
             announce: self.announce.or(weaker.announce),
+            development: self.development.or(weaker.development),
         }
     }
 
@@ -221,6 +237,7 @@ impl Settings {
             api_key,
             transport,
             announce: self.announce.unwrap_or_default(),
+            development: self.development.unwrap_or(false),
         })
     }
 }

@@ -347,6 +347,7 @@ mod tests {
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
             max_participants: 10,
+            development: false,
             server_version: "1.13.5",
         };
         let (kept, _changes) = watch::channel(None);

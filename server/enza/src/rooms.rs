@@ -95,7 +95,7 @@ impl Farewell {
 }
 
 impl Rooms {
-    pub(crate) fn start(services: Services, events: mpsc::Receiver<Event>) -> Self {
+    pub(crate) fn start(services: Services, events: mpsc::Receiver<Event>, development: bool) -> Self {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let directory = Directory {
             live: HashMap::new(),
@@ -106,6 +106,7 @@ impl Rooms {
             waiting_for_end: Vec::new(),
             requests: requests.clone(),
             services,
+            development,
         };
         tokio::spawn(directory.run(inbox, events));
         Self { requests }
@@ -137,6 +138,7 @@ struct Directory {
     waiting_for_end: Vec<oneshot::Sender<()>>,
     requests: mpsc::Sender<Request>,
     services: Services,
+    development: bool,
 }
 
 impl Directory {
@@ -215,6 +217,7 @@ impl Directory {
             empty_timeout: EMPTY_TIMEOUT,
             departure_timeout: DEPARTURE_TIMEOUT,
             max_participants: PARTICIPANTS_MAX,
+            development: self.development,
             server_version: LIVEKIT_VERSION,
         };
         let farewell = Farewell { requests: self.requests.clone(), name: name.clone(), id };

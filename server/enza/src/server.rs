@@ -74,7 +74,7 @@ impl Server {
             tokens: Arc::clone(&tokens),
             fatal: fatal_sender,
         };
-        let rooms = Rooms::start(services, events);
+        let rooms = Rooms::start(services, events, config.development);
 
         let (stopping, stopping_seen) = watch::channel(false);
         let (stopped, stopped_seen) = watch::channel(false);

@@ -13,7 +13,8 @@ use livekit_protocol::signal_request::Message as Ask;
 use livekit_protocol::signal_response::Message as Said;
 use livekit_protocol::{
     ClientInfo, ConnectionSettings, DisconnectReason, JoinRequest, JoinResponse, LeaveRequest, Ping,
-    SessionDescription, SignalRequest, SignalResponse, WrappedJoinRequest, wrapped_join_request,
+    SessionDescription, SignalRequest, SignalResponse, SimulateScenario, WrappedJoinRequest,
+    request_response, simulate_scenario, wrapped_join_request,
 };
 use prost::Message as _;
 use std::io::Write as _;
@@ -201,6 +202,31 @@ async fn an_older_client_is_offered_to_and_again_when_it_resumes() {
     assert_eq!(again.leave_said().await.action(), Action::Reconnect);
     let (_, joined) = Client::join(&daemon, "a", "ben").await;
     assert!(joined.other_participants.is_empty());
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn trouble_is_simulated_in_development_mode_only() {
+    let node_failure = || {
+        let scenario = Some(simulate_scenario::Scenario::NodeFailure(true));
+        Ask::Simulate(SimulateScenario { scenario })
+    };
+    let daemon = Daemon::start().await;
+    let (mut ann, _) = Client::join(&daemon, "a", "ann").await;
+    ann.send(node_failure()).await;
+    let answer = ann
+        .until(|said| match said {
+            Said::RequestResponse(answer) => Some(answer),
+            _ => None,
+        })
+        .await;
+    assert_eq!(answer.reason(), request_response::Reason::NotAllowed);
+    daemon.server.stop().await;
+
+    let daemon = Daemon::start_with(|settings| settings.development = Some(true)).await;
+    let (mut ann, _) = Client::join(&daemon, "a", "ann").await;
+    ann.send(node_failure()).await;
+    ann.ended().await;
     daemon.server.stop().await;
 }
 

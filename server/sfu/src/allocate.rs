@@ -182,6 +182,16 @@ impl Shard {
         }
     }
 
+    /// A subscriber's video is bounded by command.
+    pub(crate) fn limit_bandwidth(&mut self, now: Instant, slot: usize, limit: Option<u64>) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.bandwidth.limit(limit);
+        if peer.bandwidth_at.is_some() {
+            peer.bandwidth_at = Some(now);
+        }
+        self.schedule(slot);
+    }
+
     /// Fits what a subscriber is sent into its path, and goes on with a burst.
     pub(crate) fn fit(&mut self, now: Instant, slot: usize) {
         let Some(peer) = self.peers.get_mut(slot) else { return };

@@ -38,6 +38,8 @@ pub enum Command {
     Unsubscribe { peer: PeerId, track: TrackId },
     /// How `peer` wants to see `track` (LiveKit `UpdateTrackSettings`). Kept until the next one.
     TrackSetting { peer: PeerId, track: TrackId, setting: TrackSetting },
+    /// `peer` is sent no more than so many bit/s of video, whatever its path carries; `None` ends that.
+    LimitBandwidth { peer: PeerId, limit: Option<u64> },
     /// One message on a data channel to each of `to` whose channel is open. Dropped for the others.
     SendData { to: Vec<PeerId>, channel: DataChannel, payload: Bytes },
 }

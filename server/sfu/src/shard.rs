@@ -235,6 +235,11 @@ impl Shard {
                 }
             }
             Command::TrackSetting { peer, track, setting } => self.set_track(now, peer, track, setting),
+            Command::LimitBandwidth { peer, limit } => {
+                if let Some(slot) = self.peer_slots.get(&peer).copied() {
+                    self.limit_bandwidth(now, slot, limit);
+                }
+            }
             Command::SendData { to, channel, payload } => {
                 for id in to {
                     if let Some(slot) = self.peer_slots.get(&id).copied()

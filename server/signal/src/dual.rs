@@ -33,6 +33,9 @@ impl Room {
             Command::TrackSetting { peer, track, setting } => {
                 Command::TrackSetting { peer: self.receiving(peer), track, setting }
             }
+            Command::LimitBandwidth { peer, limit } => {
+                Command::LimitBandwidth { peer: self.receiving(peer), limit }
+            }
             Command::SendData { to, channel, payload } => {
                 let to = to.into_iter().map(|peer| self.receiving(peer)).collect();
                 Command::SendData { to, channel, payload }

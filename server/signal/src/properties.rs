@@ -98,6 +98,7 @@ impl World {
                     empty_timeout: Duration::from_secs(300),
                     departure_timeout: Duration::from_secs(20),
                     max_participants: CAPACITY,
+                    development: true,
                     server_version: "1.13.5",
                 },
             ),
@@ -455,7 +456,8 @@ impl Hall {
             Command::Disconnect { peer }
             | Command::Offer { peer, .. }
             | Command::Answer { peer, .. }
-            | Command::RestartIce { peer } => (vec![*peer], vec![]),
+            | Command::RestartIce { peer }
+            | Command::LimitBandwidth { peer, .. } => (vec![*peer], vec![]),
             Command::RemoveTrack { track } | Command::Mute { track, .. } | Command::Block { track, .. } => {
                 (vec![], vec![*track])
             }

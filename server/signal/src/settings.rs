@@ -21,6 +21,8 @@ pub struct RoomSettings {
     pub departure_timeout: Duration,
     /// 0: only [`limits::MAX_PARTICIPANTS`](crate::limits::MAX_PARTICIPANTS) applies.
     pub max_participants: u32,
+    /// Clients may ask for trouble (LiveKit `simulate`). Only for tests of clients.
+    pub development: bool,
     /// A LiveKit server version. Clients switch features by it and JavaScript refuses an empty one.
     pub server_version: &'static str,
 }

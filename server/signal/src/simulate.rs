@@ -1,12 +1,17 @@
-//! `simulate`: trouble that a client asks for to test itself. Each scenario touches only the participant that asks.
+//! `simulate`: trouble that a client asks for to test itself, on a server in development mode. Each scenario touches only
+//! the participant that asks; only simulated speech is shown to the others.
 
 use crate::Room;
 use crate::limits::MAX_SIMULATED_SPEAKING;
 use crate::presence::Farewell;
 use crate::speaker::Voice;
+use livekit_protocol::request_response::Reason;
+use livekit_protocol::signal_response::Message;
 use livekit_protocol::simulate_scenario::Scenario;
-use livekit_protocol::{DisconnectReason, SimulateScenario, leave_request::Action};
-use sfu::PeerId;
+use livekit_protocol::{
+    CandidateProtocol, DisconnectReason, RequestResponse, SimulateScenario, leave_request::Action,
+};
+use sfu::{Command, PeerId};
 use std::time::{Duration, Instant};
 
 /// Loudness of simulated speech.
@@ -37,6 +42,13 @@ pub(crate) enum ResumeFault {
 
 impl Room {
     pub(crate) fn simulate(&mut self, peer: PeerId, request: &SimulateScenario) {
+        if !self.settings.development {
+            return self.not_simulated(
+                peer,
+                Reason::NotAllowed,
+                "this server simulates nothing; start it with --development",
+            );
+        }
         match request.scenario {
             Some(Scenario::SpeakerUpdate(seconds)) => self.simulate_speech(peer, seconds),
             Some(Scenario::NodeFailure(_)) => {
@@ -60,9 +72,37 @@ impl Room {
             Some(Scenario::DisconnectSignalOnResumeNoMessages(_)) => {
                 self.set_resume_fault(peer, ResumeFault::CloseBeforeMessages);
             }
-            // Other candidates and bandwidth limits are the media plane's to have.
-            Some(Scenario::SwitchCandidateProtocol(_) | Scenario::SubscriberBandwidth(_)) | None => {}
+            Some(Scenario::SwitchCandidateProtocol(protocol)) => self.switch_candidate(peer, protocol),
+            Some(Scenario::SubscriberBandwidth(bits_per_second)) => {
+                let limit = u64::try_from(bits_per_second).ok().filter(|limit| *limit > 0);
+                self.command(Command::LimitBandwidth { peer, limit });
+            }
+            None => self.not_simulated(peer, Reason::UnsupportedType, "no such scenario"),
         }
+    }
+
+    /// LiveKit restarts ICE and offers candidates of that protocol alone; here there are none but UDP's.
+    fn switch_candidate(&mut self, peer: PeerId, protocol: i32) {
+        if CandidateProtocol::try_from(protocol) != Ok(CandidateProtocol::Udp) {
+            let message = "media goes over UDP only";
+            self.not_simulated(peer, Reason::UnsupportedType, message);
+        } else if self.participants.get(&peer).is_some_and(|participant| participant.subscriber.is_some()) {
+            self.restart_subscriber(peer);
+        } else {
+            // Where the client offers, it restarts ICE when it resumes.
+            self.hang_up(peer, Farewell::Leave(Action::Resume), DisconnectReason::StateMismatch);
+        }
+    }
+
+    /// The request has no number, so the answer has none either.
+    fn not_simulated(&mut self, peer: PeerId, reason: Reason, message: &str) {
+        let answer = RequestResponse {
+            request_id: 0,
+            reason: reason.into(),
+            message: message.to_owned(),
+            request: None,
+        };
+        self.send(peer, Message::RequestResponse(answer));
     }
 
     fn set_resume_fault(&mut self, peer: PeerId, fault: ResumeFault) {

@@ -102,6 +102,8 @@ pub(crate) struct Bandwidth {
     reporting: bool,
     /// A bound that the client set (REMB).
     bound: Option<f64>,
+    /// A bound by command, whatever the path carries.
+    limit: Option<f64>,
     /// Bit/s that arrived in the last full window; 0 before.
     arriving: f64,
     /// Since when the queue is long.
@@ -137,6 +139,7 @@ impl Bandwidth {
             estimate: START,
             reporting: false,
             bound: None,
+            limit: None,
             arriving: 0.0,
             full_since: None,
             ceiling: None,
@@ -170,11 +173,8 @@ impl Bandwidth {
             // Nothing was sent yet: an unknown path.
             (None, None) => false,
         };
-        match self.bound {
-            Some(bound) if silent => Some(bound),
-            Some(bound) => Some(bound.min(self.estimate)),
-            None => (!silent).then_some(self.estimate),
-        }
+        let estimate = (!silent).then_some(self.estimate);
+        [estimate, self.bound, self.limit].into_iter().flatten().reduce(f64::min)
     }
 
     /// The client negotiated feedback about transport-wide numbers.
@@ -216,6 +216,11 @@ impl Bandwidth {
     /// A repair of so many bytes left.
     pub(crate) fn repaired(&mut self, bytes: usize) {
         self.repairs -= bytes as f64;
+    }
+
+    /// A command.
+    pub(crate) fn limit(&mut self, bitrate: Option<u64>) {
+        self.limit = bitrate.map(|bitrate| bitrate as f64);
     }
 
     /// REMB, for clients that send it.
@@ -358,6 +363,10 @@ impl Bandwidth {
     /// More would be shown if the path carried `step` bit/s, everything if it carried `whole`: find out when it is time.
     /// Where no limit is known yet, large strides: each burst costs padding, and a good path shows the best picture soon.
     pub(crate) fn wish(&mut self, now: Instant, step: f64, whole: f64) {
+        // What is found would not be used.
+        if self.limit.is_some_and(|limit| self.estimate >= limit) {
+            return;
+        }
         let now = self.seconds(now);
         let rate = if self.ceiling.is_some() { step } else { whole };
         if self.delay.queue() < QUIET || self.last_sent.is_some_and(|sent| now - sent > DARK) {

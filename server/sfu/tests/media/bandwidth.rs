@@ -9,7 +9,7 @@ use rtc_rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEst
 use rtc_rtcp::transport_feedbacks::transport_layer_cc::{
     PacketStatusChunk, RecvDelta, RunLengthChunk, StatusChunkTypeTcc, SymbolTypeTcc, TransportLayerCc,
 };
-use sfu::{ConnectionQuality, Event, RoomId, TrackId};
+use sfu::{Command, ConnectionQuality, Event, RoomId, TrackId};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -368,4 +368,32 @@ fn a_client_that_reports_nothing_is_sent_what_it_asks_for() {
     world.run_for(Duration::from_secs(2));
     let layers = frames(&world, people[0].handle, people[1].video, from);
     assert!(layers.iter().filter(|layer| **layer == 2).count() >= 36, "{layers:?}");
+}
+
+#[test]
+fn a_limit_by_command_holds_down_to_nothing_and_ends() {
+    let (mut world, people) = room(40, 3, Path::link(20_000_000, RTT_HALF, 0.0));
+    let (phone, other) = (people[0].handle, people[1]);
+    let peer = world[phone].id;
+    world.run_for(Duration::from_secs(4));
+    world.command(Command::LimitBandwidth { peer, limit: Some(400_000) });
+    world.run_for(Duration::from_secs(2));
+    let from = world.now;
+    world.run_for(Duration::from_secs(3));
+    let layers = frames(&world, phone, other.video, from);
+    assert!(layers.len() >= 55 && layers.iter().all(|layer| *layer < 2), "{layers:?}");
+    let rate = rate_to(&world, phone, from);
+    assert!(rate < 600_000.0, "{rate}: two voices beside 400 kbit/s of pictures");
+    world.command(Command::LimitBandwidth { peer, limit: Some(1_000) });
+    world.run_for(Duration::from_secs(2));
+    let from = world.now;
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(frames(&world, phone, other.video, from).len(), 0, "no room for a picture");
+    assert!(audio_missing(&world, phone, other.audio, from) < 0.02, "sound is never held");
+    world.command(Command::LimitBandwidth { peer, limit: None });
+    world.run_for(Duration::from_secs(8));
+    let from = world.now;
+    world.run_for(Duration::from_secs(2));
+    let layers = frames(&world, phone, other.video, from);
+    assert!(layers.len() >= 38 && layers.iter().all(|layer| *layer == 2), "{layers:?}");
 }

@@ -257,3 +257,49 @@ fn simulated_trouble() {
     let connection = stage.open(grants("anna"), resuming(&anna));
     assert_eq!(all!(stage.heard_on(connection), Reconnect).len(), 1);
 }
+
+#[test]
+fn nothing_is_simulated_unless_the_server_is_in_development_mode() {
+    let mut stage = Stage::with(signal::RoomSettings { development: false, ..settings(1) });
+    let (anna, ben) = (stage.settle("anna"), stage.settle("ben"));
+    stage.forget();
+    for scenario in [
+        Scenario::SpeakerUpdate(3),
+        Scenario::NodeFailure(true),
+        Scenario::Migration(true),
+        Scenario::ServerLeave(true),
+        Scenario::SwitchCandidateProtocol(0),
+        Scenario::SubscriberBandwidth(100_000),
+        Scenario::DisconnectSignalOnResume(true),
+        Scenario::DisconnectSignalOnResumeNoMessages(true),
+        Scenario::LeaveRequestFullReconnect(true),
+    ] {
+        simulate(&mut stage, &anna, scenario);
+        let answer = only!(stage.heard(&anna), RequestResponse);
+        assert_eq!(answer.reason(), livekit_protocol::request_response::Reason::NotAllowed);
+        assert!(answer.message.contains("--development"));
+    }
+    assert_eq!(stage.commands(), []);
+    assert!(stage.heard(&ben).is_empty() && !stage.closed.contains(&anna.connection));
+}
+
+#[test]
+fn simulated_bandwidth_is_a_limit_and_other_candidates_than_udp_are_answered() {
+    let mut stage = Stage::new();
+    let anna = stage.settle("anna");
+    stage.forget();
+    for (asked, limit) in [(150_000, Some(150_000)), (0, None), (-1, None)] {
+        simulate(&mut stage, &anna, Scenario::SubscriberBandwidth(asked));
+        assert_eq!(stage.commands(), [Command::LimitBandwidth { peer: anna.peer, limit }]);
+    }
+    for protocol in [1, 2, 77] {
+        simulate(&mut stage, &anna, Scenario::SwitchCandidateProtocol(protocol));
+        let answer = only!(stage.heard(&anna), RequestResponse);
+        assert_eq!(answer.reason(), livekit_protocol::request_response::Reason::UnsupportedType);
+    }
+    assert!(!stage.closed.contains(&anna.connection));
+    simulate(&mut stage, &anna, Scenario::SwitchCandidateProtocol(0));
+    assert_eq!(only!(stage.heard(&anna), Leave).action(), Action::Resume, "it restarts ICE when it resumes");
+    let connection = stage.open(grants("anna"), resuming(&anna));
+    assert_eq!(all!(stage.heard_on(connection), Reconnect).len(), 1);
+}

@@ -79,6 +79,7 @@ pub(crate) fn settings(id: u64) -> RoomSettings {
         empty_timeout: Duration::from_secs(300),
         departure_timeout: Duration::from_secs(20),
         max_participants: 0,
+        development: true,
         server_version: "1.13.5",
     }
 }
