@@ -110,6 +110,8 @@ pub(crate) struct Bandwidth {
     full_since: Option<f64>,
     /// At which rate the path was full, and when.
     ceiling: Option<(f64, f64)>,
+    /// This path was found to be full before, so another limit is likely.
+    limited: bool,
     window_bytes: f64,
     window_from: Option<f64>,
     lost: f64,
@@ -143,6 +145,7 @@ impl Bandwidth {
             arriving: 0.0,
             full_since: None,
             ceiling: None,
+            limited: false,
             window_bytes: 0.0,
             window_from: None,
             lost: 0.0,
@@ -238,6 +241,7 @@ impl Bandwidth {
         let dark = self.heard.is_some_and(|heard| now - heard > DARK);
         if dark {
             self.delay = Delay::default();
+            self.limited = false;
         }
         let mut any = false;
         for arrival in feedback.arrivals {
@@ -298,7 +302,7 @@ impl Bandwidth {
             Usage::Over if found.is_none() => {}
             usage => match found {
                 Some((rate, true)) => {
-                    self.ceiling = Some((rate, now));
+                    self.meet_ceiling(now, rate);
                     self.estimate = (FOUND * rate).max(self.estimate.min(self.arriving));
                 }
                 Some((rate, false)) => {
@@ -327,9 +331,14 @@ impl Bandwidth {
         // An estimate above what arrives is wrong for certain; one below may just not have shown its effect.
         let due = now - self.decreased > DECREASE_INTERVAL || self.estimate > self.arriving;
         if due && self.arriving > 0.0 {
-            self.ceiling = Some((self.arriving, now));
+            self.meet_ceiling(now, self.arriving);
             self.lower(now, share * self.arriving);
         }
+    }
+
+    fn meet_ceiling(&mut self, now: f64, rate: f64) {
+        self.ceiling = Some((rate, now));
+        self.limited = true;
     }
 
     fn grow(&mut self, now: f64) {
@@ -361,14 +370,14 @@ impl Bandwidth {
     }
 
     /// More would be shown if the path carried `step` bit/s, everything if it carried `whole`: find out when it is time.
-    /// Where no limit is known yet, large strides: each burst costs padding, and a good path shows the best picture soon.
+    /// Where no limit was met yet, large strides: each burst costs padding, and a good path shows the best picture soon.
     pub(crate) fn wish(&mut self, now: Instant, step: f64, whole: f64) {
         // What is found would not be used.
         if self.limit.is_some_and(|limit| self.estimate >= limit) {
             return;
         }
         let now = self.seconds(now);
-        let rate = if self.ceiling.is_some() { step } else { whole };
+        let rate = if self.limited { step } else { whole };
         if self.delay.queue() < QUIET || self.last_sent.is_some_and(|sent| now - sent > DARK) {
             self.probe.ask(now, rate.min((self.estimate * REACH).max(LEAST_BURST)).max(self.estimate));
         }
