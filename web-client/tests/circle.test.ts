@@ -29,6 +29,8 @@ const person = (identity: string, joinedAt: number, more: Partial<Person> = {}):
   microphone: false,
   video: null,
   resting: false,
+  screen: null,
+  weak: false,
   gone: false,
   ...more,
 });

@@ -5,9 +5,11 @@
 
 import type { RefusalCode, Role } from '../protocol/http';
 import type { Preview } from './devices';
+import type { LookingEvent } from './looking';
 import type { NameProblem } from './name';
 import type { Mark } from './person';
 import type { DeviceKind, Ending, RoomState } from './room';
+import type { Settings } from './settings';
 
 /** Everything known about us and the room we were invited to. */
 export interface Ticket {
@@ -105,6 +107,9 @@ export type Intent =
   | { readonly type: 'list-devices' }
   | { readonly type: 'test-sound' }
   | { readonly type: 'start-sound' }
+  | LookingEvent
+  | { readonly type: 'share-screen'; readonly on: boolean }
+  | { readonly type: 'set'; readonly change: Partial<Settings> }
   | { readonly type: 'reconnect-now' }
   | { readonly type: 'leave' }
   | { readonly type: 'again' }

@@ -46,8 +46,12 @@ export interface Person {
   readonly microphone: boolean;
   /** Changes whenever another picture has to be attached; null without a picture. */
   readonly video: string | null;
+  /** The same for the screen they show. */
+  readonly screen: string | null;
   /** Their picture does not fit our line now: the server holds it back and sends it again when it does. */
   readonly resting: boolean;
+  /** Their line is weak: sound and picture may falter. */
+  readonly weak: boolean;
   /** The server has lost their line and waits for them. */
   readonly gone: boolean;
 }
@@ -62,7 +66,9 @@ function samePerson(a: Person, b: Person): boolean {
     a.joinedAt === b.joinedAt &&
     a.microphone === b.microphone &&
     a.video === b.video &&
+    a.screen === b.screen &&
     a.resting === b.resting &&
+    a.weak === b.weak &&
     a.gone === b.gone
   );
 }

@@ -6,6 +6,8 @@
 import type { Role } from '../protocol/http';
 import type { Devices } from './devices';
 import { noDevices } from './devices';
+import type { Looking, LookingEvent } from './looking';
+import { firstLook, followed, reduceLooking } from './looking';
 import type { Mark, Person } from './person';
 import { seated } from './person';
 import type { Voices } from './voices';
@@ -46,11 +48,21 @@ export interface RoomState {
   /** A host closed this device of ours; shown until our next press. */
   readonly closedByHost: DeviceKind | null;
   readonly devices: Devices;
+  /** Our own screen, shown to the others. */
+  readonly screen: OwnScreen;
+  /** Whom a host shows large to all, in order. */
+  readonly spotlight: readonly string[];
+  readonly looking: Looking;
   /** The newest moment a tick told us of, milliseconds. */
   readonly now: number;
 }
 
+export type OwnScreen = { readonly at: 'off' | 'opening' | 'on' | 'fault' };
+
 export type RoomEvent =
+  | LookingEvent
+  | { readonly type: 'screen'; readonly screen: OwnScreen }
+  | { readonly type: 'spotlight'; readonly identities: readonly string[] }
   | { readonly type: 'people'; readonly people: readonly Person[] }
   | { readonly type: 'voices'; readonly identities: readonly string[]; readonly at: number }
   | { readonly type: 'live'; readonly at: number }
@@ -82,7 +94,9 @@ export function enterRoom(
     joinedAt: now,
     microphone: false,
     video: null,
+    screen: null,
     resting: false,
+    weak: false,
     gone: false,
   };
   return {
@@ -97,11 +111,21 @@ export function enterRoom(
     soundBlocked: false,
     closedByHost: null,
     devices: noDevices,
+    screen: { at: 'off' },
+    spotlight: [],
+    looking: firstLook,
     now,
   };
 }
 
-export function reduceRoom(state: RoomState, event: RoomEvent): RoomState {
+export function reduceRoom(before: RoomState, event: RoomEvent): RoomState {
+  const state = step(before, event);
+  if (state === before) return before;
+  const looking = followed(state.looking, before, state, state.voices);
+  return looking === state.looking ? state : { ...state, looking };
+}
+
+function step(state: RoomState, event: RoomEvent): RoomState {
   switch (event.type) {
     case 'people': {
       const people = seated(state.people, state.line.at === 'live' ? event.people : stayingSeated(state, event.people));
@@ -130,6 +154,8 @@ export function reduceRoom(state: RoomState, event: RoomEvent): RoomState {
         line: { at: 'rejoining', since: lostSince(state.line) ?? event.at },
         people: seated(state.people, stayingSeated(state, state.people.filter((person) => person.me))),
         voices: silence,
+        // A screen is chosen anew each time: browsers give it to one call only.
+        screen: { at: 'off' },
         backUntil: null,
         now: event.at,
       };
@@ -149,6 +175,14 @@ export function reduceRoom(state: RoomState, event: RoomEvent): RoomState {
       return state.soundBlocked === event.blocked ? state : { ...state, soundBlocked: event.blocked };
     case 'devices':
       return { ...state, devices: event.devices };
+    case 'screen':
+      return { ...state, screen: event.screen };
+    case 'spotlight':
+      return { ...state, spotlight: event.identities };
+    case 'view':
+    case 'pin':
+    case 'volume':
+      return { ...state, looking: reduceLooking(state.looking, event) };
     case 'tick':
       return {
         ...state,
@@ -166,7 +200,10 @@ export function reduceRoom(state: RoomState, event: RoomEvent): RoomState {
 function stayingSeated(state: RoomState, present: readonly Person[]): readonly Person[] {
   const known = new Set(present.map((person) => person.identity));
   const missing = state.people.filter((person) => !person.me && !known.has(person.identity));
-  return [...present, ...missing.map((person) => (person.video === null ? person : { ...person, video: null }))];
+  const stills = missing.map((person) =>
+    person.video === null && person.screen === null ? person : { ...person, video: null, screen: null },
+  );
+  return [...present, ...stills];
 }
 
 function lostSince(line: Line): number | null {

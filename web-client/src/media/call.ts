@@ -6,7 +6,6 @@
 import {
   ConnectionError,
   ConnectionErrorReason,
-  ConnectionQuality,
   ConnectionState,
   DisconnectReason,
   LocalAudioTrack,
@@ -15,16 +14,21 @@ import {
   Room,
   RoomEvent,
   Track,
-  VideoPreset,
+  VideoQuality,
   setLogLevel,
 } from 'livekit-client';
-import type { LocalTrack, LocalTrackPublication, Participant, RemoteTrack, TrackPublication } from 'livekit-client';
-import type { Mark, Person } from '../circle/person';
-import { markFor, readMark } from '../circle/person';
-import { resumeDelay } from '../circle/rejoin';
-import type { DeviceKind, Ending, OwnDevice } from '../circle/room';
+import type { LocalTrack, LocalTrackPublication, TrackPublication } from 'livekit-client';
 import type { ChosenIds } from '../circle/devices';
-import { CAMERA, cameraConstraints, faultOf, microphoneConstraints } from './devices';
+import type { Volume } from '../circle/looking';
+import type { Mark, Person } from '../circle/person';
+import type { DeviceKind, Ending, OwnDevice, OwnScreen } from '../circle/room';
+import type { Settings } from '../circle/settings';
+import { soundChanged } from '../circle/settings';
+import { cameraConstraints, faultOf, microphoneConstraints } from './devices';
+import { roomOptions, screenCapture, screenPublish } from './options';
+import { peopleIn } from './people';
+import type { PictureSource } from './reception';
+import { Reception } from './reception';
 import type { OwnTracks } from './preview';
 
 export type CallEvent =
@@ -34,6 +38,7 @@ export type CallEvent =
   | { readonly type: 'live' }
   | { readonly type: 'device'; readonly kind: DeviceKind; readonly device: OwnDevice }
   | { readonly type: 'closed-by-host'; readonly kind: DeviceKind }
+  | { readonly type: 'screen'; readonly screen: OwnScreen }
   | { readonly type: 'sound'; readonly blocked: boolean }
   /** The call is over for good. */
   | { readonly type: 'ended'; readonly ending: Ending }
@@ -46,6 +51,9 @@ export interface CallOptions {
   readonly mark: Mark;
   readonly host: boolean;
   readonly ids: ChosenIds;
+  readonly settings: Settings;
+  /** Who is quieter for us, by identity. */
+  readonly quieter: ReadonlyMap<string, Volume>;
 }
 
 /** What shall be open in the room. */
@@ -66,17 +74,18 @@ export interface Call {
   setDevice(kind: DeviceKind, on: boolean): Promise<void>;
   choose(device: DeviceKind | 'speaker', id: string): Promise<void>;
   startSound(): Promise<void>;
-  /** Draws somebody's picture into an element until the returned function is called. */
-  draw(identity: string, element: HTMLVideoElement): () => void;
+  /** Shows our screen to the others, with its sound where the browser gives it; asks the browser which. */
+  shareScreen(on: boolean): Promise<void>;
+  /** How loud somebody is for us. */
+  setVolume(identity: string, volume: Volume): void;
+  /** Takes over what was set: how the microphone is opened, how much video comes and goes. */
+  apply(settings: Settings): Promise<void>;
+  /** Draws somebody's camera or screen into an element until the returned function is called. */
+  draw(identity: string, source: PictureSource, element: HTMLVideoElement): () => void;
   microphoneTrack(): MediaStreamTrack | null;
   /** Says goodbye and lets the devices go. */
   leave(): Promise<void>;
 }
-
-/** Modest on purpose: a seat is small, a hospital's line is shared. 450 + 120 kbit/s and Opus stay below 650. */
-const HIGH = { maxBitrate: 450_000, maxFramerate: CAMERA.frameRate } as const;
-const LOW = new VideoPreset(320, 180, 120_000, 15);
-const VOICE_BITRATE = 32_000;
 
 const SOURCES = { microphone: Track.Source.Microphone, camera: Track.Source.Camera } as const;
 
@@ -84,36 +93,7 @@ const SOURCES = { microphone: Track.Source.Microphone, camera: Track.Source.Came
 setLogLevel(LogLevel.warn);
 
 export async function connect(options: CallOptions, emit: (event: CallEvent) => void): Promise<Connected> {
-  const room = new Room({
-    adaptiveStream: true,
-    dynacast: true,
-    // Leaving is ours: a tab that closes says goodbye in `pagehide`, a frozen one does not.
-    disconnectOnPageLeave: false,
-    // Tracks outlive a lost connection, so that coming back asks for no permission.
-    stopLocalTrackOnUnpublish: false,
-    reconnectPolicy: { nextRetryDelayInMs: ({ retryCount }) => resumeDelay(retryCount, Math.random()) },
-    audioCaptureDefaults: {
-      echoCancellation: true,
-      noiseSuppression: true,
-      autoGainControl: true,
-      ...(options.ids.microphoneId === null ? {} : { deviceId: { ideal: options.ids.microphoneId } }),
-    },
-    videoCaptureDefaults: {
-      resolution: { ...CAMERA },
-      ...(options.ids.cameraId === null ? { facingMode: 'user' } : { deviceId: { ideal: options.ids.cameraId } }),
-    },
-    ...(options.ids.speakerId === null ? {} : { audioOutput: { deviceId: options.ids.speakerId } }),
-    publishDefaults: {
-      videoCodec: 'vp8',
-      backupCodec: false,
-      simulcast: true,
-      videoEncoding: HIGH,
-      videoSimulcastLayers: [LOW],
-      audioPreset: { maxBitrate: VOICE_BITRATE },
-      dtx: true,
-      red: true,
-    },
-  });
+  const room = new Room(roomOptions(options.ids, options.settings));
   const call = new LiveCall(room, options, emit);
   try {
     await room.connect(options.url, options.token, { maxRetries: 0 });
@@ -146,18 +126,12 @@ function endingFor(reason: DisconnectReason | undefined): Ending | null {
   }
 }
 
-/** The circle's role, in an attribute that only the server sets. */
-function isHost(participant: Participant): boolean {
-  return participant.attributes['enza.role'] === 'host';
-}
-
 class LiveCall implements Call {
   readonly #room: Room;
   readonly #options: CallOptions;
   readonly #emit: (event: CallEvent) => void;
-  readonly #voicesOut: HTMLElement;
-  /** One element per voice. Kept here, because after a full reconnect a track no longer knows its own. */
-  readonly #voices = new Map<RemoteTrack, HTMLMediaElement>();
+  readonly #reception: Reception;
+  #settings: Settings;
   /** Our own tracks, kept because livekit-client forgets them before it says that the call was lost. */
   #microphone: LocalAudioTrack | null = null;
   #camera: LocalVideoTrack | null = null;
@@ -170,13 +144,11 @@ class LiveCall implements Call {
   constructor(room: Room, options: CallOptions, emit: (event: CallEvent) => void) {
     this.#room = room;
     this.#options = options;
+    this.#settings = options.settings;
     this.#emit = (event) => {
       if (!this.#over) emit(event);
     };
-    this.#voicesOut = document.createElement('div');
-    this.#voicesOut.hidden = true;
-    this.#voicesOut.dataset['part'] = 'voices';
-    document.body.append(this.#voicesOut);
+    this.#reception = new Reception(room, options.settings.pictures, options.quieter);
     this.#listen();
   }
 
@@ -190,27 +162,27 @@ class LiveCall implements Call {
       .on(RoomEvent.ParticipantDisconnected, people)
       .on(RoomEvent.ParticipantNameChanged, people)
       .on(RoomEvent.ParticipantAttributesChanged, people)
-      .on(RoomEvent.TrackPublished, people)
+      .on(RoomEvent.TrackPublished, (publication) => {
+        this.#reception.want(publication);
+        people();
+      })
       .on(RoomEvent.TrackUnpublished, people)
       .on(RoomEvent.LocalTrackPublished, (publication) => {
         this.#keep(publication);
         people();
       })
-      .on(RoomEvent.LocalTrackUnpublished, people)
+      .on(RoomEvent.LocalTrackUnpublished, (publication) => {
+        // Our own press, or the browser's own "stop sharing".
+        if (publication.source === Track.Source.ScreenShare) this.#emit({ type: 'screen', screen: { at: 'off' } });
+        people();
+      })
       .on(RoomEvent.ConnectionQualityChanged, people)
-      .on(RoomEvent.TrackSubscribed, (track, _publication, participant) => {
-        if (track.kind === Track.Kind.Audio) {
-          const element = track.attach();
-          element.dataset['identity'] = participant.identity;
-          this.#voices.set(track, element);
-          this.#voicesOut.append(element);
-        }
+      .on(RoomEvent.TrackSubscribed, (track, publication, participant) => {
+        this.#reception.begin(track, publication, participant.identity);
         people();
       })
       .on(RoomEvent.TrackUnsubscribed, (track) => {
-        track.detach();
-        this.#voices.get(track)?.remove();
-        this.#voices.delete(track);
+        this.#reception.end(track);
         people();
       })
       .on(RoomEvent.TrackMuted, (publication, participant) => {
@@ -251,13 +223,14 @@ class LiveCall implements Call {
     this.#emit({ type: 'live' });
     this.#sendMark();
     this.#tellPeople();
+    this.#reception.wantAll();
     this.#emit({ type: 'sound', blocked: !this.#room.canPlaybackAudio });
     const own = this.#room.localParticipant;
     const publish = async (kind: DeviceKind, track: MediaStreamTrack): Promise<void> => {
       const { microphoneId, cameraId } = this.#options.ids;
       const local =
         kind === 'microphone'
-          ? (this.#microphone = new LocalAudioTrack(track, microphoneConstraints(microphoneId), false))
+          ? (this.#microphone = new LocalAudioTrack(track, microphoneConstraints(microphoneId, this.#settings), false))
           : (this.#camera = new LocalVideoTrack(track, cameraConstraints(cameraId), false));
       try {
         // The cast is for livekit-client's own types, which are not written for exact optional properties.
@@ -282,7 +255,7 @@ class LiveCall implements Call {
   /** After a failed `connect`: nothing of this call remains, the tracks stay the caller's. */
   async abandon(): Promise<void> {
     this.#over = true;
-    this.#voicesOut.remove();
+    this.#reception.close();
     await this.#room.disconnect(false);
   }
 
@@ -319,15 +292,45 @@ class LiveCall implements Call {
     this.#emit({ type: 'sound', blocked: !this.#room.canPlaybackAudio });
   }
 
-  draw(identity: string, element: HTMLVideoElement): () => void {
-    const track = this.#room.getParticipantByIdentity(identity)?.getTrackPublication(Track.Source.Camera)?.track;
-    if (track === undefined) return () => undefined;
-    track.attach(element);
-    // Sound has its own elements; an unmuted picture would be held back by autoplay rules.
-    element.muted = true;
-    return () => {
-      track.detach(element);
-    };
+  async shareScreen(on: boolean): Promise<void> {
+    if (on) this.#emit({ type: 'screen', screen: { at: 'opening' } });
+    try {
+      await this.#room.localParticipant.setScreenShareEnabled(on, screenCapture, screenPublish);
+      this.#emit({ type: 'screen', screen: { at: on ? 'on' : 'off' } });
+    } catch (error) {
+      // A closed picker is a change of mind, not a fault.
+      this.#emit({ type: 'screen', screen: { at: faultOf(error) === 'denied' ? 'off' : 'fault' } });
+    }
+    this.#tellPeople();
+  }
+
+  setVolume(identity: string, volume: Volume): void {
+    this.#reception.setVolume(identity, volume);
+  }
+
+  async apply(settings: Settings): Promise<void> {
+    const before = this.#settings;
+    this.#settings = settings;
+    if (before.pictures !== settings.pictures) {
+      this.#reception.setPictures(settings.pictures);
+      this.#limitOwnCamera();
+    }
+    if (!soundChanged(before, settings)) return;
+    const { audioCaptureDefaults } = roomOptions(this.#options.ids, settings);
+    if (audioCaptureDefaults !== undefined) this.#room.options.audioCaptureDefaults = audioCaptureDefaults;
+    const microphone = this.#microphone;
+    if (microphone === null) return;
+    const deviceId = microphone.getSourceTrackSettings().deviceId ?? null;
+    try {
+      // Open or closed stays as it is: livekit-client keeps a closed track closed through this.
+      await microphone.restartTrack(microphoneConstraints(deviceId, settings));
+    } catch (error) {
+      this.#emit({ type: 'device', kind: 'microphone', device: { at: 'fault', why: faultOf(error) } });
+    }
+  }
+
+  draw(identity: string, source: PictureSource, element: HTMLVideoElement): () => void {
+    return this.#reception.draw(identity, source, element);
   }
 
   microphoneTrack(): MediaStreamTrack | null {
@@ -336,7 +339,7 @@ class LiveCall implements Call {
 
   async leave(): Promise<void> {
     this.#over = true;
-    this.#voicesOut.remove();
+    this.#reception.close();
     await this.#room.disconnect(true);
     this.#microphone?.stop();
     this.#camera?.stop();
@@ -346,7 +349,13 @@ class LiveCall implements Call {
     if (publication.track instanceof LocalAudioTrack) this.#microphone = publication.track;
     if (publication.track instanceof LocalVideoTrack && publication.source === Track.Source.Camera) {
       this.#camera = publication.track;
+      this.#limitOwnCamera();
     }
+  }
+
+  #limitOwnCamera(): void {
+    if (this.#camera?.sender === undefined) return;
+    this.#camera.setPublishingQuality(this.#settings.pictures === 'all' ? VideoQuality.HIGH : VideoQuality.LOW);
   }
 
   /** One of our devices closed without a press of ours: it was unplugged, or a host closed it. */
@@ -381,13 +390,13 @@ class LiveCall implements Call {
       this.#lose(tracks);
       return;
     }
-    this.#voicesOut.remove();
+    this.#reception.close();
     this.#emit({ type: 'ended', ending });
     this.#over = true;
   }
 
   #lose(tracks: OwnTracks): void {
-    this.#voicesOut.remove();
+    this.#reception.close();
     this.#emit({ type: 'lost', tracks });
     this.#over = true;
   }
@@ -410,25 +419,6 @@ class LiveCall implements Call {
   }
 
   #people(): Person[] {
-    const own = this.#room.localParticipant;
-    return [own, ...this.#room.remoteParticipants.values()].map((participant) => this.#person(participant));
-  }
-
-  #person(participant: Participant): Person {
-    const me = participant.isLocal;
-    const camera = participant.getTrackPublication(Track.Source.Camera);
-    const shown = camera?.track !== undefined && !camera.isMuted;
-    return {
-      identity: participant.identity,
-      name: participant.name ?? participant.identity,
-      me,
-      host: me ? this.#options.host : isHost(participant),
-      mark: me ? this.#options.mark : (readMark(participant.attributes['mark']) ?? markFor(participant.identity)),
-      joinedAt: participant.joinedAt?.getTime() ?? Number.MAX_SAFE_INTEGER,
-      microphone: participant.isMicrophoneEnabled,
-      video: shown ? camera.trackSid : null,
-      resting: shown && camera.track?.streamState === Track.StreamState.Paused,
-      gone: !me && participant.connectionQuality === ConnectionQuality.Lost,
-    };
+    return peopleIn(this.#room, this.#options);
   }
 }

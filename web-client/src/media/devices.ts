@@ -4,16 +4,17 @@
 
 import type { ChosenIds, DeviceChoice, Devices } from '../circle/devices';
 import type { DeviceFault, DeviceKind } from '../circle/room';
+import type { SoundSettings } from '../circle/settings';
 import { mayUseDevices } from './support';
 
 /** 640×360 at up to 24 frames is what a seat of the circle can show; more would cost light and battery for nothing. */
 export const CAMERA = { width: 640, height: 360, frameRate: 24 } as const;
 
-export function microphoneConstraints(id: string | null): MediaTrackConstraints {
+export function microphoneConstraints(id: string | null, sound: SoundSettings): MediaTrackConstraints {
   return {
-    echoCancellation: true,
-    noiseSuppression: true,
-    autoGainControl: true,
+    echoCancellation: sound.echo,
+    noiseSuppression: sound.noise,
+    autoGainControl: sound.gain,
     ...(id === null ? {} : { deviceId: { ideal: id } }),
   };
 }
@@ -46,11 +47,11 @@ export function faultOf(error: unknown): DeviceFault {
 
 export type Opened = { readonly track: MediaStreamTrack } | { readonly fault: DeviceFault };
 
-export async function openDevice(kind: DeviceKind, id: string | null): Promise<Opened> {
+export async function openDevice(kind: DeviceKind, id: string | null, sound: SoundSettings): Promise<Opened> {
   if (!mayUseDevices()) return { fault: 'insecure' };
   try {
     const stream = await navigator.mediaDevices.getUserMedia(
-      kind === 'microphone' ? { audio: microphoneConstraints(id) } : { video: cameraConstraints(id) },
+      kind === 'microphone' ? { audio: microphoneConstraints(id, sound) } : { video: cameraConstraints(id) },
     );
     const track = stream.getTracks()[0];
     return track === undefined ? { fault: 'none' } : { track };
@@ -62,11 +63,12 @@ export async function openDevice(kind: DeviceKind, id: string | null): Promise<O
 /** Both at once, so that browsers ask once; what cannot be had together is tried alone. */
 export async function openBoth(
   ids: Pick<ChosenIds, 'microphoneId' | 'cameraId'>,
+  sound: SoundSettings,
 ): Promise<{ microphone: Opened; camera: Opened }> {
   if (!mayUseDevices()) return { microphone: { fault: 'insecure' }, camera: { fault: 'insecure' } };
   try {
     const stream = await navigator.mediaDevices.getUserMedia({
-      audio: microphoneConstraints(ids.microphoneId),
+      audio: microphoneConstraints(ids.microphoneId, sound),
       video: cameraConstraints(ids.cameraId),
     });
     const [microphone] = stream.getAudioTracks();
@@ -79,14 +81,14 @@ export async function openBoth(
     const fault = faultOf(error);
     const refused = { fault };
     if (fault !== 'denied') {
-      const microphone = await openDevice('microphone', ids.microphoneId);
-      return { microphone, camera: await openDevice('camera', ids.cameraId) };
+      const microphone = await openDevice('microphone', ids.microphoneId, sound);
+      return { microphone, camera: await openDevice('camera', ids.cameraId, sound) };
     }
     // Asking again after a "no" would be rude, unless the browser says that only one of the two is refused.
     const [microphoneDenied, cameraDenied] = [await isDenied('microphone'), await isDenied('camera')];
     return {
-      microphone: cameraDenied && !microphoneDenied ? await openDevice('microphone', ids.microphoneId) : refused,
-      camera: microphoneDenied && !cameraDenied ? await openDevice('camera', ids.cameraId) : refused,
+      microphone: cameraDenied && !microphoneDenied ? await openDevice('microphone', ids.microphoneId, sound) : refused,
+      camera: microphoneDenied && !cameraDenied ? await openDevice('camera', ids.cameraId, sound) : refused,
     };
   }
 }

@@ -6,6 +6,7 @@
 import type { ChosenIds, Preview } from '../circle/devices';
 import { emptyPreview } from '../circle/devices';
 import type { DeviceKind, OwnDevice } from '../circle/room';
+import type { SoundSettings } from '../circle/settings';
 import type { Opened } from './devices';
 import { listDevices, openBoth, openDevice, watchDevices } from './devices';
 import { ringBell } from './sound';
@@ -31,7 +32,7 @@ export interface PreviewDesk {
   close(): void;
 }
 
-export function openPreview(wanted: ChosenIds, show: (preview: Preview) => void): PreviewDesk {
+export function openPreview(wanted: ChosenIds, sound: SoundSettings, show: (preview: Preview) => void): PreviewDesk {
   let state: Preview = {
     ...emptyPreview,
     microphone: mayUseDevices() ? { at: 'opening' } : { at: 'fault', why: 'insecure' },
@@ -84,7 +85,7 @@ export function openPreview(wanted: ChosenIds, show: (preview: Preview) => void)
   };
   const openAgain = async (kind: DeviceKind): Promise<void> => {
     change(kind === 'microphone' ? { microphone: { at: 'opening' } } : { camera: { at: 'opening' } });
-    put(kind, await openDevice(kind, kind === 'microphone' ? ids().microphoneId : ids().cameraId));
+    put(kind, await openDevice(kind, kind === 'microphone' ? ids().microphoneId : ids().cameraId, sound));
     await list();
   };
 
@@ -94,7 +95,7 @@ export function openPreview(wanted: ChosenIds, show: (preview: Preview) => void)
   show(state);
   const openAll = async (): Promise<void> => {
     change({ microphone: { at: 'opening' }, camera: { at: 'opening' } });
-    const { microphone, camera } = await openBoth(ids());
+    const { microphone, camera } = await openBoth(ids(), sound);
     put('microphone', microphone);
     put('camera', camera);
     await list();

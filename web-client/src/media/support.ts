@@ -17,3 +17,8 @@ export function mayUseDevices(): boolean {
   // The DOM types promise `mediaDevices` everywhere; on an insecure page it is not there.
   return window.isSecureContext && (navigator as Partial<Navigator>).mediaDevices !== undefined;
 }
+
+/** Phones have no way to show their screen to a page. */
+export function canShareScreen(): boolean {
+  return mayUseDevices() && typeof (navigator.mediaDevices as Partial<MediaDevices>).getDisplayMedia === 'function';
+}

@@ -25,4 +25,13 @@ export type IconName =
   | 'copy'
   | 'door'
   | 'speaker'
+  | 'circle-view'
+  | 'stage-view'
+  | 'screen'
+  | 'more'
+  | 'keys'
+  | 'sun'
+  | 'moon'
+  | 'spotlight'
+  | 'speaker-off'
   | 'info';

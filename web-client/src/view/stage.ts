@@ -5,8 +5,10 @@
 export interface Stage {
   /** Our own picture before entering. */
   readonly preview: (element: HTMLVideoElement) => () => void;
-  /** Somebody's picture in the room. */
-  readonly picture: (identity: string, element: HTMLVideoElement) => () => void;
+  /** Somebody's camera or screen in the room. */
+  readonly picture: (identity: string, source: 'camera' | 'screen', element: HTMLVideoElement) => () => void;
   /** How loud our own microphone is, 0 to 1. */
   readonly level: (report: (level: number) => void) => () => void;
+  /** Whether this browser can show a screen to the others. */
+  readonly canShareScreen: boolean;
 }

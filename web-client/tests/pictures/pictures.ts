@@ -5,11 +5,13 @@
 
 import { mount } from 'svelte';
 import { writable } from 'svelte/store';
-import type { Journey } from '../../src/circle/journey';
+import type { Journey, Send } from '../../src/circle/journey';
 import type { Person } from '../../src/circle/person';
 import { marks } from '../../src/circle/person';
 import type { Line, OwnDevice, RoomEvent } from '../../src/circle/room';
 import { enterRoom, reduceRoom } from '../../src/circle/room';
+import { firstSettings } from '../../src/circle/settings';
+import { speak } from '../../src/strings';
 import App from '../../src/view/App.svelte';
 import type { Stage } from '../../src/view/stage';
 import '../../src/view/style/index.css';
@@ -33,6 +35,8 @@ const people: Person[] = Array.from({ length: count }, (_, seat) => ({
   video: seat % 2 === 1 ? `video-${seat}` : null,
   gone: seat === gone,
   resting: seat === resting,
+  screen: seat === number('screen', -1) ? `screen-${seat}` : null,
+  weak: seat === number('weak', -1),
 }));
 
 const own = (name: string): OwnDevice => {
@@ -51,6 +55,8 @@ const events: RoomEvent[] = [
   { type: 'people', people },
   { type: 'device', kind: 'microphone', device: own('microphone') },
   { type: 'device', kind: 'camera', device: own('camera') },
+  { type: 'spotlight', identities: (wanted.get('spotlight') ?? '').split(',').map((seat) => `seat-${seat}`) },
+  { type: 'screen', screen: { at: wanted.has('sharing') ? 'on' : 'off' } },
   { type: 'sound', blocked: wanted.has('sound-blocked') },
   ...(wanted.has('muted') ? [{ type: 'closed-by-host', kind: 'microphone' } as const] : []),
 ];
@@ -61,11 +67,13 @@ let room = events.reduce(
 room = { ...room, line: lines[wanted.get('line') ?? 'live'] ?? { at: 'live' }, backUntil: wanted.has('back') ? now + 1 : null };
 if (speaking >= 0) room = reduceRoom(room, { type: 'voices', identities: [`seat-${speaking}`], at: now - 1_000 });
 room = reduceRoom(room, { type: 'tick', at: now });
+if (wanted.get('view') === 'stage') room = reduceRoom(room, { type: 'view', view: 'stage' });
 
 const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび', mark: 'moon' } as const;
 const stage: Stage = {
   preview: () => () => undefined,
-  picture: (identity, element) => {
+  canShareScreen: true,
+  picture: (identity, source, element) => {
     const canvas = document.createElement('canvas');
     canvas.width = 640;
     canvas.height = 360;
@@ -75,6 +83,11 @@ const stage: Stage = {
       if (pen === null) return;
       pen.fillStyle = `hsl(${hue} 30% 70%)`;
       pen.fillRect(0, 0, 640, 360);
+      if (source === 'screen') {
+        pen.fillStyle = '#fff';
+        pen.fillRect(40, 30, 560, 300);
+        return;
+      }
       pen.fillStyle = `hsl(${hue} 25% 35%)`;
       pen.beginPath();
       pen.arc(320, 150, 90, 0, 7);
@@ -95,13 +108,23 @@ const stage: Stage = {
     return () => undefined;
   },
 };
+const journey = writable<Journey>({ at: 'room', ticket, room });
+const settings = writable({ ...firstSettings, ...(wanted.get('theme') === 'dark' ? { theme: 'dark' as const } : {}) });
+const send: Send = (intent) => {
+  if (intent.type === 'set') settings.update((before) => ({ ...before, ...intent.change }));
+  if (intent.type !== 'view' && intent.type !== 'pin' && intent.type !== 'volume') return;
+  room = reduceRoom(room, intent);
+  journey.set({ at: 'room', ticket, room });
+};
+if (wanted.has('lang')) speak(wanted.get('lang') === 'en' ? 'en' : 'ja');
 const root = document.getElementById('app');
 if (root !== null) {
   mount(App, {
     target: root,
     props: {
-      journey: writable<Journey>({ at: 'room', ticket, room }),
-      send: () => undefined,
+      journey,
+      settings,
+      send,
       stage,
     },
   });

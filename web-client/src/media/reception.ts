@@ -1,0 +1,101 @@
+/**
+ * What comes to us from the others: which pictures and in what size, their voices and how loud. Owns the sound
+ * elements; must never know a screen.
+ */
+
+import { Track, VideoQuality } from 'livekit-client';
+import type { RemoteTrack, RemoteTrackPublication, Room } from 'livekit-client';
+import type { Volume } from '../circle/looking';
+import type { Settings } from '../circle/settings';
+
+export type PictureSource = 'camera' | 'screen';
+const PICTURES = { camera: Track.Source.Camera, screen: Track.Source.ScreenShare } as const;
+
+export class Reception {
+  readonly #room: Room;
+  readonly #out: HTMLElement;
+  /** One element per voice. Kept here, because after a full reconnect a track no longer knows its own. */
+  readonly #voices = new Map<RemoteTrack, HTMLMediaElement>();
+  readonly #quieter: Map<string, Volume>;
+  #pictures: Settings['pictures'];
+
+  constructor(room: Room, pictures: Settings['pictures'], quieter: ReadonlyMap<string, Volume>) {
+    this.#room = room;
+    this.#pictures = pictures;
+    this.#quieter = new Map(quieter);
+    this.#out = document.createElement('div');
+    this.#out.hidden = true;
+    this.#out.dataset['part'] = 'voices';
+    document.body.append(this.#out);
+  }
+
+  /** A track came: its sound is played; its picture waits for somebody to draw it. */
+  begin(track: RemoteTrack, publication: RemoteTrackPublication, identity: string): void {
+    if (track.kind !== Track.Kind.Audio) {
+      this.want(publication);
+      return;
+    }
+    const element = track.attach();
+    element.dataset['identity'] = identity;
+    this.#voices.set(track, element);
+    this.#out.append(element);
+    this.#setLoudness(element);
+  }
+
+  end(track: RemoteTrack): void {
+    track.detach();
+    this.#voices.get(track)?.remove();
+    this.#voices.delete(track);
+  }
+
+  /** Nothing is heard from here on. */
+  close(): void {
+    this.#out.remove();
+  }
+
+  setVolume(identity: string, volume: Volume): void {
+    this.#quieter.set(identity, volume);
+    for (const element of this.#voices.values()) {
+      if (element.dataset['identity'] === identity) this.#setLoudness(element);
+    }
+  }
+
+  /** iPhones ignore an element's volume, but not that it is muted. */
+  #setLoudness(element: HTMLMediaElement): void {
+    const volume = this.#quieter.get(element.dataset['identity'] ?? '') ?? 1;
+    element.volume = volume;
+    element.muted = volume === 0;
+  }
+
+  setPictures(pictures: Settings['pictures']): void {
+    this.#pictures = pictures;
+    this.wantAll();
+  }
+
+  wantAll(): void {
+    for (const participant of this.#room.remoteParticipants.values()) {
+      for (const publication of participant.videoTrackPublications.values()) this.want(publication);
+    }
+  }
+
+  /** How much of one picture we want: none of any, little of a camera, or what fits the drawn size. */
+  want(publication: RemoteTrackPublication): void {
+    if (publication.kind !== Track.Kind.Video) return;
+    const wanted = this.#pictures !== 'none';
+    if (publication.isDesired !== wanted) publication.setSubscribed(wanted);
+    if (!wanted || publication.source !== Track.Source.Camera) return;
+    const quality = this.#pictures === 'saver' ? VideoQuality.LOW : VideoQuality.HIGH;
+    if (publication.videoQuality !== quality) publication.setVideoQuality(quality);
+  }
+
+  draw(identity: string, source: PictureSource, element: HTMLVideoElement): () => void {
+    const track = this.#room.getParticipantByIdentity(identity)?.getTrackPublication(PICTURES[source])?.track;
+    if (track === undefined) return () => undefined;
+    track.attach(element);
+    // Sound has its own elements; an unmuted picture would be held back by autoplay rules.
+    element.muted = true;
+    return () => {
+      track.detach(element);
+    };
+  }
+}
