@@ -6,6 +6,7 @@ import { mount } from 'svelte';
 import { beginArrival, noIds } from './app/arrival';
 import { keepSession, keptSession } from './app/memory';
 import { openScreen } from './app/screen';
+import { openSettings } from './app/settings';
 import type { Surroundings } from './app/stay';
 import { noWish, Stay } from './app/stay';
 import type { ChosenIds } from './circle/devices';
@@ -13,7 +14,8 @@ import type { Intent, Ticket } from './circle/journey';
 import { readPastedLink } from './circle/link';
 import { idsIn, sessionOf } from './circle/session';
 import type { Wish } from './media/call';
-import { watchLevel } from './media/sound';
+import { ringBell, watchLevel } from './media/sound';
+import { canShareScreen } from './media/support';
 import App from './view/App.svelte';
 import type { Stage } from './view/stage';
 import './view/style/index.css';
@@ -27,7 +29,8 @@ function start(root: HTMLElement): void {
     keepSession(sessionOf(stay.ticket, journey.room, stay.ids, Date.now()));
   };
   const screen = openScreen(remember);
-  const arrival = beginArrival(screen, (ticket, ids, open) => {
+  const settings = openSettings();
+  const arrival = beginArrival(screen, settings.now, (ticket, ids, open) => {
     enter(ticket, ids, { ...noWish, open });
   });
   const enter = (ticket: Ticket, ids: ChosenIds, wish: Wish): void => {
@@ -35,6 +38,7 @@ function start(root: HTMLElement): void {
   };
   const around: Surroundings = {
     screen,
+    settings: settings.now,
     openLink: () => void arrival.openLink(),
     remember,
     over: (ended) => {
@@ -90,14 +94,30 @@ function start(root: HTMLElement): void {
         void stay?.listDevices();
         break;
       case 'test-sound':
-        void arrival
-          .desk()
-          ?.ring()
-          .catch(() => undefined);
+        void (arrival.desk()?.ring() ?? ringBell(stay?.ids.speakerId ?? null)).catch(() => undefined);
         break;
       case 'start-sound':
         void stay?.call?.startSound().catch(() => undefined);
         break;
+      case 'hold-microphone':
+        stay?.hold(intent.on);
+        break;
+      case 'view':
+      case 'pin':
+        screen.tell(intent);
+        break;
+      case 'volume':
+        screen.tell(intent);
+        stay?.call?.setVolume(intent.identity, intent.volume);
+        break;
+      case 'share-screen':
+        void stay?.call?.shareScreen(intent.on);
+        break;
+      case 'set': {
+        const now = settings.change(intent.change);
+        void stay?.call?.apply(now);
+        break;
+      }
       case 'reconnect-now':
         stay?.hurry();
         break;
@@ -134,7 +154,8 @@ function start(root: HTMLElement): void {
         element.srcObject = null;
       };
     },
-    picture: (identity, element) => stay?.call?.draw(identity, element) ?? (() => undefined),
+    picture: (identity, source, element) => stay?.call?.draw(identity, source, element) ?? (() => undefined),
+    canShareScreen: canShareScreen(),
     level: (report) => {
       const track = arrival.desk()?.microphone() ?? stay?.call?.microphoneTrack() ?? null;
       return track === null ? () => undefined : watchLevel(track, report);
@@ -142,7 +163,7 @@ function start(root: HTMLElement): void {
   };
 
   root.replaceChildren();
-  mount(App, { target: root, props: { journey: screen.shown, send, stage } });
+  mount(App, { target: root, props: { journey: screen.shown, settings: settings.shown, send, stage } });
 
   const route = (): void => {
     if (location.pathname === '/join') void arrival.openLink();

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import type { Rect } from '../src/layout/stage';
 import { arrangeStage, liesDown } from '../src/layout/stage';
 
-const desk = { width: 1280, height: 640, phone: false, seats: 12 };
-const phone = { width: 390, height: 690, phone: true, seats: 12 };
-const side = { width: 740, height: 330, phone: true, seats: 12 };
+const desk = { width: 1280, height: 640, phone: false, seats: 12, whole: false };
+const phone = { width: 390, height: 690, phone: true, seats: 12, whole: false };
+const side = { width: 740, height: 330, phone: true, seats: 12, whole: false };
 
 function apart(a: Rect, b: Rect): boolean {
   return (
@@ -26,11 +26,11 @@ describe('the stage', () => {
       [740, 330, true],
     ] as const) {
       for (let large = 1; large <= 9; large += 1) {
-        const { boxes, strip } = arrangeStage({ width, height, phone: narrow, seats: 12, large });
+        const { boxes, strip } = arrangeStage({ width, height, phone: narrow, seats: 12, whole: true, large });
         expect(boxes).toHaveLength(large);
         for (const [index, box] of boxes.entries()) {
           expect(box.width).toBeGreaterThan(40);
-          expect(box.width / box.height).toBeCloseTo(16 / 9);
+          if (!narrow || large > 1) expect(box.width / box.height).toBeCloseTo(16 / 9);
           for (const rect of [...boxes.slice(index + 1), strip]) expect(apart(box, rect)).toBe(true);
         }
         for (const rect of [...boxes, strip]) {
@@ -45,7 +45,11 @@ describe('the stage', () => {
 
   it('gives one picture most of a desk, and the whole width of a phone', () => {
     expect(arrangeStage({ ...desk, large: 1 }).boxes[0]?.width).toBeGreaterThan(880);
-    expect(arrangeStage({ ...phone, large: 1 }).boxes[0]?.width).toBe(370);
+    const [face] = arrangeStage({ ...phone, large: 1 }).boxes;
+    const [screen] = arrangeStage({ ...phone, large: 1, whole: true }).boxes;
+    expect(face?.width).toBe(370);
+    expect(screen?.width).toBe(370);
+    expect(face?.height).toBeGreaterThan(screen?.height ?? Infinity);
   });
 
   it('puts the seats below, in lines on a phone, beside on a phone that lies down', () => {
@@ -64,7 +68,7 @@ describe('the stage', () => {
   });
 
   it('survives an area without size', () => {
-    const { boxes } = arrangeStage({ width: 0, height: 0, phone: true, seats: 3, large: 2 });
+    const { boxes } = arrangeStage({ width: 0, height: 0, phone: true, seats: 3, whole: false, large: 2 });
     for (const box of boxes) expect(Number.isFinite(box.left + box.top + box.width + box.height)).toBe(true);
   });
 });

@@ -13,6 +13,7 @@ import { marks } from '../circle/person';
 import type { DeviceKind } from '../circle/room';
 import type { Session } from '../circle/session';
 import { comesStraightBack, idsIn } from '../circle/session';
+import type { Settings } from '../circle/settings';
 import type { OwnTracks, PreviewDesk } from '../media/preview';
 import { openPreview } from '../media/preview';
 import { canTakePart } from '../media/support';
@@ -39,6 +40,7 @@ export interface Arrival {
 /** `comeBack` is called for a tab that was in the room a moment ago. */
 export function beginArrival(
   screen: Screen,
+  settings: () => Settings,
   comeBack: (ticket: Ticket, ids: ChosenIds, open: readonly DeviceKind[]) => void,
 ): Arrival {
   let desk: PreviewDesk | null = null;
@@ -77,7 +79,7 @@ export function beginArrival(
     // The call's code is fetched while people look at themselves.
     void import('../media/call').catch(() => undefined);
     const session = keptSession();
-    desk = openPreview(session === null ? noIds : idsIn(session), (preview: Preview) => {
+    desk = openPreview(session === null ? noIds : idsIn(session), settings(), (preview: Preview) => {
       const { at } = screen.now();
       if (at === 'name' || at === 'devices') screen.go({ at: 'devices', ticket, preview });
     });

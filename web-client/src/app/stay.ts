@@ -9,6 +9,7 @@ import { faultForRefusal } from '../circle/journey';
 import { FIRST_JOIN_TRIES, REJOIN_FOR_MS, rejoinDelay } from '../circle/rejoin';
 import type { DeviceKind } from '../circle/room';
 import { enterRoom } from '../circle/room';
+import type { Settings } from '../circle/settings';
 import type * as CallModule from '../media/call';
 import type { Call, CallEvent, Wish } from '../media/call';
 import { listDevices, watchDevices } from '../media/devices';
@@ -24,6 +25,7 @@ export const noWish: Wish = { tracks: noTracks, open: [] };
 /** What a stay asks of its surroundings. */
 export interface Surroundings {
   readonly screen: Screen;
+  readonly settings: () => Settings;
   /** Back to the link: the invite is read again. */
   readonly openLink: () => void;
   readonly remember: () => void;
@@ -108,6 +110,11 @@ export class Stay {
     } else if (device.at !== 'opening') {
       void this.call.setDevice(kind, device.at !== 'on').then(() => this.listDevices());
     }
+  }
+
+  /** Talking while a key is held. What is not open when the key is let go stays closed. */
+  hold(on: boolean): void {
+    void this.call?.setDevice('microphone', on).then(() => this.listDevices());
   }
 
   choose(device: ChosenDevice, id: string): void {
@@ -198,6 +205,8 @@ export class Stay {
         mark: this.ticket.mark,
         host: role === 'host',
         ids: this.ids,
+        settings: this.#around.settings(),
+        quieter: journey.at === 'room' ? journey.room.looking.quieter : new Map(),
       },
       (event) => {
         this.#hear(event);
@@ -224,6 +233,7 @@ export class Stay {
       case 'device':
       case 'closed-by-host':
       case 'sound':
+      case 'screen':
         this.#screen.tell(event);
         break;
       case 'voices':

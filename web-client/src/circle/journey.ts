@@ -108,6 +108,7 @@ export type Intent =
   | { readonly type: 'test-sound' }
   | { readonly type: 'start-sound' }
   | LookingEvent
+  | { readonly type: 'hold-microphone'; readonly on: boolean }
   | { readonly type: 'share-screen'; readonly on: boolean }
   | { readonly type: 'set'; readonly change: Partial<Settings> }
   | { readonly type: 'reconnect-now' }

@@ -9,6 +9,8 @@ export interface StageArea {
   /** Pictures on the stage. */
   readonly large: number;
   readonly seats: number;
+  /** A single picture that must not be cropped. */
+  readonly whole: boolean;
   /** The narrow form of the page. */
   readonly phone: boolean;
 }
@@ -30,10 +32,14 @@ export interface StageLayout {
 
 /** Camera and screen alike; a picture of another shape lies inside it with its edges free. */
 const SHAPE = 16 / 9;
+/** One face on an upright phone. */
+const TALL_SHAPE = 1 / 0.94;
 const GAP = { wide: 16, phone: 8 } as const;
 /** A disc in the strip, with its name below. */
 const THUMB = { wide: 74, phone: 62 } as const;
 const NAME = 40;
+/** Seats in lines: what lies beside and below a disc. */
+const LINE_GAP = { beside: 22, below: 46 } as const;
 /** Room for the ring of somebody who speaks, which stands out from the disc. */
 const RING = 12;
 /** The strip at the side of a phone that lies down. */
@@ -44,7 +50,7 @@ export function liesDown(width: number, height: number): boolean {
   return height < 480 && width > height * 1.2;
 }
 
-export function arrangeStage({ width, height, large, seats, phone }: StageArea): StageLayout {
+export function arrangeStage({ width, height, large, seats, whole, phone }: StageArea): StageLayout {
   const gap = phone ? GAP.phone : GAP.wide;
   const edge = phone ? 10 : 24;
   const thumb = phone ? THUMB.phone : THUMB.wide;
@@ -61,12 +67,16 @@ export function arrangeStage({ width, height, large, seats, phone }: StageArea):
   if (phone) {
     // Upright: the picture as wide as the page, the seats in lines below it, all that is left.
     const most = Math.max(0, height - line - gap);
-    const one = across / SHAPE;
-    const wanted = large <= 1 ? one : stacked(across, large, gap);
-    const tall = Math.min(most, Math.max(wanted, Math.min(one, most)));
+    const wanted = large <= 1 ? across / SHAPE : stacked(across, large, gap);
+    const lines = Math.ceil(seats / Math.max(1, Math.floor((width - edge * 2) / (thumb + LINE_GAP.beside))));
+    const left = height - gap * 2 - RING - lines * (thumb + LINE_GAP.below);
+    // One face may be taller than the camera's shape, where the seats leave room for it.
+    const taller = large === 1 && !whole ? Math.min(left, across / TALL_SHAPE) : 0;
+    const tall = Math.min(most, Math.max(wanted, taller));
     const top = tall + gap;
+    const free = { left: edge, top: 0, width: across, height: tall };
     return {
-      boxes: boxesIn({ left: edge, top: 0, width: across, height: tall }, large, gap),
+      boxes: large === 1 ? [free] : boxesIn(free, large, gap),
       strip: { left: 0, top, width, height: Math.max(0, height - top), along: 'lines' },
       thumb,
     };

@@ -137,6 +137,7 @@ class LiveCall implements Call {
   #camera: LocalVideoTrack | null = null;
   /** Presses of ours under way, to tell them from a host's hand. */
   #asked: Record<DeviceKind, number> = { microphone: 0, camera: 0 };
+  readonly #turn: Record<DeviceKind, Promise<void>> = { microphone: Promise.resolve(), camera: Promise.resolve() };
   #over = false;
   #begun = false;
   #peopleDue = false;
@@ -259,7 +260,13 @@ class LiveCall implements Call {
     await this.#room.disconnect(false);
   }
 
-  async setDevice(kind: DeviceKind, on: boolean): Promise<void> {
+  /** One after the other: closing while it still opens would be overtaken by the opening. */
+  setDevice(kind: DeviceKind, on: boolean): Promise<void> {
+    this.#turn[kind] = this.#turn[kind].then(() => this.#setDevice(kind, on));
+    return this.#turn[kind];
+  }
+
+  async #setDevice(kind: DeviceKind, on: boolean): Promise<void> {
     const own = this.#room.localParticipant;
     this.#asked[kind] += 1;
     if (on) this.#emit({ type: 'device', kind, device: { at: 'opening' } });
