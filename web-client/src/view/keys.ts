@@ -31,11 +31,13 @@ export const otherKeys: readonly { readonly label: PlainKey; readonly words: Pla
   { label: 'key.esc', words: 'key.close' },
 ];
 
-type Pressed = Pick<KeyboardEvent, 'altKey' | 'ctrlKey' | 'metaKey' | 'shiftKey' | 'repeat' | 'code'>;
+type Pressed = Pick<KeyboardEvent, 'altKey' | 'ctrlKey' | 'metaKey' | 'shiftKey' | 'repeat' | 'code' | 'key'>;
 
 export function actionOf(event: Pressed): KeyAction | null {
   if (!event.altKey || event.ctrlKey || event.metaKey || event.repeat) return null;
-  return altKeys.find((key) => key.code === event.code)?.action ?? null;
+  // The slash lies elsewhere on many keyboards.
+  const code = event.key === '/' ? 'Slash' : event.code;
+  return altKeys.find((key) => key.code === code)?.action ?? null;
 }
 
 /** F6 goes from region to region and round again; each has the attribute `data-region`. */
