@@ -98,19 +98,16 @@ fn measure(way: Way, senders: &[UdpSocket], targets: &[SocketAddr]) -> Result<u6
     lengths.retain(|packets| *packets > 0);
     let segment = PACKET_LEN as u16;
     let cut = [ControlMessage::UdpGsoSegments(&segment)];
-    let mut headers = MultiHeaders::preallocate(targets.len(), Some(nix::cmsg_space!(u16)));
+    // Room for a control message that is not filled in is refused.
+    let mut plain = MultiHeaders::preallocate(targets.len(), None);
+    let mut segmented = MultiHeaders::preallocate(targets.len(), Some(nix::cmsg_space!(u16)));
     let mut send =
         |sender: &UdpSocket, addresses: &[Option<SockaddrStorage>], packets: usize| -> Result<()> {
             let slices = vec![[IoSlice::new(&payload[..packets * PACKET_LEN])]; addresses.len()];
-            let controls = if packets > 1 { &cut[..] } else { &[] };
-            let sent = sendmmsg(
-                sender.as_raw_fd(),
-                &mut headers,
-                slices.iter(),
-                addresses,
-                controls,
-                MsgFlags::empty(),
-            )?;
+            let (headers, controls) =
+                if packets > 1 { (&mut segmented, &cut[..]) } else { (&mut plain, &[][..]) };
+            let sent =
+                sendmmsg(sender.as_raw_fd(), headers, slices.iter(), addresses, controls, MsgFlags::empty())?;
             anyhow::ensure!(sent.count() == addresses.len(), "the kernel took a part of a batch");
             Ok(())
         };
