@@ -1,10 +1,11 @@
 //! Which layer a subscriber gets: what it asked for, as far as the publisher sends it and the subscriber's path
 //! carries it. Audio never passes here.
 //!
-//! First everybody's lowest layer, then up by priority. A better layer needs some room to spare, the one that runs
+//! First everybody's lowest layer, with few frames where all of them do not fit, then up by priority. A better layer needs some room to spare, the one that runs
 //! does not, so that a rate at the edge does not flap.
 
 use crate::bandwidth::{LOOK_INTERVAL, PROBE_INTERVAL};
+use crate::cadence::{ALL, FEWER};
 use crate::downlink::Fit;
 use crate::rtp::rtcp::TransportFeedback;
 use crate::shard::Shard;
@@ -35,6 +36,28 @@ const UNKNOWN_RATE: f64 = 150_000.0;
 /// Padding packets in one portion of a burst (25 kB/s each). Higher: more at once into the queue; lower: fast paths
 /// are not measured.
 const MAX_PADDING_PACKETS: usize = 64;
+
+/// Fewer frames are a step of their own when they save at least this share of what comes next. Higher: fewer changes;
+/// lower: more that fits.
+const SAVES: f64 = 0.15;
+
+/// What can be chosen of one picture: fewer frames of its lowest layer, then the layers.
+const STEPS: usize = FEWER + LAYERS;
+
+/// What fits of one picture. The greater, the more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Share {
+    pub(crate) layer: usize,
+    /// The highest temporal layer of it.
+    pub(crate) temporal: u8,
+}
+
+impl Share {
+    /// All frames of a layer.
+    pub(crate) const fn whole(layer: usize) -> Self {
+        Self { layer, temporal: ALL }
+    }
+}
 
 /// The best layer that the setting asks for: `quality`, or the smallest announced layer that covers the
 /// wanted size.
@@ -67,7 +90,7 @@ pub(crate) fn choose(
     track: &Track,
     setting: &TrackSetting,
     live: [bool; LAYERS],
-    limit: Option<usize>,
+    limit: Option<Share>,
 ) -> Option<usize> {
     if setting.disabled || track.is_held() {
         return None;
@@ -75,7 +98,7 @@ pub(crate) fn choose(
     if !track.is_video() {
         return Some(0);
     }
-    let asked = asked(setting, &track.description.layers).min(limit?);
+    let asked = asked(setting, &track.description.layers).min(limit?.layer);
     let is_live = |layer: &usize| live.get(*layer).copied().unwrap_or(false);
     let below = (0..=asked).rev().find(is_live);
     let above = (asked..LAYERS).find(is_live);
@@ -104,26 +127,36 @@ pub(crate) struct Demand {
     track: usize,
     /// Most important first: priority said by the client, dominant speaker, size, age.
     rank: (u32, bool, Reverse<u32>, usize),
-    /// Rates of the layers that can be chosen, in bit/s; not sent or not asked for: `None`.
-    rates: [Option<f64>; LAYERS],
+    lowest: usize,
+    /// Rates of the steps that can be chosen, in bit/s; not sent or not asked for: `None`.
+    rates: [Option<f64>; STEPS],
     /// What it may have now.
-    limit: Option<usize>,
+    limit: Option<Share>,
+    /// A step.
     given: Option<usize>,
 }
 
 impl Demand {
-    fn rate(&self, layer: Option<usize>) -> f64 {
-        layer.and_then(|layer| self.rates.get(layer).copied().flatten()).unwrap_or(0.0)
+    fn rate(&self, step: Option<usize>) -> f64 {
+        step.and_then(|step| self.rates.get(step).copied().flatten()).unwrap_or(0.0)
     }
 
-    /// The next layer above `layer` that is sent.
-    fn above(&self, layer: Option<usize>) -> Option<usize> {
-        let from = layer.map_or(0, |layer| layer.saturating_add(1));
-        (from..LAYERS).find(|at| self.rates.get(*at).is_some_and(Option::is_some))
+    /// The next step above `step` that can be chosen.
+    fn above(&self, step: Option<usize>) -> Option<usize> {
+        let from = step.map_or(0, |step| step.saturating_add(1));
+        (from..STEPS).find(|at| self.rates.get(*at).is_some_and(Option::is_some))
     }
 
-    fn holds(&self, layer: usize) -> bool {
-        self.limit.is_some_and(|limit| limit >= layer)
+    /// What a step is.
+    fn share(&self, step: usize) -> Share {
+        match step.checked_sub(FEWER) {
+            Some(layer) => Share::whole(layer),
+            None => Share { layer: self.lowest, temporal: u8::try_from(step).unwrap_or(ALL) },
+        }
+    }
+
+    fn holds(&self, step: usize) -> bool {
+        self.limit.is_some_and(|limit| limit >= self.share(step))
     }
 }
 
@@ -140,7 +173,7 @@ struct Missing {
 fn share(demands: &mut [Demand], estimate: f64, waits: bool) -> Option<Missing> {
     let mut used = 0.0;
     let mut wish: Option<f64> = None;
-    for _ in 0..LAYERS {
+    for _ in 0..STEPS {
         for demand in demands.iter_mut() {
             let Some(next) = demand.above(demand.given) else { continue };
             let total = used - demand.rate(demand.given) + demand.rate(Some(next));
@@ -234,11 +267,23 @@ impl Shard {
                 };
                 track.rate(layer).or_else(announced).unwrap_or(UNKNOWN_RATE)
             };
-            let rates = std::array::from_fn(|layer| {
+            let mut rates = [None; STEPS];
+            let (fewer, whole) = rates.split_at_mut(FEWER);
+            for (layer, slot) in whole.iter_mut().enumerate() {
                 let usable = layer == lowest || (layer <= best && live.get(layer).is_some_and(|live| *live));
-                usable.then(|| rate(layer))
-            });
-            sending += downlink.current_layer().map_or(0.0, rate);
+                *slot = usable.then(|| rate(layer));
+            }
+            let mut above = rate(lowest);
+            for (slot, known) in fewer.iter_mut().zip(track.rate_of_fewer(lowest)).rev() {
+                *slot = known.filter(|rate| *rate <= above * (1.0 - SAVES));
+                above = slot.unwrap_or(above);
+            }
+            sending += match (downlink.current_layer(), downlink.limit) {
+                (Some(layer), Some(limit)) if layer == lowest && limit.temporal != ALL => {
+                    fewer.get(usize::from(limit.temporal)).copied().flatten().unwrap_or_else(|| rate(layer))
+                }
+                (layer, _) => layer.map_or(0.0, rate),
+            };
             let setting = &downlink.setting;
             let speaks = speakers.is_some_and(|speakers| speakers.is_active(track.publisher));
             demands.push(Demand {
@@ -250,6 +295,7 @@ impl Shard {
                     Reverse(setting.width.saturating_mul(setting.height)),
                     at,
                 ),
+                lowest,
                 rates,
                 limit: downlink.limit,
                 given: None,
@@ -275,11 +321,12 @@ impl Shard {
             given if demand.above(given).is_some() => Fit::Smaller,
             Some(_) => Fit::Whole,
         };
-        if downlink.limit == demand.given {
+        let given = demand.given.map(|step| demand.share(step));
+        if downlink.limit == given {
             return;
         }
-        downlink.limit = demand.given;
-        let paused = demand.given.is_none();
+        downlink.limit = given;
+        let paused = given.is_none();
         let tell = downlink.told_paused != paused;
         downlink.told_paused = paused;
         match (tell, paused) {

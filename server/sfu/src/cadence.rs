@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// Temporal layers that a VP8 descriptor can name.
 pub(crate) const TEMPORAL: usize = 4;
 
+/// Temporal layers below the last of three, which is what browsers send: so many ways to show fewer frames for want of room.
+pub(crate) const FEWER: usize = 2;
+
 /// The one that stands for all frames.
 pub(crate) const ALL: u8 = TEMPORAL as u8;
 

@@ -1,6 +1,7 @@
 //! One track on its way to one subscriber: which layer goes out, and how sequence numbers, timestamps and VP8
 //! picture ids are rewritten so that the decoder never notices a change. Owns one outgoing SSRC and its RTX.
 
+use crate::allocate::Share;
 use crate::cadence::ALL;
 use crate::codec::Translation;
 use crate::packet::{Address, Mid, Packet};
@@ -86,8 +87,8 @@ pub(crate) struct Downlink {
     pub(crate) octets: u32,
     /// Loss that the subscriber reported last, in 1/256.
     pub(crate) fraction_lost: u8,
-    /// The best layer that the subscriber's path has room for; `None` for not even the lowest.
-    pub(crate) limit: Option<usize>,
+    /// The most that the subscriber's path has room for; `None` for nothing.
+    pub(crate) limit: Option<Share>,
     pub(crate) fit: Fit,
     /// The client was told that it gets nothing for want of room.
     pub(crate) told_paused: bool,
@@ -158,7 +159,7 @@ impl Downlink {
             packets: 0,
             octets: 0,
             fraction_lost: 0,
-            limit: Some(if start.numbered { 0 } else { crate::uplink::LAYERS }),
+            limit: Some(Share::whole(if start.numbered { 0 } else { crate::uplink::LAYERS })),
             fit: Fit::Whole,
             told_paused: false,
             numbered: start.numbered,
@@ -347,8 +348,7 @@ impl Downlink {
         }
         let Some(mut part) = self.numbers.last().map(|stretch| stretch.part) else { return false };
         if descriptor.starts_frame() {
-            let wanted =
-                layers.get(packet.layer).map_or(ALL, |layer| layer.cadence.temporal_for(self.setting.fps));
+            let wanted = layers.get(packet.layer).map_or(ALL, |layer| self.temporal(layer));
             // Down at once; up where a frame of the higher layer needs nothing but the base layer.
             let turned = if part > wanted {
                 wanted
@@ -409,6 +409,12 @@ impl Downlink {
         passes
     }
 
+    /// The highest temporal layer that is wanted and fits.
+    fn temporal(&self, layer: &Layer) -> u8 {
+        let fits = self.limit.map_or(ALL, |limit| limit.temporal);
+        layer.cadence.temporal_for(self.setting.fps).min(fits)
+    }
+
     /// The decode target of a scalable stream that is wanted now.
     fn target(&self, packet: &Packet<'_>, layers: &[Layer]) -> Option<Target> {
         let layer = layers.get(packet.layer)?;
@@ -418,7 +424,7 @@ impl Downlink {
             State::Paused => return None,
         };
         let spatial = u8::try_from(wanted).unwrap_or(u8::MAX);
-        let temporal = layer.cadence.temporal_for(self.setting.fps);
+        let temporal = self.temporal(layer);
         Target::best(layer.layering.structure.as_ref()?, spatial, temporal, layer.layering.active)
     }
 

@@ -1,7 +1,7 @@
 //! How one received stream of a scalable codec (VP9, AV1) is layered. Owns the structure that dependency descriptors
 //! refer to; never decides who gets what.
 
-use crate::cadence::ALL;
+use crate::cadence::{ALL, FEWER};
 use crate::rtp::dependency_descriptor::{self, Frame, Indication, MAX_SPATIAL, Structure};
 use crate::uplink::Rate;
 use std::time::Instant;
@@ -17,6 +17,8 @@ pub(crate) struct Layering {
     bytes: Vec<u8>,
     /// What a subscriber costs who gets up to each spatial layer.
     rates: [Rate; MAX_SPATIAL],
+    /// The same of the lowest one, up to each temporal layer that is not the last.
+    fewer: [Rate; FEWER],
 }
 
 impl Layering {
@@ -27,8 +29,10 @@ impl Layering {
     /// Counts a packet for every spatial layer that needs it.
     pub(crate) fn count(&mut self, now: Instant, frame: &Frame, bytes: usize) {
         let Some(structure) = &self.structure else { return };
-        for (spatial, rate) in (0..structure.spatial_layers()).zip(&mut self.rates) {
-            let target = structure.target(spatial, ALL, self.active);
+        let whole = (0..structure.spatial_layers()).map(|spatial| (spatial, ALL)).zip(&mut self.rates);
+        let fewer = (0..).map(|temporal| (0, temporal)).zip(&mut self.fewer);
+        for ((spatial, temporal), rate) in whole.chain(fewer) {
+            let target = structure.target(spatial, temporal, self.active);
             if target.is_some_and(|target| frame.indications.of(target) != Indication::NotPresent) {
                 rate.count(now, bytes);
             }
@@ -38,6 +42,11 @@ impl Layering {
     /// Bit/s of everything up to a spatial layer, once it is known.
     pub(crate) fn rate(&self, spatial: usize) -> Option<f64> {
         self.rates.get(spatial)?.get()
+    }
+
+    /// The same of the lowest spatial layer with fewer frames.
+    pub(crate) fn rate_of_fewer(&self) -> [Option<f64>; FEWER] {
+        self.fewer.each_ref().map(Rate::get)
     }
 
     /// The whole descriptor of the packet that brought the structure.

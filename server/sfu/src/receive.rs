@@ -234,7 +234,7 @@ impl Shard {
         };
         let video = track.is_video();
         let layer = track.layers.get_mut(stream.layer)?;
-        layer.rate.count(now, end);
+        layer.count(now, end, vp8.and_then(|descriptor| descriptor.tid));
         layer.keep(now, video, &packet);
         if let Some(descriptor) = vp8.filter(|d| d.starts_frame() && !stream.rtx) {
             layer.cadence.count(now, descriptor.tid.unwrap_or(0));
@@ -264,8 +264,10 @@ impl Shard {
             if let Some(forward) = downlink.forward(now, &packet, &track.layers) {
                 let number = downlink.numbers(packet.payload_type).then(|| peer.bandwidth.next_sequence());
                 let sent = seal(&mut self.slab, to, sealer, &packet, &forward, &peer.extensions, number);
-                if number.is_some() && sent > 0 {
-                    peer.bandwidth.sent(now, sent);
+                match number {
+                    Some(_) if sent > 0 => peer.bandwidth.sent(now, sent),
+                    Some(_) => {}
+                    None => peer.bandwidth.sent_beside(sent),
                 }
             }
             missed |= (keyframe || downlink.svc.stuck) && downlink.awaits_keyframe() == Some(stream.layer);

@@ -2,7 +2,7 @@
 //! requests and receiver statistics. Never knows who sees the track beyond a list of places.
 
 use crate::cache::{self, Cache};
-use crate::cadence::Cadence;
+use crate::cadence::{Cadence, FEWER};
 use crate::codec::{Codec, PayloadTypes};
 use crate::layering::Layering;
 use crate::nack::{Gap, NackList, Way};
@@ -116,6 +116,17 @@ impl Track {
         }
     }
 
+    /// The same of its temporal layers up to each that is not the last.
+    pub(crate) fn rate_of_fewer(&self, layer: usize) -> [Option<f64>; FEWER] {
+        match self.scalable_stream().and_then(|stream| self.layers.get(stream)) {
+            Some(stream) if layer == 0 => stream.layering.rate_of_fewer(),
+            Some(_) => [None; FEWER],
+            None => {
+                self.layers.get(layer).map_or([None; FEWER], |layer| layer.fewer.each_ref().map(Rate::get))
+            }
+        }
+    }
+
     /// The stream that carries several spatial layers, if one does.
     pub(crate) fn scalable_stream(&self) -> Option<usize> {
         self.layers.iter().position(|layer| layer.layering.spatial_layers() > 1)
@@ -181,6 +192,8 @@ pub(crate) struct Layer {
     pub(crate) sender_report: Option<(u64, u32)>,
     pub(crate) statistics: Statistics,
     pub(crate) rate: Rate,
+    /// Of the temporal layers up to each that is not the last.
+    fewer: [Rate; FEWER],
     pub(crate) cadence: Cadence,
     pub(crate) layering: Layering,
 }
@@ -198,6 +211,7 @@ impl Layer {
             sender_report: None,
             statistics: Statistics::default(),
             rate: Rate::default(),
+            fewer: Default::default(),
             cadence: Cadence::default(),
             layering: Layering::default(),
         }
@@ -215,6 +229,14 @@ impl Layer {
 
     pub(crate) fn is_live(&self, now: Instant) -> bool {
         self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < LAYER_SILENCE)
+    }
+
+    /// Counts the bytes of a packet for what it costs to send. `temporal`: the layer that it belongs to, if it says so.
+    pub(crate) fn count(&mut self, now: Instant, bytes: usize, temporal: Option<u8>) {
+        self.rate.count(now, bytes);
+        if let Some(temporal) = temporal {
+            self.fewer.iter_mut().skip(usize::from(temporal)).for_each(|rate| rate.count(now, bytes));
+        }
     }
 
     /// Counts a packet in. `repaired`: it came by RTX.

@@ -12,14 +12,16 @@ mod probe;
 use crate::rtp::rtcp::TransportFeedback;
 use delay::{Delay, Usage};
 use history::History;
-use probe::Probe;
+use probe::{Found, Probe};
 use std::time::{Duration, Instant};
 
 /// What an unknown path is believed to carry, in bit/s. Higher: the first second overruns a phone; lower: a good
 /// path shows a small picture for longer.
 const START: f64 = 300_000.0;
 
-/// The estimate stays between these, in bit/s.
+/// The estimate stays between these, in bit/s; while the queue is full it may fall to the first. A few frames a second of a
+/// small picture take 20 to 50 kbit/s, and one late frame is no reason to stop them.
+const LOWEST_FULL: f64 = 20_000.0;
 const LOWEST: f64 = 50_000.0;
 const HIGHEST: f64 = 50_000_000.0;
 
@@ -54,6 +56,9 @@ const LOSS_PACKETS: f64 = 20.0;
 /// What arrives is measured over this, in seconds of the receiver's clock.
 const RATE_WINDOW: f64 = 0.3;
 
+/// The sound is measured over this. Higher: somebody who begins to speak is seen later; lower: it jumps. Seconds.
+const BESIDE_WINDOW: f64 = 0.5;
+
 /// Share of the estimate that repairs may take: on a path of which no limit is known, near a limit, and while the queue is
 /// full, which loses whatever is sent, so that repairs without a bound keep it full. For so many seconds it may be saved
 /// up. Higher: that; lower: a path that was gone for a second comes back with a key frame only.
@@ -75,8 +80,11 @@ const DARK: f64 = 1.0;
 /// A burst goes at most so far beyond what is known.
 const REACH: f64 = 2.5;
 
+/// Or to this, in bit/s, from next to nothing.
+const LEAST_REACH: f64 = 400_000.0;
+
 /// And at least so fast, in bit/s: fewer packets would measure nothing.
-const LEAST_BURST: f64 = 400_000.0;
+const LEAST_BURST: f64 = 200_000.0;
 
 /// Loss does not take the estimate below this, in bit/s: where the radio loses that much, less does not help, and a queue
 /// shows itself by delay.
@@ -90,6 +98,26 @@ pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Between two portions of a burst.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// What goes over the path beside the video.
+#[derive(Default)]
+struct Beside {
+    bytes: usize,
+    since: f64,
+    /// Bit/s over the last [`BESIDE_WINDOW`].
+    rate: f64,
+}
+
+impl Beside {
+    fn measure(&mut self, now: f64) {
+        let window = now - self.since;
+        if window >= BESIDE_WINDOW {
+            self.rate = self.bytes as f64 * 8.0 / window;
+            self.bytes = 0;
+            self.since = now;
+        }
+    }
+}
 
 /// See the module.
 pub(crate) struct Bandwidth {
@@ -126,6 +154,7 @@ pub(crate) struct Bandwidth {
     first_sent: Option<f64>,
     last_sent: Option<f64>,
     newest_reported: f64,
+    beside: Beside,
     /// Bytes of repairs that may leave now, and since when they are counted.
     repairs: f64,
     repairs_at: f64,
@@ -158,6 +187,7 @@ impl Bandwidth {
             first_sent: None,
             last_sent: None,
             newest_reported: f64::NEG_INFINITY,
+            beside: Beside::default(),
             repairs: START * REPAIRS * REPAIRS_SAVED / 8.0,
             repairs_at: 0.0,
         }
@@ -199,6 +229,11 @@ impl Bandwidth {
         self.first_sent.get_or_insert(now);
         self.unanswered.get_or_insert(now);
         self.last_sent = Some(now);
+    }
+
+    /// A packet without a number left: sound.
+    pub(crate) fn sent_beside(&mut self, bytes: usize) {
+        self.beside.bytes = self.beside.bytes.saturating_add(bytes);
     }
 
     /// Whether there is room for a repair now.
@@ -297,15 +332,17 @@ impl Bandwidth {
                 self.delay.accept_queue();
                 self.full_since = None;
             }
-            Usage::Full => self.overused(now, DRAIN),
-            Usage::Over if !busy => self.overused(now, DECREASE),
+            Usage::Full => self.overused(now, DRAIN, LOWEST_FULL),
+            Usage::Over if !busy => self.overused(now, DECREASE, LOWEST),
             Usage::Over if found.is_none() => {}
             usage => match found {
-                Some((rate, true)) => {
+                Some(Found { rate, share, fits: false }) => {
+                    // What goes beside it was held up as much, and will want its whole rate again.
+                    let rate = (rate - self.beside.rate * (1.0 - share)).max(LOWEST_FULL);
                     self.meet_ceiling(now, rate);
                     self.estimate = (FOUND * rate).max(self.estimate.min(self.arriving));
                 }
-                Some((rate, false)) => {
+                Some(Found { rate, .. }) => {
                     self.ceiling = self.ceiling.filter(|(ceiling, _)| rate < *ceiling);
                     self.estimate = self.estimate.max(rate).min(HIGHEST);
                 }
@@ -327,12 +364,12 @@ impl Bandwidth {
         }
     }
 
-    fn overused(&mut self, now: f64, share: f64) {
+    fn overused(&mut self, now: f64, share: f64, lowest: f64) {
         // An estimate above what arrives is wrong for certain; one below may just not have shown its effect.
         let due = now - self.decreased > DECREASE_INTERVAL || self.estimate > self.arriving;
         if due && self.arriving > 0.0 {
             self.meet_ceiling(now, self.arriving);
-            self.lower(now, share * self.arriving);
+            self.lower(now, (share * self.arriving).max(lowest));
         }
     }
 
@@ -349,7 +386,7 @@ impl Bandwidth {
     }
 
     fn lower(&mut self, now: f64, to: f64) {
-        self.estimate = self.estimate.min(to).max(LOWEST);
+        self.estimate = self.estimate.min(to).max(LOWEST_FULL);
         self.decreased = now;
         self.probe.postpone(now);
     }
@@ -359,6 +396,7 @@ impl Bandwidth {
         let silent = now.saturating_duration_since(last_heard).as_secs_f64() > MISSING / 2.0;
         let now = self.seconds(now);
         let _ = self.probe.found(now, f64::NEG_INFINITY);
+        self.beside.measure(now);
         self.ceiling = self.ceiling.filter(|(_, found)| now - found < CEILING_AGE);
         let Some(since) = self.unanswered.filter(|_| self.heard.is_some()) else { return };
         if silent {
@@ -379,7 +417,8 @@ impl Bandwidth {
         let now = self.seconds(now);
         let rate = if self.limited { step } else { whole };
         if self.delay.queue() < QUIET || self.last_sent.is_some_and(|sent| now - sent > DARK) {
-            self.probe.ask(now, rate.min((self.estimate * REACH).max(LEAST_BURST)).max(self.estimate));
+            let reach = (self.estimate * REACH).max(LEAST_REACH);
+            self.probe.ask(now, rate.clamp(LEAST_BURST, reach).max(self.estimate));
         }
     }
 

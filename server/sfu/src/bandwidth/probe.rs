@@ -35,6 +35,17 @@ enum State {
     Waiting { until: f64 },
 }
 
+/// What a burst measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Found {
+    /// Bit/s that came through.
+    pub(crate) rate: f64,
+    /// How fast it came compared with how fast it left; 1 where it fitted.
+    pub(crate) share: f64,
+    /// More might have come through.
+    pub(crate) fits: bool,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Measure {
     first_sent: f64,
@@ -132,8 +143,8 @@ impl Probe {
         measure.last_arrived = measure.last_arrived.max(arrived);
     }
 
-    /// What the burst found once all of it had time to come back: bit/s, and whether it found its limit.
-    pub(crate) fn found(&mut self, now: f64, newest_sent: f64) -> Option<(f64, bool)> {
+    /// What the burst found once all of it had time to come back.
+    pub(crate) fn found(&mut self, now: f64, newest_sent: f64) -> Option<Found> {
         let State::Waiting { until } = self.state else { return None };
         let complete = newest_sent >= self.measure.last_sent && newest_sent >= until - PATIENCE - SLACK;
         if !complete && now < until {
@@ -157,7 +168,8 @@ impl Probe {
         } else {
             self.failed(now);
         }
-        Some((out.min(through), !fits))
+        let share = if fits { 1.0 } else { through / out };
+        Some(Found { rate: out.min(through), share, fits })
     }
 
     /// The path is full: wait longer before the next burst.

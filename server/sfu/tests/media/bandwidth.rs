@@ -175,9 +175,28 @@ fn a_step_down_settles_and_a_step_up_is_found() {
     assert!(after > 0.9 * before, "{after} after {before}");
 }
 
+/// The lowest layer does not fit beside the sound, a part of its frames does.
+#[test]
+fn where_a_layer_does_not_fit_fewer_frames_of_it_come() {
+    let (mut world, people) = room(12, 2, Path::link(150_000, RTT_HALF, 0.0));
+    let phone = people[0].handle;
+    world.run_for(Duration::from_secs(20));
+    let from = world.now;
+    world.run_for(Duration::from_secs(30));
+    let missing = worst_audio(&world, &people, from);
+    assert!(missing < 0.01, "{missing} of the sound is missing");
+    let frames = frames(&world, phone, people[1].video, from);
+    assert!((140..400).contains(&frames.len()), "{} frames in 30 s", frames.len());
+    world.line(phone).down.link = Some(2_000_000);
+    world.run_for(Duration::from_secs(20));
+    let from = world.now;
+    world.run_for(Duration::from_secs(2));
+    assert!(self::frames(&world, phone, people[1].video, from).len() >= 38, "all of them when there is room");
+}
+
 #[test]
 fn where_no_picture_fits_the_sound_stays_and_the_client_is_told() {
-    let (mut world, people) = room(4, 3, Path::link(150_000, RTT_HALF, 0.0));
+    let (mut world, people) = room(4, 3, Path::link(90_000, RTT_HALF, 0.0));
     let phone = people[0].handle;
     world.run_for(Duration::from_secs(10));
     let from = world.now;
