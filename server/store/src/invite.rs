@@ -35,14 +35,10 @@ impl Role {
         }
     }
 
-    fn from_name(name: &str) -> Result<Self, sqlx::Error> {
-        match name {
-            "host" => Ok(Self::Host),
-            "co-host" => Ok(Self::CoHost),
-            "guest" => Ok(Self::Guest),
-            "listener" => Ok(Self::Listener),
-            other => Err(sqlx::Error::Decode(format!("unknown role {other:?}").into())),
-        }
+    /// The role of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Host, Self::CoHost, Self::Guest, Self::Listener].into_iter().find(|role| role.name() == name)
     }
 }
 
@@ -53,6 +49,8 @@ pub struct Terms {
     pub not_before_unix_millis: Option<i64>,
     /// From this time on it opens nothing.
     pub expires_unix_millis: Option<i64>,
+    /// How many people it lets in; at least 1.
+    pub max_uses: Option<u32>,
 }
 
 /// Names an invite without opening anything: for listing and revoking.
@@ -93,19 +91,23 @@ pub struct Invite {
     pub created_unix_millis: i64,
     pub revoked_unix_millis: Option<i64>,
     pub terms: Terms,
+    /// People let in by it; counted only where [`Terms::max_uses`] bounds them.
+    pub uses: u32,
 }
 
 impl Invite {
     /// Whether it opens the room at this time.
     #[must_use]
     pub fn state(&self, now_unix_millis: i64) -> InviteState {
-        let Terms { not_before_unix_millis, expires_unix_millis } = self.terms;
+        let Terms { not_before_unix_millis, expires_unix_millis, max_uses } = self.terms;
         if self.revoked_unix_millis.is_some() {
             InviteState::Revoked
         } else if expires_unix_millis.is_some_and(|at| at <= now_unix_millis) {
             InviteState::Expired
         } else if not_before_unix_millis.is_some_and(|at| at > now_unix_millis) {
             InviteState::NotYet
+        } else if max_uses.is_some_and(|max| self.uses >= max) {
+            InviteState::UsedUp
         } else {
             InviteState::Open
         }
@@ -115,13 +117,16 @@ impl Invite {
         Ok(Self {
             id: InviteId(row.try_get("id")?),
             room: row.try_get("room")?,
-            role: Role::from_name(row.try_get("role")?)?,
+            role: Role::from_name(row.try_get("role")?)
+                .ok_or_else(|| sqlx::Error::Decode("unknown role".into()))?,
             created_unix_millis: row.try_get("created")?,
             revoked_unix_millis: row.try_get("revoked")?,
             terms: Terms {
                 not_before_unix_millis: row.try_get("not_before")?,
                 expires_unix_millis: row.try_get("expires")?,
+                max_uses: row.try_get("max_uses")?,
             },
+            uses: row.try_get("uses")?,
         })
     }
 }
@@ -133,12 +138,16 @@ pub enum InviteState {
     NotYet,
     Expired,
     Revoked,
+    /// It let in as many people as it may.
+    UsedUp,
 }
 
 /// What a secret turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
     Open { invite: InviteId, room: Room, role: Role },
+    /// It lets nobody new in; who came in by it may come back.
+    UsedUp { invite: InviteId, room: Room, role: Role },
     NotYet,
     Expired,
     Revoked,
@@ -163,8 +172,8 @@ impl Store {
     ) -> Result<(InviteId, InviteSecret), StoreError> {
         let secret = InviteSecret::generate()?;
         let inserted = sqlx::query(
-            "INSERT INTO invite (room, role, hash, created, not_before, expires)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO invite (room, role, hash, created, not_before, expires, max_uses)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(room)
         .bind(role.name())
@@ -172,6 +181,7 @@ impl Store {
         .bind(now_unix_millis)
         .bind(terms.not_before_unix_millis)
         .bind(terms.expires_unix_millis)
+        .bind(terms.max_uses)
         .execute(&self.writer)
         .await;
         match inserted {
@@ -194,15 +204,41 @@ impl Store {
             .await?;
         let Some(row) = row else { return Ok(Resolved::Unknown) };
         let invite = Invite::from_row(&row)?;
-        Ok(match invite.state(now_unix_millis) {
-            InviteState::Open => {
+        let state = invite.state(now_unix_millis);
+        Ok(match state {
+            InviteState::Open | InviteState::UsedUp => {
                 let room = self.room(&invite.room).await?;
-                Resolved::Open { invite: invite.id, room, role: invite.role }
+                let (invite, role) = (invite.id, invite.role);
+                if state == InviteState::Open {
+                    Resolved::Open { invite, room, role }
+                } else {
+                    Resolved::UsedUp { invite, room, role }
+                }
             }
             InviteState::NotYet => Resolved::NotYet,
             InviteState::Expired => Resolved::Expired,
             InviteState::Revoked => Resolved::Revoked,
         })
+    }
+
+    /// Counts one more person, unless that would be one too many: false. Who asks at the same time is counted one
+    /// after the other.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] or [`StoreError::Database`].
+    pub async fn use_invite(&self, invite: InviteId) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE invite SET uses = uses + 1 WHERE id = ? AND uses < max_uses")
+            .bind(invite.0)
+            .execute(&self.writer)
+            .await?;
+        if done.rows_affected() == 1 {
+            return Ok(true);
+        }
+        let unbounded = sqlx::query("SELECT 1 FROM invite WHERE id = ? AND max_uses IS NULL")
+            .bind(invite.0)
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(unbounded.is_some())
     }
 
     /// Closes an invite for good. Revoking it again changes nothing.

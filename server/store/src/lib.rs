@@ -44,6 +44,8 @@ pub enum StoreError {
     InviteUnknown,
     #[error("a room's title needs 1 to {} characters", room::TITLE_MAX)]
     Title,
+    #[error("there are as many rooms as this server keeps: delete one first")]
+    RoomsFull,
     #[error("the operating system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
     #[error("the database failed: {0}")]

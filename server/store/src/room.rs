@@ -9,6 +9,10 @@ use sqlx::sqlite::SqliteRow;
 /// Longest title in characters. Higher: it no longer fits on a phone; lower: real names of groups are cut.
 pub(crate) const TITLE_MAX: usize = 100;
 
+/// Most rooms. Higher: a server on which anybody may make rooms can be filled with more; lower: a house with many
+/// groups is full.
+const ROOMS_MAX: i64 = 10_000;
+
 /// One room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
@@ -30,11 +34,12 @@ impl Store {
     /// Makes a room with a fresh id.
     ///
     /// # Errors
-    /// [`StoreError::Title`] for an empty or too long title; [`StoreError::Busy`] or [`StoreError::Database`].
+    /// [`StoreError::Title`] for an empty or too long title, [`StoreError::RoomsFull`]; [`StoreError::Busy`] or
+    /// [`StoreError::Database`].
     pub async fn create_room(&self, title: &str, now_unix_millis: i64) -> Result<Room, StoreError> {
-        let title = title.trim();
-        if title.is_empty() || title.chars().count() > TITLE_MAX || title.chars().any(char::is_control) {
-            return Err(StoreError::Title);
+        let title = checked_title(title)?;
+        if self.room_count().await? >= ROOMS_MAX {
+            return Err(StoreError::RoomsFull);
         }
         let mut id = [0_u8; 12];
         getrandom::fill(&mut id)?;
@@ -50,6 +55,11 @@ impl Store {
             .execute(&self.writer)
             .await?;
         Ok(room)
+    }
+
+    async fn room_count(&self) -> Result<i64, StoreError> {
+        let row = sqlx::query("SELECT count(*) FROM room").fetch_one(&self.reader).await?;
+        Ok(row.try_get(0)?)
     }
 
     /// The oldest room, if there is any.
@@ -113,4 +123,52 @@ impl Store {
             .await?;
         Ok(())
     }
+
+    /// The hash of the room's passphrase, as it was given to [`Store::keep_passphrase`]; `None`: none is asked.
+    ///
+    /// # Errors
+    /// [`StoreError::RoomUnknown`]; [`StoreError::Database`].
+    pub async fn passphrase(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query("SELECT passphrase FROM room WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&self.reader)
+            .await?
+            .ok_or(StoreError::RoomUnknown)?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Keeps the hash of the passphrase that the room asks for from now on; `None`: it asks for none.
+    ///
+    /// # Errors
+    /// [`StoreError::RoomUnknown`]; [`StoreError::Busy`] or [`StoreError::Database`].
+    pub async fn keep_passphrase(&self, id: &str, hash: Option<&str>) -> Result<(), StoreError> {
+        let done = sqlx::query("UPDATE room SET passphrase = ? WHERE id = ?")
+            .bind(hash)
+            .bind(id)
+            .execute(&self.writer)
+            .await?;
+        if done.rows_affected() == 0 { Err(StoreError::RoomUnknown) } else { Ok(()) }
+    }
+
+    /// Gives a room another title.
+    ///
+    /// # Errors
+    /// [`StoreError::Title`] for an empty or too long one, [`StoreError::RoomUnknown`]; [`StoreError::Busy`] or
+    /// [`StoreError::Database`].
+    pub async fn rename_room(&self, id: &str, title: &str) -> Result<(), StoreError> {
+        let done = sqlx::query("UPDATE room SET title = ? WHERE id = ?")
+            .bind(checked_title(title)?)
+            .bind(id)
+            .execute(&self.writer)
+            .await?;
+        if done.rows_affected() == 0 { Err(StoreError::RoomUnknown) } else { Ok(()) }
+    }
+}
+
+fn checked_title(title: &str) -> Result<&str, StoreError> {
+    let title = title.trim();
+    if title.is_empty() || title.chars().count() > TITLE_MAX || title.chars().any(char::is_control) {
+        return Err(StoreError::Title);
+    }
+    Ok(title)
 }

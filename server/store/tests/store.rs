@@ -132,7 +132,7 @@ async fn an_invite_opens_from_its_first_moment_until_its_last() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let room = store.create_room("Room", NOW).await.unwrap();
-    let terms = Terms { not_before_unix_millis: Some(NOW + 10), expires_unix_millis: Some(NOW + 20) };
+    let terms = Terms { not_before_unix_millis: Some(NOW + 10), expires_unix_millis: Some(NOW + 20), max_uses: None };
     let (invite, secret) = store.create_invite(&room.id, Role::CoHost, terms, NOW).await.unwrap();
     for (at, state) in [
         (9, InviteState::NotYet),
@@ -146,6 +146,7 @@ async fn an_invite_opens_from_its_first_moment_until_its_last() {
             InviteState::Open => Resolved::Open { invite, room: room.clone(), role: Role::CoHost },
             InviteState::Expired => Resolved::Expired,
             InviteState::Revoked => Resolved::Revoked,
+            InviteState::UsedUp => unreachable!("there is no maximum"),
         };
         assert_eq!(resolved, expected, "{at}");
         assert_eq!(store.invites(&room.id).await.unwrap()[0].state(NOW + at), state);
@@ -185,4 +186,48 @@ async fn invites_of_the_first_tables_still_open_their_rooms() {
     let resolved = store.resolve_invite(secret, NOW).await.unwrap();
     assert!(matches!(resolved, Resolved::Open { invite: InviteId(5), role: Role::Host, .. }), "{resolved:?}");
     assert_eq!(store.room_settings("r").await.unwrap().as_deref(), Some("{}"));
+}
+
+#[tokio::test]
+async fn an_invite_with_a_maximum_lets_in_so_many_people_and_no_more_also_all_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap();
+    let terms = Terms { max_uses: Some(3), ..Terms::default() };
+    let (invite, secret) = store.create_invite(&room.id, Role::Guest, terms, NOW).await.unwrap();
+    let asking: Vec<_> = (0..12)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.use_invite(invite).await.unwrap() })
+        })
+        .collect();
+    let mut let_in = 0;
+    for asked in asking {
+        let_in += usize::from(asked.await.unwrap());
+    }
+    assert_eq!(let_in, 3);
+    assert_eq!(store.invites(&room.id).await.unwrap()[0].uses, 3);
+    let resolved = store.resolve_invite(secret.reveal(), NOW).await.unwrap();
+    assert_eq!(resolved, Resolved::UsedUp { invite, room: room.clone(), role: Role::Guest });
+
+    let (open_to_all, _) = store.create_invite(&room.id, Role::Guest, Terms::default(), NOW).await.unwrap();
+    assert!(store.use_invite(open_to_all).await.unwrap() && store.use_invite(open_to_all).await.unwrap());
+    assert!(!store.use_invite(InviteId(99)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_passphrase_and_a_new_title_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap();
+    assert_eq!(store.passphrase(&room.id).await.unwrap(), None);
+    store.keep_passphrase(&room.id, Some("hash")).await.unwrap();
+    store.rename_room(&room.id, " Circle ").await.unwrap();
+    assert_eq!(store.passphrase(&room.id).await.unwrap().as_deref(), Some("hash"));
+    assert_eq!(store.room(&room.id).await.unwrap().title, "Circle");
+    store.keep_passphrase(&room.id, None).await.unwrap();
+    assert_eq!(store.passphrase(&room.id).await.unwrap(), None);
+    assert!(matches!(store.rename_room(&room.id, " ").await, Err(StoreError::Title)));
+    assert!(matches!(store.rename_room("none", "x").await, Err(StoreError::RoomUnknown)));
+    assert!(matches!(store.keep_passphrase("none", None).await, Err(StoreError::RoomUnknown)));
 }
