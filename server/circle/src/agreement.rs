@@ -16,7 +16,9 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    pub(crate) fn is_asked(&self) -> bool {
+    /// Whether people are asked to accept it.
+    #[must_use]
+    pub const fn is_asked(&self) -> bool {
         !self.lines.is_empty()
     }
 

@@ -7,9 +7,7 @@ use crate::limits::LIST_MAX;
 use crate::lobby::WaitsFor;
 use crate::participant::{Standing, held_by_mode};
 use crate::room::Life;
-use crate::{
-    Action, Command, ConnectionId, Effect, Event, Identity, LobbyRule, Pass, Refusal, Resume, Role, Room,
-};
+use crate::{Action, Command, ConnectionId, Effect, Event, Identity, Pass, Refusal, Resume, Role, Room};
 
 /// What the door says.
 enum Verdict {
@@ -75,12 +73,11 @@ impl Room {
         if agreement.is_asked() && known.agreed != Some(agreement.version) {
             return Verdict::Wait(WaitsFor::Agreement);
         }
-        let waits = match self.settings.lobby {
-            LobbyRule::Off => false,
-            LobbyRule::Guests => !role.may(Action::Admit),
-            LobbyRule::Everybody => true,
-        };
-        if waits && !known.admitted { Verdict::Wait(WaitsFor::Host) } else { Verdict::In }
+        if self.settings.lobby.holds(role) && !known.admitted {
+            Verdict::Wait(WaitsFor::Host)
+        } else {
+            Verdict::In
+        }
     }
 
     /// A circle socket opened.

@@ -119,6 +119,12 @@ impl Room {
         !self.participants.is_empty() || self.lobby.everybody().next().is_some()
     }
 
+    /// How many people are inside.
+    #[must_use]
+    pub fn people(&self) -> usize {
+        self.participants.len()
+    }
+
     fn request(&mut self, connection: ConnectionId, Request { id, command }: Request) {
         let revision = self.revision;
         let done = self.spend(connection).and_then(|()| match self.connections.get(&connection).cloned() {

@@ -2,7 +2,7 @@
 
 use crate::agreement::is_line;
 use crate::limits::{CAPACITY_DEFAULT, CAPACITY_MAX, CLOSE_MINUTES_MAX};
-use crate::{Agreement, Refusal};
+use crate::{Action, Agreement, Refusal, Role};
 use serde::{Deserialize, Serialize};
 
 /// Who has to wait for a host.
@@ -15,6 +15,19 @@ pub enum LobbyRule {
     Guests,
     /// Co-hosts too. Hosts never wait.
     Everybody,
+}
+
+impl LobbyRule {
+    /// Whether somebody with this role waits until a host lets them in.
+    #[must_use]
+    pub const fn holds(self, role: Role) -> bool {
+        match self {
+            _ if role.may(Action::PassTheDoor) => false,
+            Self::Off => false,
+            Self::Guests => !role.may(Action::Admit),
+            Self::Everybody => true,
+        }
+    }
 }
 
 /// Who may write to everybody.

@@ -1,7 +1,8 @@
-//! How often an address may present an invite that does not exist. Guessing 144 random bits is hopeless; this
-//! keeps the database from working for somebody who tries.
+//! How often an address may present an invite that does not exist, or a wrong passphrase; a second table counts the
+//! rooms that an address makes. Guessing 144 random bits is hopeless, guessing a passphrase is not; and this keeps
+//! the database from working for somebody who tries.
 //!
-//! Only failures count, so a whole hospital behind one address can enter at once. One task owns the table.
+//! Only what is wrong counts, so a whole hospital behind one address can enter at once. One task owns a table.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -54,6 +55,7 @@ impl Attempts {
             && answer.await.unwrap_or(false)
     }
 
+    /// Counts one more.
     pub(crate) async fn failed(&self, address: IpAddr) {
         let _ = self.questions.send(Question::Failed { address }).await;
     }

@@ -136,6 +136,8 @@ impl Language {
             (InviteState::Expired, Self::Japanese) => "期限切れ",
             (InviteState::Revoked, Self::English) => "revoked",
             (InviteState::Revoked, Self::Japanese) => "取り消し済み",
+            (InviteState::UsedUp, Self::English) => "used up",
+            (InviteState::UsedUp, Self::Japanese) => "人数に達した",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The command line: which command, which flags. What they mean is [`crate::config`]'s business.
 
 use crate::catalogue::Language;
-use crate::config::{Config, Settings};
+use crate::config::{Config, RoomsRule, Settings};
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
 use crate::{data_folder, rooms};
@@ -17,7 +17,7 @@ use store::{InviteId, Role, Store, Terms};
 ///
 /// Without a command it serves. Each setting may also stand in enza.toml or in a variable such as ENZA_PORT
 /// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_PLAIN_HTTP,
-/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
+/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
 #[derive(Debug, Parser)]
 #[command(name = "enza", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -87,6 +87,9 @@ struct ServeFlags {
     /// For tests of clients: whoever is in a room may ask for trouble of its own (LiveKit's simulated scenarios)
     #[arg(long)]
     development: bool,
+    /// Who may make rooms: whoever opens the page (open), or the operator [default: closed]
+    #[arg(long, value_enum, value_name = "WHO")]
+    rooms: Option<RoomsRule>,
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +136,9 @@ enum InviteCommands {
         /// How long until it opens the room for the first time, such as 2h
         #[arg(long, value_name = "TIME", value_parser = parse_duration)]
         opens_in: Option<Duration>,
+        /// How many people it lets in [default: any number]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        max_uses: Option<u32>,
     },
     /// Close an invite for good
     Revoke {
@@ -212,6 +218,7 @@ impl ServeFlags {
             plain_http: self.plain_http.then_some(true),
             announce: (!self.announce.is_empty()).then_some(self.announce),
             development: self.development.then_some(true),
+            rooms: self.rooms,
             ..self.common.settings()
         };
         settings.resolve(self.common.config.as_deref(), variable)
@@ -250,7 +257,7 @@ impl InviteCommands {
         let now = i64::try_from(rooms::now().unix_millis).unwrap_or(i64::MAX);
         let said = match self {
             Self::List { .. } => list(&store, language, now).await?,
-            Self::Create { role, room, expires, opens_in, .. } => {
+            Self::Create { role, room, expires, opens_in, max_uses, .. } => {
                 let room = match room {
                     Some(id) => store.room(&id).await?,
                     None => match store.first_room().await? {
@@ -269,6 +276,7 @@ impl InviteCommands {
                 let terms = Terms {
                     not_before_unix_millis: opens_in.map(after),
                     expires_unix_millis: expires.map(after),
+                    max_uses,
                 };
                 let (_, secret) = store.create_invite(&room.id, role, terms, now).await?;
                 format!("{}\n", secret.reveal())

@@ -4,7 +4,7 @@
 
 use crate::start_error::StartError;
 use crate::token::ApiKey;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -33,10 +33,11 @@ pub struct Settings {
     pub plain_http: Option<bool>,
     pub announce: Option<Vec<IpAddr>>,
     pub development: Option<bool>,
+    pub rooms: Option<RoomsRule>,
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "port",
     "bind",
     "data",
@@ -48,7 +49,27 @@ const KEYS: [&str; 11] = [
     "plain_http",
     "announce",
     "development",
+    "rooms",
 ];
+
+/// Who may make rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RoomsRule {
+    /// Whoever opens the page.
+    Open,
+    /// The operator.
+    #[default]
+    Closed,
+}
+
+impl std::str::FromStr for RoomsRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        clap::ValueEnum::from_str(text, false)
+    }
+}
 
 /// How the TCP port speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +98,7 @@ pub struct Config {
     pub announce: Vec<IpAddr>,
     /// Clients may ask for simulated trouble.
     pub development: bool,
+    pub rooms: RoomsRule,
 }
 
 impl Settings {
@@ -123,6 +145,7 @@ impl Settings {
             plain_http: parse("ENZA_PLAIN_HTTP", get("ENZA_PLAIN_HTTP"), TRUE_OR_FALSE)?,
             announce,
             development: parse("ENZA_DEVELOPMENT", get("ENZA_DEVELOPMENT"), TRUE_OR_FALSE)?,
+            rooms: parse("ENZA_ROOMS", get("ENZA_ROOMS"), OPEN_OR_CLOSED)?,
         })
     }
 
@@ -177,6 +200,7 @@ impl Settings {
             plain_http: self.plain_http.or(weaker.plain_http),
             announce: self.announce.or(weaker.announce),
             development: self.development.or(weaker.development),
+            rooms: self.rooms.or(weaker.rooms),
         }
     }
 
@@ -238,6 +262,7 @@ impl Settings {
             transport,
             announce: self.announce.unwrap_or_default(),
             development: self.development.unwrap_or(false),
+            rooms: self.rooms.unwrap_or_default(),
         })
     }
 }
@@ -245,6 +270,7 @@ impl Settings {
 const PORT_NUMBER: &str = "a port number from 0 to 65535";
 const IP_ADDRESS: &str = "an IP address such as 127.0.0.1, 0.0.0.0 or ::";
 const IP_ADDRESSES: &str = "IP addresses with commas between them";
+const OPEN_OR_CLOSED: &str = "open or closed";
 const TRUE_OR_FALSE: &str = "true or false";
 
 /// `name` in the folder that holds `data`.

@@ -7,7 +7,7 @@
 //! | one task per circle socket | `circle_session.rs` | the socket and its limits |
 //! | one task per live room | `room.rs` | [`signal::Room`], [`circle::Room`] and their connections' outboxes |
 //! | one task | `rooms.rs` | which rooms live |
-//! | one task | `attempts.rs` | who tried wrong invites |
+//! | two tasks | `attempts.rs` | who tried wrong invites; who made rooms |
 //! | one thread | `media/` | [`sfu::Shard`] and the UDP socket |
 //!
 //! It is a library too, so that tests run the real server inside their own process.
@@ -23,6 +23,8 @@ mod http;
 mod listen;
 pub mod logs;
 mod media;
+mod operator_key;
+mod passphrase;
 mod room;
 mod rooms;
 pub mod server;

@@ -4,6 +4,7 @@
 //! Dropping a connection's outbox is how a connection is closed: its session sends what is left and hangs up.
 
 mod circle;
+mod question;
 
 use crate::media::MediaHandle;
 use crate::rooms::{Farewell, Fatal, now};
@@ -11,10 +12,11 @@ use crate::token::TokenAuthority;
 use ::circle::Settings;
 use axum::extract::ws::Utf8Bytes;
 use circle::circle_now;
-pub(crate) use circle::{CircleMessage, ROLE, Visit};
+pub(crate) use circle::{CircleMessage, ROLE, Visit, pass};
 use livekit_protocol::{
     DisconnectReason, JoinRequest, SignalRequest, SignalResponse, signal_response::Message as ResponseMessage,
 };
+pub(crate) use question::Question;
 use sfu::Event;
 use signal::{ConnectionId, Connections, Effect, Grants, Input, Now, Room, RoomSettings};
 use std::collections::HashMap;
@@ -44,6 +46,7 @@ pub(crate) enum Message {
     Request { connection: ConnectionId, request: Box<SignalRequest> },
     Closed { connection: ConnectionId },
     Circle(CircleMessage),
+    Question(Question),
 }
 
 /// What somebody brings to the door: what their token says and what their client asks for.
@@ -251,6 +254,7 @@ impl RoomTask {
                         self.circle_message(now, message);
                         self.settle(now);
                     }
+                    Some(Message::Question(question)) => self.answer_question(question),
                     None => break,
                 },
             }

@@ -70,6 +70,7 @@ pub(crate) enum EnterError {
 
 enum Request {
     Enter { name: String, reply: oneshot::Sender<Result<(RoomHandle, ConnectionId), EnterError>> },
+    Find { name: String, reply: oneshot::Sender<Option<RoomHandle>> },
     Ended { name: String, id: RoomId },
     End { done: oneshot::Sender<()> },
 }
@@ -120,6 +121,13 @@ impl Rooms {
         answer.await.map_err(|_| EnterError::Stopping)?
     }
 
+    /// The live room called `name`, if there is one.
+    pub(crate) async fn find(&self, name: &str) -> Option<RoomHandle> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Find { name: name.to_owned(), reply }).await.ok()?;
+        answer.await.ok().flatten()
+    }
+
     /// Tells everybody in every room that the server stops; returns when all rooms are gone.
     pub(crate) async fn end(&self) {
         let (done, answer) = oneshot::channel();
@@ -157,6 +165,9 @@ impl Directory {
                         // `Err`: the connection closed while it waited.
                         let _ = reply.send(self.enter(name));
                     }
+                    Some(Request::Find { name, reply }) => {
+                        let _ = reply.send(self.live(&name));
+                    }
                     Some(Request::Ended { name, id }) => self.forget(&name, id),
                     Some(Request::End { done }) => {
                         self.ending = true;
@@ -186,14 +197,17 @@ impl Directory {
             return Err(EnterError::Stopping);
         }
         // A room whose task ended a moment ago still stands here until its farewell comes: a new one takes the name.
-        let known = self.names.get(&name).and_then(|id| self.live.get(id)).and_then(RoomControl::handle);
-        let handle = match known {
+        let handle = match self.live(&name) {
             Some(handle) => handle,
             None => self.open(name)?,
         };
         let connection = ConnectionId(self.next_connection);
         self.next_connection += 1;
         Ok((handle, connection))
+    }
+
+    fn live(&self, name: &str) -> Option<RoomHandle> {
+        self.names.get(name).and_then(|id| self.live.get(id)).and_then(RoomControl::handle)
     }
 
     fn open(&mut self, name: String) -> Result<RoomHandle, EnterError> {

@@ -5,6 +5,8 @@ use crate::config::{Config, Transport};
 use crate::http::{self, App};
 use crate::listen::{Listening, also_listen_on};
 use crate::media::{self, Media};
+use crate::operator_key::OperatorKey;
+use crate::passphrase::Passphrases;
 use crate::room::Services;
 use crate::rooms::{Fatal, Rooms};
 use crate::start_error::StartError;
@@ -52,6 +54,7 @@ impl Server {
             None => ApiKey::load_or_create(&config.data)?,
         };
         let tokens = Arc::new(TokenAuthority::new(&key));
+        let operator = Arc::new(OperatorKey::load_or_create(&config.data)?);
         let tls = tls::server_config(config)?;
         let (listener, socket) = bind(config).await?;
         let port = listener
@@ -84,6 +87,10 @@ impl Server {
             tokens,
             store: store.clone(),
             attempts: Attempts::start(),
+            makers: Attempts::start(),
+            passphrases: Passphrases::new(),
+            operator,
+            rooms_rule: config.rooms,
             stopped: stopped_seen,
             alive: alive_sender,
         });

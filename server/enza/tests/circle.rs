@@ -320,3 +320,29 @@ async fn what_a_host_set_survives_a_restart() {
     );
     second.server.stop().await;
 }
+
+#[tokio::test]
+async fn the_api_sees_the_running_circle_who_is_there_and_what_they_are_now() {
+    let daemon = Daemon::start().await;
+    let store = daemon.server.store();
+    let room = store.create_room("Tuesday", 1).await.unwrap().id;
+    let (_, secret) =
+        store.create_invite(&room, store::Role::Guest, store::Terms::default(), 1).await.unwrap();
+    let asked = json!({ "invite": secret.reveal() }).to_string();
+    let before = daemon.post("/api/invite", &asked).await.json();
+    assert_eq!((before.get("live"), before.get("agreement")), (None, None));
+    let (mut one, _) = Circle::enter(&daemon, &room, &host(&room)).await;
+    let second = signed(&Grants { room_admin: true, ..grants(&room, "second") });
+    let (_second, _) = Circle::enter(&daemon, &room, &second).await;
+    one.done(json!({"type": "change-room", "set": {"agreement": ["We listen."], "lobby": "guests"}})).await;
+    let invites = format!("/api/rooms/{room}/invites");
+    let bearer = format!("Bearer {second}");
+    let as_second = [("authorization", bearer.as_str())];
+    assert_eq!(daemon.get(&invites, &as_second).await.status, 200);
+    one.done(json!({"type": "set-role", "participant": "second", "role": "speaker"})).await;
+    assert_eq!(daemon.get(&invites, &as_second).await.status, 403, "their token still says host");
+    let said = daemon.post("/api/invite", &asked).await.json();
+    assert_eq!(said["live"], json!({"people": 2}));
+    assert_eq!((&said["agreement"]["lines"], &said["lobby"]), (&json!(["We listen."]), &json!(true)));
+    daemon.server.stop().await;
+}

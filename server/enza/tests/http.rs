@@ -99,7 +99,10 @@ async fn an_invite_becomes_a_room_token() {
 
     let asked = daemon.post("/api/invite", &format!(r#"{{"invite":"{}"}}"#, host.reveal())).await;
     assert_eq!(asked.status, 200);
-    assert_eq!(asked.json(), serde_json::json!({"room": {"name": "火曜日の輪"}, "role": "host"}));
+    let expected = serde_json::json!(
+        {"room": {"name": "火曜日の輪"}, "role": "host", "lobby": false, "passphrase": false}
+    );
+    assert_eq!(asked.json(), expected);
 
     let body = format!(r#"{{"invite":"{}","name":"  花子 "}}"#, guest.reveal());
     let joined = daemon.post("/api/join", &body).await;

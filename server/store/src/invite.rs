@@ -145,9 +145,17 @@ pub enum InviteState {
 /// What a secret turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
-    Open { invite: InviteId, room: Room, role: Role },
+    Open {
+        invite: InviteId,
+        room: Room,
+        role: Role,
+    },
     /// It lets nobody new in; who came in by it may come back.
-    UsedUp { invite: InviteId, room: Room, role: Role },
+    UsedUp {
+        invite: InviteId,
+        room: Room,
+        role: Role,
+    },
     NotYet,
     Expired,
     Revoked,

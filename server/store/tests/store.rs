@@ -132,7 +132,8 @@ async fn an_invite_opens_from_its_first_moment_until_its_last() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let room = store.create_room("Room", NOW).await.unwrap();
-    let terms = Terms { not_before_unix_millis: Some(NOW + 10), expires_unix_millis: Some(NOW + 20), max_uses: None };
+    let terms =
+        Terms { not_before_unix_millis: Some(NOW + 10), expires_unix_millis: Some(NOW + 20), max_uses: None };
     let (invite, secret) = store.create_invite(&room.id, Role::CoHost, terms, NOW).await.unwrap();
     for (at, state) in [
         (9, InviteState::NotYet),

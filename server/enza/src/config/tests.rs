@@ -75,7 +75,8 @@ fn an_unknown_key_is_named_with_the_nearest_one() {
 fn every_field_has_a_key_in_the_file() {
     let all = format!(
         "port = 1\nbind = \"::1\"\ndata = \"d\"\napi_key = \"k\"\napi_secret = \"{SECRET}\"\nlan = false\n\
-         cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\ndevelopment = true"
+         cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\ndevelopment = true\n\
+         rooms = \"open\""
     );
     assert_eq!(all.lines().count(), KEYS.len());
     let folder = tempfile::tempdir().unwrap();
@@ -84,6 +85,7 @@ fn every_field_has_a_key_in_the_file() {
     let settings = Settings::from_file(&path).unwrap();
     assert_eq!(settings.data, Some(folder.path().join("d")), "relative to the file's folder");
     assert_eq!(settings.key, Some("/abs/k.pem".into()));
+    assert_eq!(settings.rooms, Some(RoomsRule::Open));
     assert!(settings.port.is_some() && settings.bind.is_some() && settings.announce.is_some());
     assert!(settings.lan.is_some() && settings.plain_http.is_some() && settings.api_secret.is_some());
 }

@@ -2,31 +2,36 @@
 //!
 //! The invite travels in the body, never in an address, so it is in no request line and no log.
 
+use super::problem::{ApiError, read};
 use super::{App, Peer};
-use crate::room::ROLE;
+use crate::passphrase::PASSPHRASE_MAX;
+use crate::room::{Question, ROLE};
 use crate::rooms::now;
 use axum::Extension;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::DeserializeOwned;
+use circle::{Agreement, Settings};
 use serde::{Deserialize, Serialize};
 use signal::Grants;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{Resolved, Role, Room};
+use store::{InviteId, Resolved, Role, Room};
 
 /// How long a room token from an invite lives. It is used at once, and refreshed inside the room. Higher: a
 /// revoked invite still opens the room for longer; lower: somebody who tests their camera for a while is late.
 const TOKEN: Duration = Duration::from_secs(3600);
 
+/// How long after its expiry a room token still tells who comes back. Higher: a borrowed computer remembers
+/// somebody for longer; lower: who closes the laptop over lunch sits elsewhere.
+const AGAIN: Duration = Duration::from_secs(12 * 3600);
+
 /// Longest name in characters after trimming.
-const NAME_MAX: usize = 64;
+pub(super) const NAME_MAX: usize = 64;
 
 /// Longest invite looked up; real ones have 24 characters.
 const INVITE_MAX: usize = 256;
@@ -34,12 +39,17 @@ const INVITE_MAX: usize = 256;
 #[derive(Deserialize)]
 struct InviteQuestion {
     invite: String,
+    /// An earlier room token: who came in by a link that is used up since may come back.
+    again: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct JoinQuestion {
     invite: String,
     name: String,
+    passphrase: Option<String>,
+    /// An earlier room token: the person stays who they are, with their seat, hand and role.
+    again: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -51,6 +61,21 @@ struct RoomAnswer {
 struct InviteAnswer {
     room: RoomAnswer,
     role: &'static str,
+    /// What has to be accepted before the circle opens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agreement: Option<Agreement>,
+    /// Whether a host lets people with this role in one by one.
+    lobby: bool,
+    /// Whether a passphrase is asked for.
+    passphrase: bool,
+    /// While people are inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<LiveAnswer>,
+}
+
+#[derive(Serialize)]
+struct LiveAnswer {
+    people: usize,
 }
 
 #[derive(Serialize)]
@@ -60,71 +85,46 @@ struct JoinAnswer {
     name: String,
     role: &'static str,
     room: RoomAnswer,
+    /// Where the circle socket is opened.
+    circle: String,
 }
 
-/// Why the page gets no answer. The page shows its own text by the code.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-pub(super) enum ApiError {
-    #[error("This link opens no room: ask for a new one.")]
-    InviteUnknown,
-    #[error("This link was revoked: ask for a new one.")]
-    InviteRevoked,
-    #[error("This link has expired: ask for a new one.")]
-    InviteExpired,
-    #[error("This link does not open yet: come back at the time that you were given.")]
-    InviteEarly,
-    #[error("Please give a name.")]
-    NameMissing,
-    #[error("The name is longer than {NAME_MAX} characters: give a shorter one.")]
-    NameTooLong,
-    #[error("The request cannot be read: send JSON with an invite, and a name without control characters.")]
-    BadRequest,
-    #[error("Too many links that open nothing were tried from here: wait a minute.")]
-    TooManyAttempts,
-    #[error("The server has a fault and could not answer: try again.")]
-    Unavailable,
+/// What an invite opens, and for whom.
+struct Opened {
+    invite: InviteId,
+    room: Room,
+    role: Role,
+    /// Who comes back, by an earlier token of this room.
+    earlier: Option<Grants>,
 }
 
-impl ApiError {
-    const fn code(self) -> (StatusCode, &'static str) {
-        match self {
-            Self::InviteUnknown => (StatusCode::NOT_FOUND, "invite-unknown"),
-            Self::InviteRevoked => (StatusCode::GONE, "invite-revoked"),
-            Self::InviteExpired => (StatusCode::GONE, "invite-expired"),
-            Self::InviteEarly => (StatusCode::FORBIDDEN, "invite-early"),
-            Self::NameMissing => (StatusCode::UNPROCESSABLE_ENTITY, "name-missing"),
-            Self::NameTooLong => (StatusCode::UNPROCESSABLE_ENTITY, "name-too-long"),
-            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request"),
-            Self::TooManyAttempts => (StatusCode::TOO_MANY_REQUESTS, "too-many-attempts"),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-        }
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Body {
-            code: &'static str,
-            message: String,
-        }
-        let (status, code) = self.code();
-        (status, Json(Body { code, message: self.to_string() })).into_response()
-    }
-}
-
-/// `POST /api/invite {"invite"}`.
+/// `POST /api/invite {"invite", "again"?}`.
 pub(super) async fn invite(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let question: InviteQuestion = read(body)?;
-    let (room, role) = resolve(&app, peer, &question.invite).await?;
-    Ok(Json(InviteAnswer { room: RoomAnswer { name: room.title }, role: role.name() }).into_response())
+    let Opened { room, role, earlier, .. } =
+        resolve(&app, peer, &question.invite, question.again.as_deref()).await?;
+    let kept = app.store.room_settings(&room.id).await?;
+    let settings: Settings = kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let live = match app.rooms.find(&room.id).await {
+        Some(live) => live.ask(|reply| Question::People { reply }).await.filter(|people| *people > 0),
+        None => None,
+    };
+    let answer = InviteAnswer {
+        role: role.name(),
+        lobby: settings.lobby.holds(circle_role(role)),
+        agreement: settings.agreement.is_asked().then_some(settings.agreement),
+        passphrase: earlier.is_none() && app.store.passphrase(&room.id).await?.is_some(),
+        live: live.map(|people| LiveAnswer { people }),
+        room: RoomAnswer { name: room.title },
+    };
+    Ok(Json(answer).into_response())
 }
 
-/// `POST /api/join {"invite", "name"}`.
+/// `POST /api/join {"invite", "name", "passphrase"?, "again"?}`.
 pub(super) async fn join(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -132,8 +132,18 @@ pub(super) async fn join(
 ) -> Result<Response, ApiError> {
     let question: JoinQuestion = read(body)?;
     let name = checked_name(&question.name)?;
-    let (room, role) = resolve(&app, peer, &question.invite).await?;
-    let identity = identity(role)?;
+    let Opened { invite, room, role, earlier } =
+        resolve(&app, peer, &question.invite, question.again.as_deref()).await?;
+    let identity = match earlier {
+        Some(earlier) => earlier.identity,
+        None => {
+            check_passphrase(&app, peer, &room, question.passphrase.as_deref()).await?;
+            if !app.store.use_invite(invite).await? {
+                return Err(ApiError::InviteUsedUp);
+            }
+            identity(role)?
+        }
+    };
     let in_the_circle = circle_role(role);
     let grants = Grants {
         name: name.clone(),
@@ -141,16 +151,22 @@ pub(super) async fn join(
         can_publish: in_the_circle.may(circle::Action::Publish),
         attributes: BTreeMap::from([(ROLE.to_owned(), in_the_circle.name().to_owned())]),
         // The signature's expiry is what counts; that field is filled when a token is read.
-        ..Grants::new(&identity, room.id)
+        ..Grants::new(&identity, &room.id)
     };
     let token = app.tokens.sign(&grants, TOKEN);
-    Ok(Json(JoinAnswer { token, identity, name, role: role.name(), room: RoomAnswer { name: room.title } })
-        .into_response())
+    let circle = format!("/api/rooms/{}/circle", room.id);
+    let room = RoomAnswer { name: room.title };
+    Ok(Json(JoinAnswer { token, identity, name, role: role.name(), room, circle }).into_response())
 }
 
-fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, ApiError> {
-    let body = body.map_err(|_| ApiError::BadRequest)?;
-    serde_json::from_slice(&body).map_err(|_| ApiError::BadRequest)
+async fn check_passphrase(app: &App, peer: Peer, room: &Room, given: Option<&str>) -> Result<(), ApiError> {
+    let Some(kept) = app.store.passphrase(&room.id).await? else { return Ok(()) };
+    let given = given.filter(|words| !words.trim().is_empty()).ok_or(ApiError::PassphraseNeeded)?;
+    if given.chars().count() <= PASSPHRASE_MAX && app.passphrases.fits(given, kept).await? {
+        return Ok(());
+    }
+    app.attempts.failed(peer.0).await;
+    Err(ApiError::PassphraseWrong)
 }
 
 fn checked_name(name: &str) -> Result<String, ApiError> {
@@ -166,20 +182,29 @@ fn checked_name(name: &str) -> Result<String, ApiError> {
     }
 }
 
-async fn resolve(app: &App, peer: Peer, invite: &str) -> Result<(Room, Role), ApiError> {
+async fn resolve(app: &App, peer: Peer, invite: &str, again: Option<&str>) -> Result<Opened, ApiError> {
     if !app.attempts.may_try(peer.0).await {
         return Err(ApiError::TooManyAttempts);
     }
     let resolved = if invite.len() > INVITE_MAX {
         Resolved::Unknown
     } else {
-        app.store.resolve_invite(invite, unix_millis()).await.map_err(|error| {
-            tracing::error!(%error, "an invite cannot be looked up");
-            ApiError::Unavailable
-        })?
+        app.store.resolve_invite(invite, unix_millis()).await?
+    };
+    // An earlier token that says nothing (too old, of another room) makes a newcomer.
+    let earlier = |room: &Room| {
+        let grants = app.tokens.verify_earlier(again?, &room.id, AGAIN).ok()?;
+        (!grants.hidden).then_some(grants)
     };
     match resolved {
-        Resolved::Open { room, role, .. } => Ok((room, role)),
+        Resolved::Open { invite, room, role } => {
+            let earlier = earlier(&room);
+            Ok(Opened { invite, room, role, earlier })
+        }
+        Resolved::UsedUp { invite, room, role } => match earlier(&room) {
+            Some(earlier) => Ok(Opened { invite, room, role, earlier: Some(earlier) }),
+            None => Err(ApiError::InviteUsedUp),
+        },
         Resolved::Revoked => Err(ApiError::InviteRevoked),
         Resolved::Expired => Err(ApiError::InviteExpired),
         Resolved::NotYet => Err(ApiError::InviteEarly),
@@ -200,11 +225,11 @@ const fn circle_role(role: Role) -> circle::Role {
     }
 }
 
-fn unix_millis() -> i64 {
+pub(super) fn unix_millis() -> i64 {
     i64::try_from(now().unix_millis).unwrap_or(i64::MAX)
 }
 
-/// Fresh for every join: nothing links two visits of one person.
+/// Fresh for every newcomer: nothing links two visits of one person who does not want it.
 fn identity(role: Role) -> Result<String, ApiError> {
     let mut random = [0_u8; 9];
     getrandom::fill(&mut random).map_err(|_| ApiError::Unavailable)?;

@@ -1,19 +1,26 @@
 //! Every HTTP route of the program, and the headers that every answer carries.
 
 mod api;
+mod authority;
 mod circle;
 mod headers;
+mod invites;
 mod page;
+mod problem;
+mod rooms;
 mod rtc;
 
 use crate::attempts::Attempts;
+use crate::config::RoomsRule;
+use crate::operator_key::OperatorKey;
+use crate::passphrase::Passphrases;
 use crate::rooms::Rooms;
 use crate::token::TokenAuthority;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
 use axum::middleware::from_fn;
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post, put};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +38,13 @@ pub(crate) struct App {
     pub(crate) rooms: Rooms,
     pub(crate) tokens: Arc<TokenAuthority>,
     pub(crate) store: Store,
+    /// What was wrong: invites, passphrases, keys.
     pub(crate) attempts: Attempts,
+    /// Rooms made without a key.
+    pub(crate) makers: Attempts,
+    pub(crate) passphrases: Passphrases,
+    pub(crate) operator: Arc<OperatorKey>,
+    pub(crate) rooms_rule: RoomsRule,
     /// True once the rooms have said goodbye.
     pub(crate) stopped: watch::Receiver<bool>,
     /// Held by every WebSocket session, so that the end of the last one is seen.
@@ -58,6 +71,11 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/rtc/{*rest}", any(rtc::absent))
         .route("/api/invite", post(api::invite))
         .route("/api/join", post(api::join))
+        .route("/api/server", get(rooms::server))
+        .route("/api/rooms", post(rooms::create))
+        .route("/api/rooms/{room}/passphrase", put(rooms::set_passphrase))
+        .route("/api/rooms/{room}/invites", get(invites::list).post(invites::create))
+        .route("/api/rooms/{room}/invites/{invite}", delete(invites::revoke))
         .route("/api/rooms/{room}/circle", get(circle::connect))
         .fallback(page::asset)
         .layer(DefaultBodyLimit::max(BODY_MAX))

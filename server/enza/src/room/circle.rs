@@ -35,7 +35,8 @@ pub(crate) struct Visit {
     pub(crate) resume: Option<Resume>,
 }
 
-fn pass(grants: &Grants) -> Pass {
+/// Who a token says somebody is.
+pub(crate) fn pass(grants: &Grants) -> Pass {
     let named = grants.attributes.get(ROLE).and_then(|name| Role::from_name(name));
     let role = named.unwrap_or(match (grants.room_admin, grants.can_publish) {
         (true, _) => Role::Host,

@@ -146,3 +146,18 @@ fn a_short_secret_is_refused_and_a_generated_one_is_kept() {
     std::fs::write(folder.path().join(KEY_FILE), "api_key = 1").unwrap();
     assert!(matches!(ApiKey::load_or_create(folder.path()), Err(StartError::File { .. })));
 }
+
+#[test]
+fn an_expired_token_tells_who_somebody_was_for_a_while_and_in_its_room_alone() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let earlier =
+        |claims: &Value, room| authority().verify_earlier(&token(&hs256(), claims, SECRET), room, hours(12));
+    let expired = with(claims(), "exp", json!(unix_seconds() - 11 * 3600));
+    assert_eq!(verify(&expired), Err(Refusal::Expired));
+    assert_eq!(earlier(&expired, "a").unwrap().identity, "ann");
+    assert_eq!(earlier(&expired, "b"), Err(Refusal::WrongRoom));
+    let older = with(claims(), "exp", json!(unix_seconds() - 13 * 3600));
+    assert_eq!(earlier(&older, "a"), Err(Refusal::Expired));
+    let forged = token(&hs256(), &expired, "another secret of 32 characters.");
+    assert_eq!(authority().verify_earlier(&forged, "a", hours(12)), Err(Refusal::Signature));
+}

@@ -1,0 +1,42 @@
+//! Who may use the part of the API that changes rooms: the operator by the key in the data folder, and hosts by
+//! the room token that also opens the circle.
+
+use super::problem::ApiError;
+use super::rtc::bearer;
+use super::{App, Peer};
+use crate::operator_key;
+use crate::room::{Question, pass};
+use axum::http::HeaderMap;
+
+/// The operator, and nobody else.
+pub(super) async fn operator(app: &App, peer: Peer, headers: &HeaderMap) -> Result<(), ApiError> {
+    let presented = bearer(headers).ok_or(ApiError::KeyNeeded)?;
+    if !app.attempts.may_try(peer.0).await {
+        return Err(ApiError::TooManyAttempts);
+    }
+    if app.operator.is(presented) {
+        return Ok(());
+    }
+    app.attempts.failed(peer.0).await;
+    Err(ApiError::KeyWrong)
+}
+
+/// Whoever may change this room. What a running circle made of a host comes before their token.
+pub(super) async fn over(app: &App, peer: Peer, headers: &HeaderMap, room: &str) -> Result<(), ApiError> {
+    let presented = bearer(headers).ok_or(ApiError::KeyNeeded)?;
+    if presented.starts_with(operator_key::PREFIX) {
+        return operator(app, peer, headers).await;
+    }
+    let grants = app.tokens.verify(presented, Some(room)).map_err(|_| ApiError::KeyWrong)?;
+    if grants.hidden {
+        return Err(ApiError::NotAllowed);
+    }
+    let role = match app.rooms.find(room).await {
+        None => Some(pass(&grants).role),
+        Some(live) => {
+            let asked = live.ask(|reply| Question::Role { grants: Box::new(grants), reply }).await;
+            asked.ok_or(ApiError::Unavailable)?
+        }
+    };
+    if role == Some(circle::Role::Host) { Ok(()) } else { Err(ApiError::NotAllowed) }
+}
