@@ -6,6 +6,7 @@ use crate::cadence::ALL;
 use crate::codec::Translation;
 use crate::packet::{Address, Mid, Packet};
 use crate::renumber::{Numbers, Stretch};
+use crate::round_trip::Clock;
 use crate::rtp::dependency_descriptor::{Frame, Indication};
 use crate::svc::{Svc, Target};
 use crate::uplink::{Layer, Track};
@@ -18,8 +19,13 @@ const RECENT_REPAIRS: usize = 64;
 /// Outgoing numbers sent again, and when.
 type Repairs = [(u64, Option<Instant>); RECENT_REPAIRS];
 
-/// A packet is not sent again to the same subscriber before this.
+/// A packet is not sent again to the same subscriber before its round trip is over, which is taken for this while it is not
+/// known. Higher: what is lost twice comes late; lower: clients that ask every few milliseconds are sent it many times.
 const REPAIR_INTERVAL: Duration = Duration::from_millis(40);
+
+/// Bounds of the same: jitter makes a short round trip a guess, and a wrong report must not end all repairs.
+const LEAST_INTERVAL: Duration = Duration::from_millis(20);
+const MOST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How far back a NACK may reach, in packets.
 const REPAIR_REACH: u64 = 1024;
@@ -85,6 +91,7 @@ pub(crate) struct Downlink {
     repairs: Option<Box<Repairs>>,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
+    pub(crate) clock: Clock,
     /// Loss that the subscriber reported last, in 1/256.
     pub(crate) fraction_lost: u8,
     /// The most that the subscriber's path has room for; `None` for nothing.
@@ -158,6 +165,7 @@ impl Downlink {
             repairs: None,
             packets: 0,
             octets: 0,
+            clock: Clock::default(),
             fraction_lost: 0,
             limit: Some(Share::whole(if start.numbered { 0 } else { crate::uplink::LAYERS })),
             fit: Fit::Whole,
@@ -498,6 +506,7 @@ impl Downlink {
     pub(crate) fn repair<'a>(
         &mut self,
         now: Instant,
+        round_trip: Option<Duration>,
         sequence: u16,
         layers: &'a [Layer],
     ) -> Option<(Packet<'a>, Forward)> {
@@ -511,7 +520,8 @@ impl Downlink {
             .repairs
             .get_or_insert_with(|| Box::new([(0, None); RECENT_REPAIRS]))
             .get_mut(usize::from(sequence) % RECENT_REPAIRS)?;
-        if slot.0 == out && slot.1.is_some_and(|at| now.saturating_duration_since(at) < REPAIR_INTERVAL) {
+        let interval = round_trip.map_or(REPAIR_INTERVAL, |rtt| rtt.clamp(LEAST_INTERVAL, MOST_INTERVAL));
+        if slot.0 == out && slot.1.is_some_and(|at| now.saturating_duration_since(at) < interval) {
             return None;
         }
         *slot = (out, Some(now));

@@ -42,6 +42,7 @@ mod rebound;
 mod receive;
 mod renumber;
 mod rest;
+mod round_trip;
 mod routes;
 pub mod rtp;
 pub mod sdp;

@@ -116,6 +116,8 @@ pub(crate) struct Peer {
     /// When layers are fitted to the estimate again, or a burst goes on.
     pub(crate) bandwidth_at: Option<Instant>,
     pub(crate) rest: Rest,
+    /// To this subscriber and back, once its reports told.
+    pub(crate) round_trip: Option<Duration>,
     pub(crate) report_at: Instant,
     pub(crate) media_tick_at: Option<Instant>,
     pub(crate) quality_at: Option<Instant>,

@@ -10,6 +10,7 @@ use crate::dtls::Progressed;
 use crate::ice::Check;
 use crate::packet::{self, Dependency, ExtensionIds, Marks, Packet};
 use crate::peer::{Link, MEDIA_TICK, Peer, QUALITY_INTERVAL, SectionUse, Stream};
+use crate::round_trip;
 use crate::rtp::{Header, rtx};
 use crate::shard::Shard;
 use crate::transmit::SendSlab;
@@ -307,10 +308,10 @@ impl Shard {
         for report in rtcp::parse(plain) {
             match report {
                 rtcp::Packet::SenderReport { ssrc, ntp, rtp, reports, .. } => {
-                    self.loss_reports(slot, reports);
+                    self.receiver_reports(now, slot, reports);
                     self.forward_sender_report(now, slot, ssrc, ntp, rtp);
                 }
-                rtcp::Packet::ReceiverReport { reports, .. } => self.loss_reports(slot, reports),
+                rtcp::Packet::ReceiverReport { reports, .. } => self.receiver_reports(now, slot, reports),
                 rtcp::Packet::Nack { media, sequences, .. } => self.repair(now, slot, media, sequences),
                 rtcp::Packet::TransportFeedback(feedback) => self.bandwidth_feedback(now, slot, feedback),
                 rtcp::Packet::Remb { bitrate, .. } => self.bandwidth_bound(slot, bitrate),
@@ -323,8 +324,9 @@ impl Shard {
         }
     }
 
-    pub(crate) fn loss_reports(
+    fn receiver_reports(
         &mut self,
+        now: Instant,
         slot: usize,
         reports: impl Iterator<Item = crate::rtp::rtcp::ReportBlock>,
     ) {
@@ -334,6 +336,9 @@ impl Shard {
                 peer.downlink_slots.get(&report.ssrc).and_then(|downlink| peer.downlinks.get_mut(*downlink))
             {
                 downlink.acknowledge(report.fraction_lost);
+                if let Some(sample) = downlink.clock.round_trip(now, &report) {
+                    peer.round_trip = Some(round_trip::smooth(peer.round_trip, sample));
+                }
             }
         }
     }
@@ -353,8 +358,9 @@ impl Shard {
         let cname = self.peers.get(slot).map(|peer| peer.cname.clone()).unwrap_or_default();
         for subscriber in &track.subscribers {
             let Some(peer) = self.peers.get_mut(subscriber.peer) else { continue };
-            let Some(downlink) = peer.downlinks.get(subscriber.downlink) else { continue };
+            let Some(downlink) = peer.downlinks.get_mut(subscriber.downlink) else { continue };
             let Some(timestamp) = downlink.report_timestamp(stream.layer, rtp) else { continue };
+            downlink.clock.reported(now, ntp);
             let report = crate::feedback::SenderReport {
                 ssrc: downlink.ssrc,
                 ntp,
@@ -385,7 +391,7 @@ impl Shard {
             if !peer.bandwidth.may_repair(now) {
                 break;
             }
-            if let Some((packet, forward)) = downlink.repair(now, sequence, &track.layers) {
+            if let Some((packet, forward)) = downlink.repair(now, peer.round_trip, sequence, &track.layers) {
                 let number = downlink.numbers(packet.payload_type).then(|| peer.bandwidth.next_sequence());
                 let sent = seal(&mut self.slab, to, sealer, &packet, &forward, &peer.extensions, number);
                 peer.bandwidth.repaired(sent);

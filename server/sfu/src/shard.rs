@@ -289,6 +289,7 @@ impl Shard {
             bandwidth: crate::bandwidth::Bandwidth::new(now),
             bandwidth_at: None,
             rest: Rest::new(),
+            round_trip: None,
             report_at: now,
             media_tick_at: None,
             quality_at: None,

@@ -58,6 +58,27 @@ fn loss_on_the_way_down_is_repaired_from_the_cache() {
     world.assert_flawless();
 }
 
+/// A client that asks again before an answer can have come gets one answer.
+#[test]
+fn on_a_long_way_each_packet_is_sent_again_once() {
+    let (mut world, speaker, listener) = pair(9);
+    let far = Path { delay: Duration::from_millis(150), ..Path::lossy(0.1) };
+    world.line(listener.handle).down = far;
+    // The server learns how long the way is.
+    world.run_for(Duration::from_secs(6));
+    let counted = |world: &World| {
+        let reception = world.reception(listener.handle, speaker.video);
+        (reception.repaired, reception.duplicates)
+    };
+    let before = counted(&world);
+    world.run_for(Duration::from_secs(10));
+    let after = counted(&world);
+    let (repaired, twice) = (after.0 - before.0, after.1 - before.1);
+    assert!(repaired > 15, "{repaired} came by RTX");
+    assert!(twice * 10 < repaired, "{twice} of {repaired} came more than once");
+    world.assert_flawless();
+}
+
 #[test]
 fn loss_both_ways_on_both_sides_is_repaired() {
     for seed in 10..14 {
