@@ -23,7 +23,8 @@ const pairs = () => people.flatMap((viewer) => people.filter((p) => p !== viewer
 const title = (person) => `${person.kind} ${people.indexOf(person) + 1}`;
 
 const RETURN_LIMIT = 15_000; // after a blink of the line
-const GONE_LIMIT = 5000; // after a closed tab
+const GONE_LIMIT = 5000; // after a closed tab: the seat says that its person is not there
+const FREE_LIMIT = 12_000; // and is free: the circle waits five seconds for somebody who only reloads
 
 async function start(person) {
   const camera = person.colour && clip(person.colour);
@@ -157,9 +158,12 @@ async function line() {
 async function disappears(person, what, how) {
   const began = performance.now();
   await how();
-  const gone = await until(async () => !(await seat(moon.page, person.name)), GONE_LIMIT + 2000);
-  const took = gone === null ? null : performance.now() - began;
+  const passed = () => performance.now() - began;
+  const gone = await until(async () => (await seat(moon.page, person.name))?.gone !== false, GONE_LIMIT + 2000);
+  const took = gone === null ? null : passed();
   check(`${what}: gone for the others within 5 s`, took !== null && took <= GONE_LIMIT, seconds(took));
+  const free = await until(async () => !(await seat(moon.page, person.name)), FREE_LIMIT);
+  check(`${what}: the seat is free within 12 s`, free !== null && passed() <= FREE_LIMIT, seconds(free && passed()));
 }
 
 async function leaving() {

@@ -3,19 +3,20 @@
  */
 
 import { mount } from 'svelte';
-import { beginArrival, noIds } from './app/arrival';
+import { beginArrival, noIds, noWish } from './app/arrival';
 import { keepSession, keptSession } from './app/memory';
 import { openScreen } from './app/screen';
 import { openSettings } from './app/settings';
-import type { Surroundings } from './app/stay';
-import { noWish, Stay } from './app/stay';
-import type { ChosenIds } from './circle/devices';
+import type { Entry, Stay, Surroundings } from './app/stay';
 import type { Intent, Ticket } from './circle/journey';
 import { readPastedLink } from './circle/link';
 import { idsIn, sessionOf } from './circle/session';
-import type { Wish } from './media/call';
 import { ringBell, watchLevel } from './media/sound';
 import { canShareScreen } from './media/support';
+import type { Addressee, Command } from './protocol/circle';
+import type { Pass } from './protocol/pass';
+import { readPass } from './protocol/pass';
+import type { Answer } from './protocol/socket';
 import App from './view/App.svelte';
 import type { Stage } from './view/stage';
 import './view/style/index.css';
@@ -26,15 +27,27 @@ function start(root: HTMLElement): void {
   const remember = (): void => {
     const journey = screen.now();
     if (stay === null || journey.at !== 'room') return;
-    keepSession(sessionOf(stay.ticket, journey.room, stay.ids, Date.now()));
+    const remembered = { token: stay.pass()?.token ?? null, way: stay.way };
+    keepSession(sessionOf(stay.ticket, journey.room, stay.ids, remembered, Date.now()));
   };
   const screen = openScreen(remember);
   const settings = openSettings();
-  const arrival = beginArrival(screen, settings.now, (ticket, ids, open) => {
-    enter(ticket, ids, { ...noWish, open });
+  const arrival = beginArrival(screen, settings.now, (ticket, session, open) => {
+    const { way, token } = session;
+    enter({ ticket, ids: idsIn(session), wish: { ...noWish, open }, way, pass: token === null ? null : readPass(token) });
   });
-  const enter = (ticket: Ticket, ids: ChosenIds, wish: Wish): void => {
-    stay = new Stay(around, ticket, ids, wish);
+  const enter = (entry: Entry): void => {
+    if (screen.now().at !== 'devices') screen.go({ at: 'opening' });
+    import('./app/stay').then(
+      (module) => {
+        stay ??= new module.Stay(around, entry);
+      },
+      () => {
+        screen.fail({ kind: 'unreachable', detail: 'stay.js' }, () => {
+          enter(entry);
+        });
+      },
+    );
   };
   const around: Surroundings = {
     screen,
@@ -47,6 +60,15 @@ function start(root: HTMLElement): void {
       if (session !== null) keepSession({ ...session, entered: false });
     },
     enter,
+    takeDevices: () => arrival.take('full'),
+  };
+
+  /** The seat that this tab had, if the link is the same. */
+  const passBefore = (ticket: Ticket): Pass | null => {
+    const session = keptSession();
+    return session?.token == null || session.invite !== ticket.invite || session.name !== ticket.name
+      ? null
+      : readPass(session.token);
   };
 
   // ---- Intents ----
@@ -64,18 +86,62 @@ function start(root: HTMLElement): void {
         }
         break;
       }
+      case 'agree':
+        if (journey.at === 'agreement' && stay !== null) stay.agree(journey.agreement.version);
+        else arrival.agree();
+        break;
       case 'name':
-        arrival.name(intent.typed, intent.mark);
+        arrival.name(intent.typed, intent.mark, intent.passphrase);
         break;
       case 'back':
-        arrival.back();
+        if (stay === null) arrival.back();
+        else {
+          const { tracks, ids } = arrival.take('full');
+          stay.choseAnew(tracks, ids, stay.way);
+        }
         break;
       case 'enter': {
         if (journey.at !== 'devices' || arrival.desk() === null) break;
-        const { tracks, ids } = arrival.take(intent.listenOnly);
-        enter(journey.ticket, ids, { tracks, open: [] });
+        const { way } = intent;
+        const { tracks, ids } = arrival.take(way);
+        const { ticket } = journey;
+        if (stay === null) enter({ ticket, ids, wish: { tracks, open: [] }, way, pass: passBefore(ticket) });
+        else stay.choseAnew(tracks, ids, way);
         break;
       }
+      case 'fix-devices':
+        if (journey.at !== 'waiting' || stay === null) break;
+        stay.letDevicesGo();
+        arrival.look(journey.ticket);
+        break;
+      case 'add-media':
+        stay?.addMedia();
+        break;
+      case 'command':
+        void stay?.command(intent.command).then((answer) => {
+          afterCommand(intent.command, answer);
+        });
+        break;
+      case 'step-away':
+        stepAway(intent.away);
+        break;
+      case 'panel':
+      case 'draft':
+        screen.tell(intent);
+        break;
+      case 'write':
+        void write(intent.to);
+        break;
+      case 'answer': {
+        const asked = journey.at === 'room' ? journey.room.meeting.asked : null;
+        screen.tell({ type: 'answered' });
+        if (intent.open && (asked === 'microphone' || asked === 'camera')) stay?.open(asked);
+        break;
+      }
+      case 'put-away':
+        if (intent.what === 'held') screen.tell({ type: 'held-pressed', kind: null });
+        else screen.tell({ type: 'told', told: null, at: Date.now() });
+        break;
       case 'toggle':
         if (journey.at === 'devices') void arrival.desk()?.toggle(intent.kind);
         else stay?.toggle(intent.kind);
@@ -122,14 +188,17 @@ function start(root: HTMLElement): void {
         stay?.hurry();
         break;
       case 'leave':
-        if (journey.at !== 'room' || stay === null) break;
-        stay.end();
+        if (!('ticket' in journey)) break;
+        arrival.close();
+        stay?.leave();
         screen.go({ at: 'left', ticket: journey.ticket });
         break;
       case 'again': {
         if (journey.at !== 'left') break;
+        const { ticket } = journey;
         const session = keptSession();
-        enter(journey.ticket, session === null ? noIds : idsIn(session), noWish);
+        const ids = session === null ? noIds : idsIn(session);
+        enter({ ticket, ids, wish: noWish, way: session?.way ?? 'full', pass: passBefore(ticket) });
         break;
       }
       case 'retry':
@@ -140,6 +209,44 @@ function start(root: HTMLElement): void {
         screen.go({ at: 'landing', notALink: false });
         break;
     }
+  };
+
+  /** A refusal is told; what needs a word after it was done gets one. */
+  const afterCommand = (command: Command, answer: Answer): void => {
+    const at = Date.now();
+    if (answer.kind === 'refused') screen.tell({ type: 'told', told: { kind: 'refused', code: answer.code }, at });
+    else if (answer.kind === 'lost') screen.tell({ type: 'told', told: { kind: 'refused', code: 'lost' }, at });
+    else if (command.type === 'mute-all') {
+      screen.tell({ type: 'told', told: { kind: 'all-muted', participants: mutedByAll() }, at });
+    }
+  };
+  const mutedByAll = (): readonly string[] => {
+    const journey = screen.now();
+    if (journey.at !== 'room') return [];
+    return journey.room.people.filter((person) => !person.me && !person.textOnly).map((person) => person.identity);
+  };
+
+  /** Somebody came into the room at home: works at once, whatever the line does. */
+  const stepAway = (away: boolean): void => {
+    if (stay === null) return;
+    screen.tell({ type: 'stepped-away', away });
+    if (away) stay.shut();
+    stay.hush(away);
+    void stay.command({ type: 'step-away', away });
+  };
+
+  /** What is written stays in its field until the circle has it. */
+  const write = async (to: Addressee): Promise<void> => {
+    const journey = screen.now();
+    if (stay === null || journey.at !== 'room' || journey.room.meeting.sending) return;
+    const body = journey.room.meeting.draft.trim();
+    if (body === '') return;
+    screen.tell({ type: 'sending', sending: true });
+    const command: Command = { type: 'write', to, body };
+    const answer = await stay.command(command);
+    screen.tell({ type: 'sending', sending: false });
+    if (answer.kind === 'ok') screen.tell({ type: 'draft', body: '' });
+    else afterCommand(command, answer);
   };
 
   // ---- What the screens draw with ----

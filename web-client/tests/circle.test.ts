@@ -32,6 +32,10 @@ const person = (identity: string, joinedAt: number, more: Partial<Person> = {}):
   screen: null,
   weak: false,
   gone: false,
+  role: 'speaker',
+  hand: 0,
+  held: [],
+  textOnly: false,
   ...more,
 });
 
@@ -229,6 +233,9 @@ describe('the session of a tab', () => {
     microphoneId: 'm',
     cameraId: null,
     speakerId: null,
+    token: 'a.b.c',
+    way: 'full',
+    agreed: 2,
     entered: true,
     seenAt: 1_000,
   } as const;
@@ -244,12 +251,24 @@ describe('the session of a tab', () => {
   });
 
   it('remembers what is open now, whatever an earlier session held', () => {
-    const ticket = { invite: 'abc', room: 'R', role: 'guest', name: 'N', mark: 'fern' } as const;
+    const ticket = {
+      invite: 'abc',
+      room: 'R',
+      role: 'guest',
+      name: 'N',
+      mark: 'fern',
+      agreement: null,
+      agreed: 2,
+      lobby: false,
+      passphrase: null,
+    } as const;
+    const stay = { token: 'a.b.c', way: 'listen' } as const;
     const before = { ...session, microphone: true, camera: true };
-    const off = sessionOf(ticket, { microphone: { at: 'off' }, camera: { at: 'fault', why: 'denied' } }, before, 5);
+    const off = sessionOf(ticket, { microphone: { at: 'off' }, camera: { at: 'fault', why: 'denied' } }, before, stay, 5);
     expect([off.microphone, off.camera, off.microphoneId]).toEqual([false, false, 'm']);
-    const on = sessionOf(ticket, { microphone: { at: 'opening' }, camera: { at: 'on' } }, idsIn(before), 5);
+    const on = sessionOf(ticket, { microphone: { at: 'opening' }, camera: { at: 'on' } }, idsIn(before), stay, 5);
     expect([on.microphone, on.camera]).toEqual([true, true]);
+    expect([on.token, on.way, on.agreed]).toEqual(['a.b.c', 'listen', 2]);
     expect(Object.keys(idsIn(before))).toEqual(['microphoneId', 'cameraId', 'speakerId']);
   });
 
@@ -315,7 +334,7 @@ describe('names', () => {
 describe('faults', () => {
   it('exist for every refusal, but for those said beside the name', () => {
     const silent = refusalCodes.filter((code) => faultForRefusal(code, 'why') === null);
-    expect(silent).toEqual(['name-missing', 'name-too-long']);
+    expect(silent).toEqual(['name-missing', 'name-too-long', 'passphrase-needed', 'passphrase-wrong']);
   });
 
   it('lead somewhere unless the browser itself is the fault', () => {

@@ -13,8 +13,19 @@ const answering = (status: number, body: string): { send: typeof fetch; asked: {
 describe('the invite', () => {
   it('is asked for in the body, never in the address', async () => {
     const { send, asked } = answering(200, '{"room":{"name":"木曜の円"},"role":"host"}');
-    expect(await openInvite('s3cret', send)).toEqual({ kind: 'ok', value: { room: '木曜の円', role: 'host' } });
+    const plain = { room: '木曜の円', role: 'host', agreement: null, lobby: false, passphrase: false };
+    expect(await openInvite('s3cret', send)).toEqual({ kind: 'ok', value: plain });
     expect(asked).toEqual([{ path: '/api/invite', body: '{"invite":"s3cret"}' }]);
+  });
+
+  it('says what is promised, and whether somebody opens the door', () => {
+    const promised = { version: 3, lines: ['Be kind.'] };
+    const body = { room: { name: 'R' }, role: 'guest', agreement: promised, lobby: true, passphrase: true };
+    expect(readInvitation(body)).toEqual({ ...body, room: 'R' });
+    // No lines, no promise; and an agreement that cannot be read is the circle's to show.
+    for (const agreement of [{ version: 3, lines: [] }, 'x', null]) {
+      expect(readInvitation({ ...body, agreement })?.agreement).toBeNull();
+    }
   });
 
   it('refused carries the code the page has words for', async () => {
@@ -46,8 +57,10 @@ describe('the admission', () => {
   it('holds everything the call needs', async () => {
     const body = { token: 't', identity: 'guest-1', name: 'はるみ', role: 'guest', room: { name: 'R' } };
     const { send, asked } = answering(200, JSON.stringify(body));
-    expect(await join('s3cret', 'はるみ', 'fern', send)).toEqual({ kind: 'ok', value: { ...body, room: 'R' } });
-    expect(asked[0]?.body).toBe('{"invite":"s3cret","name":"はるみ","mark":"fern"}');
+    expect(await join('s3cret', 'はるみ', {}, send)).toEqual({ kind: 'ok', value: { ...body, room: 'R' } });
+    expect(asked[0]?.body).toBe('{"invite":"s3cret","name":"はるみ"}');
+    await join('s3cret', 'はるみ', { passphrase: 'word', again: 'a.b.c', mark: '0f' }, send);
+    expect(asked[1]?.body).toBe('{"invite":"s3cret","name":"はるみ","passphrase":"word","again":"a.b.c","mark":"0f"}');
   });
 
   it('with a field missing is no admission', () => {

@@ -18,6 +18,10 @@ function person(identity: string, more: Partial<Person> = {}): Person {
     resting: false,
     weak: false,
     gone: false,
+    role: 'speaker',
+    hand: 0,
+    held: [],
+    textOnly: false,
     ...more,
   };
 }

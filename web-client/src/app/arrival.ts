@@ -4,7 +4,7 @@
  */
 
 import type { ChosenIds, Preview } from '../circle/devices';
-import type { Ticket } from '../circle/journey';
+import type { Ticket, Way } from '../circle/journey';
 import { faultForRefusal } from '../circle/journey';
 import { readInviteFragment } from '../circle/link';
 import { checkName } from '../circle/name';
@@ -17,22 +17,27 @@ import type { Settings } from '../circle/settings';
 import type { OwnTracks, PreviewDesk } from '../media/preview';
 import { openPreview } from '../media/preview';
 import { canTakePart } from '../media/support';
+import type { Wish } from '../media/call';
 import { openInvite } from '../protocol/http';
 import { keptSession } from './memory';
 import type { Screen } from './screen';
 
 export const noIds: ChosenIds = { microphoneId: null, cameraId: null, speakerId: null };
 export const noTracks: OwnTracks = { microphone: null, camera: null };
+export const noWish: Wish = { tracks: noTracks, open: [] };
 
 export interface Arrival {
   /** Reads the invite in the page's address. */
   openLink(): Promise<void>;
-  name(typed: string, mark: Mark): void;
+  agree(): void;
+  name(typed: string, mark: Mark, passphrase: string | null): void;
+  /** Camera and microphone once more, for somebody who waits before the door. */
+  look(ticket: Ticket): void;
   back(): void;
   /** The devices of the preview, while there is one. */
   desk(): PreviewDesk | null;
   /** Ends the preview and hands over what shall be open in the room. */
-  take(listenOnly: boolean): { readonly tracks: OwnTracks; readonly ids: ChosenIds };
+  take(way: Way): { readonly tracks: OwnTracks; readonly ids: ChosenIds };
   /** Ends the preview and lets its devices go. */
   close(): void;
 }
@@ -41,7 +46,7 @@ export interface Arrival {
 export function beginArrival(
   screen: Screen,
   settings: () => Settings,
-  comeBack: (ticket: Ticket, ids: ChosenIds, open: readonly DeviceKind[]) => void,
+  comeBack: (ticket: Ticket, session: Session, open: readonly DeviceKind[]) => void,
 ): Arrival {
   let desk: PreviewDesk | null = null;
 
@@ -57,10 +62,12 @@ export function beginArrival(
     }
     const session = keptSession();
     if (session !== null && comesStraightBack(session, invite, Date.now())) {
-      comeBack({ invite, room: '', role: 'guest', name: session.name, mark: session.mark }, idsIn(session), [
-        ...(session.microphone ? ['microphone' as const] : []),
-        ...(session.camera ? ['camera' as const] : []),
-      ]);
+      const { name, mark, agreed } = session;
+      comeBack(
+        { invite, room: '', role: 'guest', name, mark, agreement: null, agreed, lobby: false, passphrase: null },
+        session,
+        [...(session.microphone ? ['microphone' as const] : []), ...(session.camera ? ['camera' as const] : [])],
+      );
       return;
     }
     screen.go({ at: 'opening' });
@@ -70,18 +77,30 @@ export function beginArrival(
     else if (answer.kind === 'refused') {
       screen.fail(faultForRefusal(answer.code, answer.message) ?? { kind: 'broken', detail: answer.message }, retry);
     } else {
-      const { room, role } = answer.value;
-      screen.go({ at: 'name', problem: null, ticket: { invite, room, role, ...nameBefore(session, invite) } });
+      const { room, role, agreement, lobby, passphrase } = answer.value;
+      const before = nameBefore(session, invite);
+      const ticket: Ticket = {
+        invite,
+        room,
+        role,
+        agreement,
+        lobby,
+        passphrase: passphrase ? '' : null,
+        ...before,
+      };
+      if (agreement !== null && agreement.version !== before.agreed) screen.go({ at: 'agreement', ticket, agreement });
+      else screen.go({ at: 'name', problem: null, ticket });
     }
   };
 
   const showPreview = (ticket: Ticket): void => {
-    // The call's code is fetched while people look at themselves.
+    // What the room needs is fetched while people look at themselves.
+    void import('./stay').catch(() => undefined);
     void import('../media/call').catch(() => undefined);
     const session = keptSession();
     desk = openPreview(session === null ? noIds : idsIn(session), settings(), (preview: Preview) => {
       const { at } = screen.now();
-      if (at === 'name' || at === 'devices') screen.go({ at: 'devices', ticket, preview });
+      if (at === 'name' || at === 'devices' || at === 'waiting') screen.go({ at: 'devices', ticket, preview });
     });
   };
 
@@ -92,12 +111,20 @@ export function beginArrival(
 
   return {
     openLink,
-    name: (typed, mark) => {
+    agree: () => {
+      const journey = screen.now();
+      if (journey.at !== 'agreement') return;
+      const ticket: Ticket = { ...journey.ticket, agreement: journey.agreement, agreed: journey.agreement.version };
+      screen.go({ at: 'name', problem: null, ticket });
+    },
+    look: showPreview,
+    name: (typed, mark, passphrase) => {
       const journey = screen.now();
       if (journey.at !== 'name') return;
       const checked = checkName(typed);
-      const ticket: Ticket = { ...journey.ticket, mark };
-      if ('problem' in checked) screen.go({ at: 'name', ticket, problem: checked.problem });
+      const ticket: Ticket = { ...journey.ticket, mark, passphrase };
+      if (passphrase === '') screen.go({ at: 'name', ticket: { ...ticket, name: typed }, problem: 'passphrase-needed' });
+      else if ('problem' in checked) screen.go({ at: 'name', ticket, problem: checked.problem });
       else showPreview({ ...ticket, name: checked.name });
     },
     back: () => {
@@ -107,10 +134,10 @@ export function beginArrival(
       screen.go({ at: 'name', ticket: journey.ticket, problem: null });
     },
     desk: () => desk,
-    take: (listenOnly) => {
+    take: (way) => {
       const ids = desk?.ids() ?? noIds;
-      const tracks = listenOnly || desk === null ? noTracks : desk.take();
-      if (listenOnly) desk?.close();
+      const tracks = way === 'full' && desk !== null ? desk.take() : noTracks;
+      if (way !== 'full') desk?.close();
       desk = null;
       return { tracks, ids };
     },
@@ -118,7 +145,7 @@ export function beginArrival(
   };
 }
 
-function nameBefore(session: Session | null, invite: string): { readonly name: string; readonly mark: Mark } {
-  if (session?.invite === invite) return { name: session.name, mark: session.mark };
-  return { name: '', mark: marks[Math.floor(Math.random() * marks.length)] ?? 'moon' };
+function nameBefore(session: Session | null, invite: string): Pick<Ticket, 'name' | 'mark' | 'agreed'> {
+  if (session?.invite === invite) return { name: session.name, mark: session.mark, agreed: session.agreed };
+  return { name: '', agreed: null, mark: marks[Math.floor(Math.random() * marks.length)] ?? 'moon' };
 }

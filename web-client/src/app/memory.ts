@@ -1,8 +1,13 @@
-/** Where this tab's memory lies: sessionStorage, gone with the tab. Its form is `circle/session.ts`. */
+/**
+ * Where memory lies. This tab's: sessionStorage, gone with the tab; its form is `circle/session.ts`. This browser's: one
+ * random sign in localStorage that says nothing about anybody.
+ */
 
 import type { Session } from '../circle/session';
 import { readSession } from '../circle/session';
 
+const MARK_KEY = 'enza.mark';
+const MARK_BYTES = 16;
 const SESSION_KEY = 'enza.session';
 
 export function keepSession(session: Session | null): void {
@@ -19,5 +24,19 @@ export function keptSession(): Session | null {
     return readSession(sessionStorage.getItem(SESSION_KEY));
   } catch {
     return null;
+  }
+}
+
+/** Random, made once; undefined where nothing is kept. */
+export function browserMark(): string | undefined {
+  try {
+    const kept = localStorage.getItem(MARK_KEY);
+    if (kept !== null) return kept;
+    const bytes = crypto.getRandomValues(new Uint8Array(MARK_BYTES));
+    const mark = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    localStorage.setItem(MARK_KEY, mark);
+    return mark;
+  } catch {
+    return undefined;
   }
 }

@@ -1,11 +1,13 @@
 /**
- * One stay in the room, from the press on "enter" to the leaving: joins, keeps the call standing, comes back when it
- * falls. Owns the call and everything that listens for its sake; must never draw.
+ * One stay in the room, from the press on "enter" to the leaving: stands before the door until the circle lets us in,
+ * then keeps the call standing and comes back when it falls. Owns the circle's line, the call and everything that
+ * listens for their sake; must never draw.
  */
 
 import type { ChosenIds } from '../circle/devices';
-import type { ChosenDevice, FaultKind, Ticket } from '../circle/journey';
-import { faultForRefusal } from '../circle/journey';
+import type { ChosenDevice, Fault, FaultKind, Ticket, Waiting, Way } from '../circle/journey';
+import { faultForDoor, faultForRefusal } from '../circle/journey';
+import { moderates } from '../circle/table';
 import { FIRST_JOIN_TRIES, REJOIN_FOR_MS, rejoinDelay } from '../circle/rejoin';
 import type { DeviceKind } from '../circle/room';
 import { enterRoom } from '../circle/room';
@@ -15,12 +17,29 @@ import type { Call, CallEvent, Wish } from '../media/call';
 import { listDevices, watchDevices } from '../media/devices';
 import type { OwnTracks } from '../media/preview';
 import { keepAwake } from '../media/wake';
-import { join } from '../protocol/http';
-import { noTracks } from './arrival';
+import type { Command, Message, Said } from '../protocol/circle';
+import type { RefusalCode } from '../protocol/http';
+import type { Pass } from '../protocol/pass';
+import type { Answer } from '../protocol/socket';
+import { noTracks, noWish } from './arrival';
+import { CircleLine } from './circle_line';
 import { listenTo } from './listen';
 import type { Screen } from './screen';
 
-export const noWish: Wish = { tracks: noTracks, open: [] };
+/** After the call said that we were removed, the circle's own word is waited for: it says more. */
+const WORD_WITHIN_MS = 1_500;
+/** How long leaving waits for the circle to hear of it. */
+const GOODBYE_WITHIN_MS = 800;
+
+/** With what one comes in. */
+export interface Entry {
+  readonly ticket: Ticket;
+  readonly ids: ChosenIds;
+  readonly wish: Wish;
+  readonly way: Way;
+  /** From an earlier stay: the same seat again. */
+  readonly pass: Pass | null;
+}
 
 /** What a stay asks of its surroundings. */
 export interface Surroundings {
@@ -31,8 +50,9 @@ export interface Surroundings {
   readonly remember: () => void;
   /** It is over: what the tab remembers no longer leads straight back. */
   readonly over: (stay: Stay) => void;
-  /** Another stay with the same ticket. */
-  readonly enter: (ticket: Ticket, ids: ChosenIds, wish: Wish) => void;
+  readonly enter: (entry: Entry) => void;
+  /** The circle lets us in while we look at our devices: what shall be open. */
+  readonly takeDevices: () => { readonly tracks: OwnTracks; readonly ids: ChosenIds };
 }
 
 type Outcome = 'stands' | 'final' | { readonly kind: FaultKind; readonly detail: string };
@@ -41,51 +61,136 @@ export class Stay {
   readonly #around: Surroundings;
   readonly #screen: Screen;
   readonly #ends: (() => void)[];
-  readonly ticket: Ticket;
+  readonly #circle: CircleLine;
+  ticket: Ticket;
   ids: ChosenIds;
   call: Call | null = null;
+  #way: Way;
   /** Carried over from a lost call until the next one stands. */
   #wish: Wish;
+  /** The circle let us in, so that the call is ours to keep standing. */
+  #inside = false;
   #over = false;
   /** Ends the wait before the next try. */
   #hurry: () => void = () => undefined;
 
-  constructor(around: Surroundings, ticket: Ticket, ids: ChosenIds, wish: Wish) {
+  constructor(around: Surroundings, { ticket, ids, wish, way, pass }: Entry) {
     this.#around = around;
     this.#screen = around.screen;
     this.ticket = ticket;
     this.ids = ids;
     this.#wish = wish;
-    this.#screen.go({ at: 'room', ticket, room: enterRoom(ticket, Date.now()) });
-    for (const kind of wished(wish)) this.#screen.tell({ type: 'device', kind, device: { at: 'opening' } });
+    this.#way = way;
+    // Before a door that a host opens, the room is not shown first.
+    if (ticket.lobby && ticket.role !== 'host') this.#await({ question: '', inside: 0, line: null });
+    else this.#showRoom();
+    this.#circle = new CircleLine(ticket, pass, {
+      admitted: ({ role, room }) => {
+        this.ticket = { ...this.ticket, role, room };
+        const journey = this.#screen.now();
+        if (journey.at === 'room') {
+          this.#screen.go({ ...journey, ticket: this.ticket, room: { ...journey.room, room } });
+        } else if (journey.at === 'waiting') this.#screen.go({ ...journey, ticket: this.ticket });
+      },
+      passed: () => {
+        around.remember();
+      },
+      hear: (message) => {
+        if (!this.#isOver()) this.#hearCircle(message);
+      },
+      line: (stands) => {
+        this.#screen.tell({ type: 'circle-line', stands });
+      },
+      refused: (code, message) => {
+        this.#turnedAway(code, message);
+      },
+      failed: (detail) => {
+        this.#fail({ kind: 'unreachable', detail });
+      },
+    });
     this.#ends = [
       keepAwake(),
       watchDevices(() => void this.listDevices()),
+      listenTo(window, 'offline', () => {
+        this.#circle.drop();
+      }),
       listenTo(window, 'online', () => {
-        this.#hurry();
+        this.hurry();
       }),
       listenTo(document, 'visibilitychange', () => {
-        if (document.visibilityState === 'visible') this.#hurry();
+        if (document.visibilityState === 'visible') this.hurry();
       }),
       listenTo(window, 'pagehide', () => {
         around.remember();
-        // Said at once, or the others look at a still picture for seconds.
+        // Said at once, or the others look at a still picture for seconds. The seat stays ours.
         void this.call?.leave();
         this.call = null;
+        this.#circle.close();
       }),
       listenTo(window, 'pageshow', (event) => {
-        // Back from the browser's page cache: the goodbye is taken back.
-        if (event.persisted && !this.#isOver()) this.#comeBack();
+        // Back from the browser's page cache, with every line closed.
+        if (event.persisted) location.reload();
       }),
     ];
-    void this.#stand(true);
+  }
+
+  get way(): Way {
+    return this.#way;
+  }
+
+  pass(): Pass | null {
+    return this.#circle.pass();
+  }
+
+  command(command: Command): Promise<Answer> {
+    return this.#circle.send(command);
+  }
+
+  /** Says goodbye to the circle, then ends. */
+  leave(): void {
+    const done = this.#circle.send({ type: 'leave' });
+    void Promise.race([done, new Promise((resolve) => setTimeout(resolve, GOODBYE_WITHIN_MS))]).then(() => {
+      this.#circle.close();
+    });
+    this.#finish();
   }
 
   hurry(): void {
     this.#hurry();
+    this.#circle.hurry();
   }
 
   end(): void {
+    this.#circle.close();
+    this.#finish();
+  }
+
+  /** From text to sound and picture. */
+  addMedia(): void {
+    const journey = this.#screen.now();
+    if (journey.at !== 'room' || journey.room.line.at !== 'text') return;
+    this.#way = 'full';
+    this.#screen.tell({ type: 'connecting' });
+    void this.#stand(true);
+  }
+
+  /** What was chosen anew while waiting before the door. */
+  choseAnew(tracks: OwnTracks, ids: ChosenIds, way: Way): void {
+    this.ids = ids;
+    this.#way = way;
+    this.#wish = { tracks, open: [] };
+    const journey = this.#screen.now();
+    if (journey.at === 'devices' && !this.#inside) this.#await(this.#waiting);
+  }
+
+  /** The devices are looked at once more: the preview opens its own. */
+  letDevicesGo(): void {
+    this.#wish.tracks.microphone?.stop();
+    this.#wish.tracks.camera?.stop();
+    this.#wish = noWish;
+  }
+
+  #finish(): void {
     this.#over = true;
     this.#hurry();
     for (const end of this.#ends) end();
@@ -100,7 +205,10 @@ export class Stay {
     const journey = this.#screen.now();
     if (journey.at !== 'room') return;
     const device = journey.room[kind];
-    if (this.call === null) {
+    const held = journey.room.people.some((person) => person.me && person.held.includes(kind));
+    if (held && device.at !== 'on') {
+      this.#screen.tell({ type: 'held-pressed', kind });
+    } else if (this.call === null) {
       // Without a line nothing can be opened, but closing works at once and holds when the line is back.
       if (device.at !== 'on' && device.at !== 'opening') return;
       const { tracks, open } = this.#wish;
@@ -115,6 +223,26 @@ export class Stay {
   /** Talking while a key is held. What is not open when the key is let go stays closed. */
   hold(on: boolean): void {
     void this.call?.setDevice('microphone', on).then(() => this.listDevices());
+  }
+
+  /** Opens a device that a host asks for; its owner has just said yes. */
+  open(kind: DeviceKind): void {
+    void this.call?.setDevice(kind, true).then(() => this.listDevices());
+  }
+
+  /** Microphone and camera off, at once. */
+  shut(): void {
+    for (const kind of ['microphone', 'camera'] as const) {
+      const journey = this.#screen.now();
+      if (journey.at !== 'room' || (journey.room[kind].at !== 'on' && journey.room[kind].at !== 'opening')) continue;
+      if (this.call === null) this.toggle(kind);
+      else void this.call.setDevice(kind, false);
+    }
+  }
+
+  /** Nobody is heard here either. */
+  hush(quiet: boolean): void {
+    this.call?.hush(quiet);
   }
 
   choose(device: ChosenDevice, id: string): void {
@@ -132,23 +260,131 @@ export class Stay {
     return this.#over;
   }
 
-  #comeBack(): void {
-    const journey = this.#screen.now();
-    if (journey.at === 'room') {
-      const { microphone, camera } = journey.room;
-      this.#wish = {
-        tracks: noTracks,
-        open: [
-          ...(microphone.at === 'on' ? ['microphone' as const] : []),
-          ...(camera.at === 'on' ? ['camera' as const] : []),
-        ],
-      };
-    }
-    this.#screen.tell({ type: 'lost', at: Date.now() });
-    void this.#stand(false);
+  // ---- The door and the circle ----
+
+  #waiting: Waiting = { question: '', inside: 0, line: null };
+
+  #await(waiting: Waiting): void {
+    this.#waiting = waiting;
+    this.#screen.go({ at: 'waiting', ticket: this.ticket, waiting });
   }
 
-  /** Tries until the call stands, the stay is over, or it is time to ask. */
+  #showRoom(): void {
+    this.#screen.go({ at: 'room', ticket: this.ticket, room: enterRoom(this.ticket, Date.now()) });
+    if (this.#way === 'text') this.#screen.tell({ type: 'text-only', why: 'chosen' });
+    for (const kind of wished(this.#wish)) this.#screen.tell({ type: 'device', kind, device: { at: 'opening' } });
+  }
+
+  #hearCircle(message: Message): void {
+    switch (message.type) {
+      case 'waiting':
+        this.#standBefore(message);
+        break;
+      case 'line':
+        this.#waiting = { ...this.#waiting, line: message.line };
+        if (this.#screen.now().at === 'waiting') this.#await(this.#waiting);
+        break;
+      case 'state':
+        this.#comeIn(message);
+        break;
+      case 'refused':
+        this.#fail(faultForDoor(message.code, message.message));
+        break;
+      case 'elsewhere':
+        this.#fail({ kind: 'twice', detail: null });
+        break;
+      case 'removed':
+        this.#fail({ kind: message.banned ? 'banned' : 'removed', detail: null });
+        break;
+      case 'ended':
+        this.#fail({ kind: 'ended', detail: null });
+        break;
+      default:
+        this.#screen.tell({ type: 'circle', message, at: Date.now() });
+    }
+  }
+
+  #standBefore({ waitsFor, agreement, question, inside }: Said<'waiting'>): void {
+    this.#stepOut();
+    if (waitsFor === 'host') {
+      const { line } = this.#waiting;
+      this.#waiting = { question, inside, line };
+      // Who looks at their devices meanwhile goes on looking.
+      if (this.#screen.now().at !== 'devices') this.#await(this.#waiting);
+    } else if (this.ticket.agreed === agreement.version) {
+      void this.#circle.send({ type: 'agree', version: agreement.version });
+    } else {
+      this.#screen.go({ at: 'agreement', ticket: { ...this.ticket, agreement }, agreement });
+    }
+  }
+
+  /** The agreement was accepted in front of the door. */
+  agree(version: number): void {
+    this.ticket = { ...this.ticket, agreed: version };
+    void this.#circle.send({ type: 'agree', version });
+    this.#showRoom();
+  }
+
+  #comeIn(message: Said<'state'>): void {
+    const journey = this.#screen.now();
+    if (journey.at === 'devices') {
+      const { tracks, ids } = this.#around.takeDevices();
+      this.choseAnew(tracks, ids, 'full');
+    }
+    if (journey.at !== 'room') this.#showRoom();
+    this.#screen.tell({ type: 'circle', message, at: Date.now() });
+    if (this.#inside) return;
+    this.#inside = true;
+    if (this.#way !== 'text') void this.#stand(true);
+  }
+
+  /** Before the door there is no call. What was open opens again inside. */
+  #stepOut(): void {
+    this.#inside = false;
+    const journey = this.#screen.now();
+    if (journey.at === 'room' && this.call !== null) {
+      const { room } = journey;
+      this.#wish = { tracks: noTracks, open: (['microphone', 'camera'] as const).filter((kind) => room[kind].at === 'on') };
+      void this.call.leave();
+      this.call = null;
+    }
+  }
+
+  #turnedAway(code: RefusalCode, message: string): void {
+    const fault = faultForRefusal(code, message);
+    if (fault !== null) {
+      this.#fail(fault, this.#around.openLink);
+      return;
+    }
+    this.end();
+    const problem =
+      code === 'passphrase-needed' || code === 'passphrase-wrong'
+        ? code
+        : code === 'name-too-long'
+          ? 'too-long'
+          : 'missing';
+    const passphrase = problem.startsWith('passphrase') ? '' : this.ticket.passphrase;
+    this.#screen.go({ at: 'name', ticket: { ...this.ticket, passphrase }, problem });
+  }
+
+  #fail(fault: Fault, retry?: () => void): void {
+    if (this.#isOver()) return;
+    const wish: Wish = { tracks: noTracks, open: wished(this.#wish) };
+    // A seat that is taken away is not asked for again; every other one is.
+    const pass = fault.kind === 'removed' || fault.kind === 'ended' ? null : this.pass();
+    this.end();
+    this.#screen.fail(
+      fault,
+      retry ??
+        (() => {
+          this.#around.enter({ ticket: this.ticket, ids: this.ids, wish, way: this.#way, pass });
+        }),
+    );
+  }
+
+  // ---- The call ----
+
+  /** Tries until the call stands, the stay is over, or it is time to go on by text. */
   async #stand(first: boolean): Promise<void> {
     const begun = Date.now();
     let why: { kind: FaultKind; detail: string } = { kind: 'unreachable', detail: '' };
@@ -156,42 +392,29 @@ export class Stay {
       if (tried > 0) {
         if (first ? tried >= FIRST_JOIN_TRIES : Date.now() - begun > REJOIN_FOR_MS) break;
         await this.#pause(rejoinDelay(tried - 1, Math.random()));
+        // Twice the same no: the token may be what is wrong.
+        if (tried === 2 && why.kind === 'unreachable' && !(await this.#circle.renew())) return;
       }
-      if (this.#isOver()) return;
+      if (!this.#mayCall()) return;
       const result = await this.#tryOnce();
-      if (this.#isOver() || result === 'stands' || result === 'final') return;
+      if (!this.#mayCall() || result === 'stands' || result === 'final') return;
       why = result;
     }
-    if (this.#isOver()) return;
-    const wish: Wish = { tracks: noTracks, open: wished(this.#wish) };
-    this.end();
-    this.#screen.fail(why, () => {
-      this.#around.enter(this.ticket, this.ids, wish);
-    });
+    this.#wish.tracks.microphone?.stop();
+    this.#wish.tracks.camera?.stop();
+    this.#wish = { tracks: noTracks, open: wished(this.#wish) };
+    this.#way = 'text';
+    this.#screen.tell({ type: 'text-only', why: why.kind === 'blocked' ? 'blocked' : 'unreachable' });
+  }
+
+  #mayCall(): boolean {
+    return !this.#over && this.#inside;
   }
 
   async #tryOnce(): Promise<Outcome> {
-    const answer = await join(this.ticket.invite, this.ticket.name, this.ticket.mark);
-    if (this.#isOver()) return 'final';
-    if (answer.kind === 'unreachable') return { kind: 'unreachable', detail: answer.detail };
-    if (answer.kind === 'refused' && answer.code === 'too-many-attempts') return { kind: 'broken', detail: answer.message };
-    if (answer.kind === 'refused') {
-      this.end();
-      const fault = faultForRefusal(answer.code, answer.message);
-      if (fault === null) {
-        const problem = answer.code === 'name-too-long' ? 'too-long' : 'missing';
-        this.#screen.go({ at: 'name', ticket: this.ticket, problem });
-      } else {
-        this.#screen.fail(fault, this.#around.openLink);
-      }
-      return 'final';
-    }
-    const { token, role, room } = answer.value;
+    const pass = this.pass();
     const journey = this.#screen.now();
-    if (journey.at === 'room') {
-      const ticket: Ticket = { ...this.ticket, role, room };
-      this.#screen.go({ ...journey, ticket, room: { ...journey.room, room, role } });
-    }
+    if (pass === null || journey.at !== 'room') return 'final';
     let media: typeof CallModule;
     try {
       media = await import('../media/call');
@@ -201,19 +424,19 @@ export class Stay {
     const connected = await media.connect(
       {
         url: location.origin.replace(/^http/, 'ws'),
-        token,
+        token: pass.token,
         mark: this.ticket.mark,
-        host: role === 'host',
+        host: moderates(journey.room.role),
         ids: this.ids,
         settings: this.#around.settings(),
-        quieter: journey.at === 'room' ? journey.room.looking.quieter : new Map(),
+        quieter: journey.room.looking.quieter,
       },
       (event) => {
         this.#hear(event);
       },
     );
     if ('failure' in connected) return { kind: connected.failure, detail: connected.detail };
-    if (this.#isOver()) {
+    if (!this.#mayCall()) {
       await connected.call.leave();
       return 'final';
     }
@@ -243,12 +466,14 @@ export class Stay {
       case 'resuming':
         this.#screen.tell({ type: event.type, at });
         break;
-      case 'ended':
-        this.end();
-        this.#screen.fail({ kind: event.ending, detail: null }, () => {
-          this.#around.enter(this.ticket, this.ids, noWish);
-        });
+      case 'ended': {
+        const fault: Fault = { kind: event.ending, detail: null };
+        this.call = null;
+        setTimeout(() => {
+          this.#fail(fault);
+        }, WORD_WITHIN_MS);
         break;
+      }
       case 'lost':
         this.call = null;
         this.#wish = { tracks: event.tracks, open: this.#openWithout(event.tracks) };

@@ -3,9 +3,11 @@
  * Pure data and the intents the screens send. Must never know how an intent is carried out.
  */
 
+import type { Agreement, Command } from '../protocol/circle';
 import type { RefusalCode, Role } from '../protocol/http';
 import type { Preview } from './devices';
 import type { LookingEvent } from './looking';
+import type { Panel } from './meeting';
 import type { NameProblem } from './name';
 import type { Mark } from './person';
 import type { DeviceKind, Ending, RoomState } from './room';
@@ -18,6 +20,25 @@ export interface Ticket {
   readonly role: Role;
   readonly name: string;
   readonly mark: Mark;
+  /** What this room asks people to promise; null when nothing. */
+  readonly agreement: Agreement | null;
+  /** The version of it that we promised. */
+  readonly agreed: number | null;
+  readonly lobby: boolean;
+  /** The room's word, as it was typed; null where none is asked for. */
+  readonly passphrase: string | null;
+}
+
+/** With sound and picture, hearing and seeing only, or by text alone. */
+export type Way = 'full' | 'listen' | 'text';
+
+/** We stand before the door. */
+export interface Waiting {
+  /** The room's question of the day; empty without one. */
+  readonly question: string;
+  readonly inside: number;
+  /** A host's line to us; null before one came. */
+  readonly line: string | null;
 }
 
 export type FaultKind =
@@ -26,6 +47,11 @@ export type FaultKind =
   | 'invite-revoked'
   | 'invite-expired'
   | 'invite-early'
+  | 'invite-used-up'
+  | 'declined'
+  | 'banned'
+  | 'locked'
+  | 'full'
   | 'room-gone'
   | 'unreachable'
   | 'blocked'
@@ -48,6 +74,8 @@ export function remedyFor(kind: FaultKind): Remedy {
     case 'blocked':
     case 'broken':
     case 'invite-early':
+    case 'locked':
+    case 'full':
       return 'retry';
     case 'twice':
       return 'move-here';
@@ -57,7 +85,10 @@ export function remedyFor(kind: FaultKind): Remedy {
     case 'invite-unknown':
     case 'invite-revoked':
     case 'invite-expired':
+    case 'invite-used-up':
     case 'room-gone':
+    case 'declined':
+    case 'banned':
     case 'removed':
     case 'ended':
       return 'home';
@@ -71,6 +102,8 @@ export function faultForRefusal(code: RefusalCode, message: string): Fault | nul
     case 'invite-revoked':
     case 'invite-expired':
     case 'invite-early':
+    case 'invite-used-up':
+    case 'banned':
     case 'room-gone':
       return { kind: code, detail: null };
     case 'bad-request':
@@ -78,15 +111,33 @@ export function faultForRefusal(code: RefusalCode, message: string): Fault | nul
       return { kind: 'broken', detail: message };
     case 'name-missing':
     case 'name-too-long':
+    case 'passphrase-needed':
+    case 'passphrase-wrong':
       return null;
+  }
+}
+
+/** Why the circle does not let us in, or not any more. */
+export function faultForDoor(code: string, message: string): Fault {
+  switch (code) {
+    case 'declined':
+    case 'banned':
+    case 'locked':
+    case 'full':
+    case 'ended':
+      return { kind: code, detail: null };
+    default:
+      return { kind: 'broken', detail: message };
   }
 }
 
 export type Journey =
   | { readonly at: 'landing'; readonly notALink: boolean }
   | { readonly at: 'opening' }
+  | { readonly at: 'agreement'; readonly ticket: Ticket; readonly agreement: Agreement }
   | { readonly at: 'name'; readonly ticket: Ticket; readonly problem: NameProblem | null }
   | { readonly at: 'devices'; readonly ticket: Ticket; readonly preview: Preview }
+  | { readonly at: 'waiting'; readonly ticket: Ticket; readonly waiting: Waiting }
   | { readonly at: 'room'; readonly ticket: Ticket; readonly room: RoomState }
   | { readonly at: 'left'; readonly ticket: Ticket }
   | { readonly at: 'fault'; readonly fault: Fault };
@@ -95,9 +146,23 @@ export type ChosenDevice = DeviceKind | 'speaker';
 
 export type Intent =
   | { readonly type: 'paste'; readonly text: string }
-  | { readonly type: 'name'; readonly typed: string; readonly mark: Mark }
+  | { readonly type: 'agree' }
+  | { readonly type: 'name'; readonly typed: string; readonly mark: Mark; readonly passphrase: string | null }
   | { readonly type: 'back' }
-  | { readonly type: 'enter'; readonly listenOnly: boolean }
+  | { readonly type: 'enter'; readonly way: Way }
+  /** From the waiting page to camera and microphone. */
+  | { readonly type: 'fix-devices' }
+  /** From text to sound and picture. */
+  | { readonly type: 'add-media' }
+  /** Anything the circle is asked. */
+  | { readonly type: 'command'; readonly command: Command }
+  | { readonly type: 'step-away'; readonly away: boolean }
+  | { readonly type: 'panel'; readonly panel: Panel }
+  | { readonly type: 'draft'; readonly body: string }
+  | { readonly type: 'write'; readonly to: 'everyone' | 'hosts' | { readonly participant: string } }
+  /** The answer to a host who asks us to open something. */
+  | { readonly type: 'answer'; readonly open: boolean }
+  | { readonly type: 'put-away'; readonly what: 'told' | 'held' }
   | { readonly type: 'toggle'; readonly kind: DeviceKind }
   /** Tries both devices of the preview again. */
   | { readonly type: 'reopen' }

@@ -4,7 +4,7 @@
 
 export const NAME_MAX = 64;
 
-export type NameProblem = 'missing' | 'too-long' | 'odd';
+export type NameProblem = 'missing' | 'too-long' | 'odd' | 'passphrase-needed' | 'passphrase-wrong';
 
 export function checkName(typed: string): { readonly name: string } | { readonly problem: NameProblem } {
   const name = typed.trim();

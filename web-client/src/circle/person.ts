@@ -1,7 +1,9 @@
 /**
  * One participant as the page shows them, and the order in which they sit.
- * Owns the seat order. Must never know media objects or rectangles.
+ * Owns the turning of the ring. Must never know media objects or rectangles.
  */
+
+import type { CircleRole, Source } from '../protocol/circle';
 
 export const marks = [
   'moon',
@@ -35,7 +37,8 @@ export function markFor(identity: string): Mark {
   return marks[sum % marks.length] ?? 'moon';
 }
 
-export interface Person {
+/** What the media side knows of somebody. */
+export interface Present {
   readonly identity: string;
   readonly name: string;
   readonly me: boolean;
@@ -56,6 +59,22 @@ export interface Person {
   readonly gone: boolean;
 }
 
+/** Somebody as the page shows them: what the media side knows, and what the circle knows. */
+export interface Person extends Present {
+  readonly role: CircleRole;
+  /** Place in the queue of raised hands, counted from 1; 0 while the hand is down. */
+  readonly hand: number;
+  /** What they cannot open by themselves. */
+  readonly held: readonly Source[];
+  /** Takes part by text alone, without sound and picture. */
+  readonly textOnly: boolean;
+}
+
+/** Somebody of whom the circle has said nothing yet. */
+export function withoutCircle(present: Present): Person {
+  return { ...present, role: present.host ? 'host' : 'speaker', hand: 0, held: [], textOnly: false };
+}
+
 function samePerson(a: Person, b: Person): boolean {
   return (
     a.identity === b.identity &&
@@ -69,25 +88,38 @@ function samePerson(a: Person, b: Person): boolean {
     a.screen === b.screen &&
     a.resting === b.resting &&
     a.weak === b.weak &&
-    a.gone === b.gone
+    a.gone === b.gone &&
+    a.role === b.role &&
+    a.hand === b.hand &&
+    a.textOnly === b.textOnly &&
+    a.held.join() === b.held.join()
   );
 }
 
 /**
- * Everybody in seat order, which is the order of joining and so the same on every screen, turned until `me` comes
- * first. People who did not change stay the same object, so that only seats that changed are drawn again.
+ * Everybody in the order of joining, turned until `me` comes first: the order while no circle is known.
  */
 export function seated(before: readonly Person[], now: readonly Person[]): readonly Person[] {
-  const known = new Map(before.map((person) => [person.identity, person]));
   const order = [...now].sort((a, b) => a.joinedAt - b.joinedAt || (a.identity < b.identity ? -1 : 1));
+  return keepSame(before, turned(order));
+}
+
+/** Turned until `me` comes first; as it is for somebody without a seat. */
+export function turned(order: readonly Person[]): readonly Person[] {
   const mine = Math.max(
     0,
     order.findIndex((person) => person.me),
   );
-  const turned = [...order.slice(mine), ...order.slice(0, mine)].map((person) => {
+  return [...order.slice(mine), ...order.slice(0, mine)];
+}
+
+/** People who did not change stay the same object, so that only seats that changed are drawn again. */
+export function keepSame(before: readonly Person[], now: readonly Person[]): readonly Person[] {
+  const known = new Map(before.map((person) => [person.identity, person]));
+  const kept = now.map((person) => {
     const old = known.get(person.identity);
     return old !== undefined && samePerson(old, person) ? old : person;
   });
-  const unchanged = turned.length === before.length && turned.every((person, seat) => person === before[seat]);
-  return unchanged ? before : turned;
+  const unchanged = kept.length === before.length && kept.every((person, seat) => person === before[seat]);
+  return unchanged ? before : kept;
 }

@@ -3,13 +3,17 @@
  * Pure: `reduceRoom(state, event)` and selectors. Must never know livekit-client, the DOM or a clock.
  */
 
-import type { Role } from '../protocol/http';
+import type { CircleRole } from '../protocol/circle';
 import type { Devices } from './devices';
 import { noDevices } from './devices';
 import type { Looking, LookingEvent } from './looking';
 import { firstLook, followed, reduceLooking } from './looking';
-import type { Mark, Person } from './person';
+import type { Meeting, MeetingEvent } from './meeting';
+import { firstMeeting, reduceMeeting } from './meeting';
+import type { Mark, Person, Present } from './person';
 import { seated } from './person';
+import { ringOf, ringWithout } from './ring';
+import { myRole } from './table';
 import type { Voices } from './voices';
 import { heard, nextVoiceChange, settled, silence } from './voices';
 
@@ -28,15 +32,27 @@ export type Line =
   /** livekit-client is mending it. */
   | { readonly at: 'resuming'; readonly since: number }
   /** livekit-client gave up; the page joins anew. */
-  | { readonly at: 'rejoining'; readonly since: number };
+  | { readonly at: 'rejoining'; readonly since: number }
+  /** No sound and no picture: chosen, or (`why`) they do not get through. The circle goes on by text. */
+  | { readonly at: 'text'; readonly why: 'chosen' | 'blocked' | 'unreachable' };
 
 /** Why a call ended for good. Everything else is a lost line, and the page comes back by itself. */
 export type Ending = 'removed' | 'ended' | 'twice';
 
 export interface RoomState {
   readonly room: string;
-  readonly role: Role;
+  readonly role: CircleRole;
+  readonly name: string;
+  readonly mark: Mark;
+  /** Who sits on the ring, we first. */
   readonly people: readonly Person[];
+  /** Who listens, without a seat. */
+  readonly listeners: readonly Person[];
+  /** Everybody whom the media side knows. */
+  readonly present: readonly Present[];
+  readonly meeting: Meeting;
+  /** Whom a host shows large to everybody, in order. */
+  readonly spotlight: readonly string[];
   readonly line: Line;
   /** Until when "connected again" is shown; null when it is not. */
   readonly backUntil: number | null;
@@ -50,8 +66,6 @@ export interface RoomState {
   readonly devices: Devices;
   /** Our own screen, shown to the others. */
   readonly screen: OwnScreen;
-  /** Whom a host shows large to all, in order. */
-  readonly spotlight: readonly string[];
   readonly looking: Looking;
   /** The newest moment a tick told us of, milliseconds. */
   readonly now: number;
@@ -62,8 +76,10 @@ export type OwnScreen = { readonly at: 'off' | 'opening' | 'on' | 'fault' };
 export type RoomEvent =
   | LookingEvent
   | { readonly type: 'screen'; readonly screen: OwnScreen }
-  | { readonly type: 'spotlight'; readonly identities: readonly string[] }
-  | { readonly type: 'people'; readonly people: readonly Person[] }
+  | MeetingEvent
+  | { readonly type: 'people'; readonly people: readonly Present[] }
+  | { readonly type: 'text-only'; readonly why: 'chosen' | 'blocked' | 'unreachable' }
+  | { readonly type: 'connecting' }
   | { readonly type: 'voices'; readonly identities: readonly string[]; readonly at: number }
   | { readonly type: 'live'; readonly at: number }
   | { readonly type: 'resuming'; readonly at: number }
@@ -82,10 +98,10 @@ export const SAY_STILL_LOST_AFTER_MS = 60_000;
 export const SAY_BACK_FOR_MS = 3_000;
 
 export function enterRoom(
-  ticket: { readonly room: string; readonly role: Role; readonly name: string; readonly mark: Mark },
+  ticket: { readonly room: string; readonly role: string; readonly name: string; readonly mark: Mark },
   now: number,
 ): RoomState {
-  const me: Person = {
+  const me: Present = {
     identity: '',
     name: ticket.name,
     me: true,
@@ -101,8 +117,14 @@ export function enterRoom(
   };
   return {
     room: ticket.room,
-    role: ticket.role,
-    people: [me],
+    role: ticket.role === 'host' || ticket.role === 'co-host' || ticket.role === 'listener' ? ticket.role : 'speaker',
+    name: ticket.name,
+    mark: ticket.mark,
+    people: ringWithout([me]),
+    listeners: [],
+    present: [me],
+    meeting: firstMeeting,
+    spotlight: [],
     line: { at: 'connecting' },
     backUntil: null,
     voices: silence,
@@ -112,7 +134,6 @@ export function enterRoom(
     closedByHost: null,
     devices: noDevices,
     screen: { at: 'off' },
-    spotlight: [],
     looking: firstLook,
     now,
   };
@@ -127,10 +148,37 @@ export function reduceRoom(before: RoomState, event: RoomEvent): RoomState {
 
 function step(state: RoomState, event: RoomEvent): RoomState {
   switch (event.type) {
-    case 'people': {
-      const people = seated(state.people, state.line.at === 'live' ? event.people : stayingSeated(state, event.people));
-      return people === state.people ? state : { ...state, people };
+    case 'circle':
+    case 'circle-line':
+    case 'panel':
+    case 'draft':
+    case 'sending':
+    case 'answered':
+    case 'held-pressed':
+    case 'stepped-away':
+    case 'told': {
+      const meeting = reduceMeeting(state.meeting, event);
+      if (meeting === state.meeting) return state;
+      const next: RoomState = { ...state, meeting };
+      return meeting.table === state.meeting.table ? next : reseated(next);
     }
+    case 'people':
+      return reseated({
+        ...state,
+        present: state.line.at === 'live' ? event.people : stayingSeated(state, event.people),
+      });
+    case 'connecting':
+      return { ...state, line: { at: 'connecting' } };
+    case 'text-only':
+      return {
+        ...state,
+        line: { at: 'text', why: event.why },
+        microphone: { at: 'off' },
+        camera: { at: 'off' },
+        screen: { at: 'off' },
+        voices: silence,
+        backUntil: null,
+      };
     case 'voices':
       return { ...state, voices: heard(state.voices, event.identities, event.at) };
     case 'live': {
@@ -149,16 +197,16 @@ function step(state: RoomState, event: RoomEvent): RoomState {
         ? { ...state, line: { at: 'resuming', since: event.at }, backUntil: null, now: event.at }
         : state;
     case 'lost':
-      return {
+      return reseated({
         ...state,
         line: { at: 'rejoining', since: lostSince(state.line) ?? event.at },
-        people: seated(state.people, stayingSeated(state, state.people.filter((person) => person.me))),
+        present: stayingSeated(state, state.present.filter((person) => person.me)),
         voices: silence,
         // A screen is chosen anew each time: browsers give it to one call only.
         screen: { at: 'off' },
         backUntil: null,
         now: event.at,
-      };
+      });
     case 'device': {
       const own = { ...state, [event.kind]: event.device };
       return event.device.at === 'on' && state.closedByHost === event.kind ? { ...own, closedByHost: null } : own;
@@ -177,8 +225,6 @@ function step(state: RoomState, event: RoomEvent): RoomState {
       return { ...state, devices: event.devices };
     case 'screen':
       return { ...state, screen: event.screen };
-    case 'spotlight':
-      return { ...state, spotlight: event.identities };
     case 'view':
     case 'pin':
     case 'volume':
@@ -189,17 +235,32 @@ function step(state: RoomState, event: RoomEvent): RoomState {
         now: event.at,
         voices: settled(state.voices, event.at),
         backUntil: state.backUntil !== null && event.at >= state.backUntil ? null : state.backUntil,
+        meeting:
+          state.meeting.toldUntil !== null && event.at >= state.meeting.toldUntil
+            ? reduceMeeting(state.meeting, { type: 'told', told: null, at: event.at })
+            : state.meeting,
       };
   }
+}
+
+/** Everybody on their seats, by what circle and media side say now. */
+function reseated(state: RoomState): RoomState {
+  const { table } = state.meeting;
+  if (table === null) {
+    const people = seated(state.people, ringWithout(state.present));
+    return { ...state, people };
+  }
+  const { people, listeners } = ringOf(state, table, state.present, state);
+  return { ...state, people, listeners, role: myRole(table), spotlight: table.spotlight };
 }
 
 /**
  * While our own line is lost nobody gets up: livekit-client forgets everybody and learns them anew, but on the
  * screen they keep their seats, without a picture, until the line is back and says who is really here.
  */
-function stayingSeated(state: RoomState, present: readonly Person[]): readonly Person[] {
+function stayingSeated(state: RoomState, present: readonly Present[]): readonly Present[] {
   const known = new Set(present.map((person) => person.identity));
-  const missing = state.people.filter((person) => !person.me && !known.has(person.identity));
+  const missing = state.present.filter((person) => !person.me && !known.has(person.identity));
   const stills = missing.map((person) =>
     person.video === null && person.screen === null ? person : { ...person, video: null, screen: null },
   );
@@ -231,6 +292,7 @@ export function nextTick(state: RoomState): number | null {
   const voice = nextVoiceChange(state.voices);
   if (voice !== null) due.push(voice);
   if (state.backUntil !== null) due.push(state.backUntil);
+  if (state.meeting.toldUntil !== null) due.push(state.meeting.toldUntil);
   const since = lostSince(state.line);
   if (since !== null) {
     for (const wait of [SAY_RECONNECTING_AFTER_MS, SAY_STILL_LOST_AFTER_MS]) {
@@ -242,5 +304,5 @@ export function nextTick(state: RoomState): number | null {
 
 /** Our own line is not usable: our seat and our tools say so. */
 export function isOff(state: RoomState): boolean {
-  return state.line.at !== 'live' && state.line.at !== 'connecting' && banner(state) !== 'none';
+  return lostSince(state.line) !== null && banner(state) !== 'none';
 }

@@ -4,7 +4,7 @@
  */
 
 import type { ChosenIds } from './devices';
-import type { Ticket } from './journey';
+import type { Ticket, Way } from './journey';
 import type { Mark } from './person';
 import { readMark } from './person';
 import type { OwnDevice, RoomState } from './room';
@@ -16,6 +16,11 @@ export interface Session extends ChosenIds {
   /** Open when the page was last seen; a reload opens exactly these again and nothing else. */
   readonly microphone: boolean;
   readonly camera: boolean;
+  /** The newest room token: with it a reload takes the same seat. */
+  readonly token: string | null;
+  readonly way: Way;
+  /** The version of the agreement that was accepted. */
+  readonly agreed: number | null;
   /** Whether this tab was in the room. */
   readonly entered: boolean;
   /** When it was last in the room, milliseconds. */
@@ -38,6 +43,7 @@ export function sessionOf(
   ticket: Ticket,
   room: Pick<RoomState, 'microphone' | 'camera'>,
   ids: ChosenIds,
+  stay: { readonly token: string | null; readonly way: Way },
   now: number,
 ): Session {
   const opened = (device: OwnDevice): boolean => device.at === 'on' || device.at === 'opening';
@@ -50,6 +56,9 @@ export function sessionOf(
     microphoneId: ids.microphoneId,
     cameraId: ids.cameraId,
     speakerId: ids.speakerId,
+    token: stay.token,
+    way: stay.way,
+    agreed: ticket.agreed,
     entered: true,
     seenAt: now,
   };
@@ -84,6 +93,9 @@ export function readSession(text: string | null): Session | null {
     microphoneId: readId(kept['microphoneId']),
     cameraId: readId(kept['cameraId']),
     speakerId: readId(kept['speakerId']),
+    token: readId(kept['token']),
+    way: kept['way'] === 'listen' || kept['way'] === 'text' ? kept['way'] : 'full',
+    agreed: typeof kept['agreed'] === 'number' ? kept['agreed'] : null,
     entered: kept['entered'] === true,
     seenAt,
   };

@@ -20,7 +20,7 @@ import {
 import type { LocalTrack, LocalTrackPublication, TrackPublication } from 'livekit-client';
 import type { ChosenIds } from '../circle/devices';
 import type { Volume } from '../circle/looking';
-import type { Mark, Person } from '../circle/person';
+import type { Mark, Present } from '../circle/person';
 import type { DeviceKind, Ending, OwnDevice, OwnScreen } from '../circle/room';
 import type { Settings } from '../circle/settings';
 import { soundChanged } from '../circle/settings';
@@ -32,7 +32,7 @@ import { Reception } from './reception';
 import type { OwnTracks } from './preview';
 
 export type CallEvent =
-  | { readonly type: 'people'; readonly people: readonly Person[] }
+  | { readonly type: 'people'; readonly people: readonly Present[] }
   | { readonly type: 'voices'; readonly identities: readonly string[] }
   | { readonly type: 'resuming' }
   | { readonly type: 'live' }
@@ -76,6 +76,8 @@ export interface Call {
   startSound(): Promise<void>;
   /** Shows our screen to the others, with its sound where the browser gives it; asks the browser which. */
   shareScreen(on: boolean): Promise<void>;
+  /** Nobody is heard while `quiet`; also not those who come meanwhile. */
+  hush(quiet: boolean): void;
   /** How loud somebody is for us. */
   setVolume(identity: string, volume: Volume): void;
   /** Takes over what was set: how the microphone is opened, how much video comes and goes. */
@@ -311,6 +313,10 @@ class LiveCall implements Call {
     this.#tellPeople();
   }
 
+  hush(quiet: boolean): void {
+    this.#reception.hush(quiet);
+  }
+
   setVolume(identity: string, volume: Volume): void {
     this.#reception.setVolume(identity, volume);
   }
@@ -425,7 +431,7 @@ class LiveCall implements Call {
     });
   }
 
-  #people(): Person[] {
+  #people(): Present[] {
     return peopleIn(this.#room, this.#options);
   }
 }

@@ -4,7 +4,7 @@
 
 import { ConnectionQuality, Track } from 'livekit-client';
 import type { Participant, Room, TrackPublication } from 'livekit-client';
-import type { Mark, Person } from '../circle/person';
+import type { Mark, Present } from '../circle/person';
 import { markFor, readMark } from '../circle/person';
 
 export interface Own {
@@ -12,7 +12,7 @@ export interface Own {
   readonly host: boolean;
 }
 
-export function peopleIn(room: Room, own: Own): Person[] {
+export function peopleIn(room: Room, own: Own): Present[] {
   return [room.localParticipant, ...room.remoteParticipants.values()].map((participant) => personFrom(participant, own));
 }
 
@@ -25,7 +25,7 @@ function drawable(publication: TrackPublication | undefined): string | null {
   return publication?.track !== undefined && !publication.isMuted ? publication.trackSid : null;
 }
 
-function personFrom(participant: Participant, own: Own): Person {
+function personFrom(participant: Participant, own: Own): Present {
   const me = participant.isLocal;
   const camera = participant.getTrackPublication(Track.Source.Camera);
   const video = drawable(camera);

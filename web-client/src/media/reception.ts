@@ -18,6 +18,7 @@ export class Reception {
   readonly #voices = new Map<RemoteTrack, HTMLMediaElement>();
   readonly #quieter: Map<string, Volume>;
   #pictures: Settings['pictures'];
+  #quiet = false;
 
   constructor(room: Room, pictures: Settings['pictures'], quieter: ReadonlyMap<string, Volume>) {
     this.#room = room;
@@ -53,6 +54,12 @@ export class Reception {
     this.#out.remove();
   }
 
+  /** Nobody is heard, whatever their own volume. */
+  hush(quiet: boolean): void {
+    this.#quiet = quiet;
+    for (const element of this.#voices.values()) this.#setLoudness(element);
+  }
+
   setVolume(identity: string, volume: Volume): void {
     this.#quieter.set(identity, volume);
     for (const element of this.#voices.values()) {
@@ -64,7 +71,7 @@ export class Reception {
   #setLoudness(element: HTMLMediaElement): void {
     const volume = this.#quieter.get(element.dataset['identity'] ?? '') ?? 1;
     element.volume = volume;
-    element.muted = volume === 0;
+    element.muted = this.#quiet || volume === 0;
   }
 
   setPictures(pictures: Settings['pictures']): void {

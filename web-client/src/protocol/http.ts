@@ -3,6 +3,10 @@
  * Owns their shapes and their checking. Must never know a screen, a language or livekit-client.
  */
 
+import type { Agreement } from './circle';
+import type { Reader } from './read';
+import { flag, list, number, record, text } from './read';
+
 const roles = ['host', 'co-host', 'guest', 'listener'] as const;
 export type Role = (typeof roles)[number];
 
@@ -10,6 +14,21 @@ export type Role = (typeof roles)[number];
 export interface Invitation {
   readonly room: string;
   readonly role: Role;
+  /** What is promised before entry; null when nothing is. */
+  readonly agreement: Agreement | null;
+  /** A host lets people in one by one. */
+  readonly lobby: boolean;
+  /** The room asks for a word besides the link. */
+  readonly passphrase: boolean;
+}
+
+/** Besides invite and name. */
+export interface JoinMore {
+  readonly passphrase?: string | undefined;
+  /** A room token from before: the same seat again. */
+  readonly again?: string | undefined;
+  /** A random sign of this browser, so that somebody who is banned for good does not come back by another link. */
+  readonly mark?: string | undefined;
 }
 
 /** Answer to `POST /api/join`: a LiveKit room token and who it makes us. */
@@ -30,7 +49,11 @@ export const refusalCodes = [
   'name-missing',
   'name-too-long',
   'bad-request',
+  'invite-used-up',
   'room-gone',
+  'passphrase-needed',
+  'passphrase-wrong',
+  'banned',
   'too-many-attempts',
 ] as const;
 export type RefusalCode = (typeof refusalCodes)[number];
@@ -48,21 +71,20 @@ export function openInvite(invite: string, send: typeof fetch = fetch): Promise<
   return post('/api/invite', { invite }, readInvitation, send);
 }
 
-/** `mark` rides along so that a server that knows marks can tell the others; one that does not, ignores it. */
 export function join(
   invite: string,
   name: string,
-  mark: string,
+  more: JoinMore = {},
   send: typeof fetch = fetch,
 ): Promise<Answer<Admission>> {
-  return post('/api/join', { invite, name, mark }, readAdmission, send);
+  return post('/api/join', { invite, name, ...more }, readAdmission, send);
 }
 
-async function post<T>(
+export async function post<T>(
   path: string,
-  body: Readonly<Record<string, string>>,
+  body: Readonly<Record<string, unknown>>,
   read: (value: unknown) => T | null,
-  send: typeof fetch,
+  send: typeof fetch = fetch,
 ): Promise<Answer<T>> {
   const patience = new AbortController();
   const timer = setTimeout(() => {
@@ -108,7 +130,23 @@ export function readInvitation(value: unknown): Invitation | null {
   if (!isRecord(value)) return null;
   const room = readRoomName(value['room']);
   const role = readRole(value['role']);
-  return room === null || role === null ? null : { room, role };
+  if (room === null || role === null) return null;
+  const promised = optional(record({ version: number, lines: list(text) }), value['agreement']);
+  return {
+    room,
+    role,
+    agreement: promised === null || promised.lines.length === 0 ? null : promised,
+    lobby: optional(flag, value['lobby']) ?? false,
+    passphrase: optional(flag, value['passphrase']) ?? false,
+  };
+}
+
+function optional<T>(reader: Reader<T>, value: unknown): T | null {
+  try {
+    return reader(value);
+  } catch {
+    return null;
+  }
 }
 
 export function readAdmission(value: unknown): Admission | null {

@@ -34,4 +34,16 @@ export type IconName =
   | 'moon'
   | 'spotlight'
   | 'speaker-off'
-  | 'info';
+  | 'info'
+  | 'hand'
+  | 'chat'
+  | 'away'
+  | 'send'
+  | 'swap'
+  | 'trash'
+  | 'qr'
+  | 'calendar'
+  | 'print'
+  | 'pencil'
+  | 'plus'
+  | 'help';

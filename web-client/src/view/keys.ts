@@ -4,7 +4,7 @@
  */
 import type { PlainKey } from '../strings';
 
-export type KeyAction = 'microphone' | 'camera' | 'view' | 'leave' | 'keys';
+export type KeyAction = 'microphone' | 'camera' | 'hand' | 'view' | 'away' | 'leave' | 'keys';
 
 interface Key {
   readonly code: string;
@@ -17,6 +17,8 @@ interface Key {
 export const altKeys: readonly Key[] = [
   { code: 'KeyM', action: 'microphone', label: 'Alt+M', words: 'key.mic' },
   { code: 'KeyC', action: 'camera', label: 'Alt+C', words: 'key.cam' },
+  { code: 'KeyK', action: 'hand', label: 'Alt+K', words: 'key.hand' },
+  { code: 'KeyX', action: 'away', label: 'Alt+X', words: 'key.away' },
   { code: 'KeyG', action: 'view', label: 'Alt+G', words: 'key.view' },
   { code: 'KeyL', action: 'leave', label: 'Alt+L', words: 'key.leave' },
   { code: 'Slash', action: 'keys', label: 'Alt+/', words: 'key.list' },

@@ -9,12 +9,17 @@ export function titleOf(journey: Journey, t: Words): string {
       return t('app.name');
     case 'opening':
       return page(t('join.opening'));
+    case 'agreement':
+      return page(t('agree.title'));
+    case 'waiting':
+      return page(t('wait.title'));
     case 'name':
       return page(t('name.title'));
     case 'devices':
       return page(t('dev.title'));
     case 'room':
-      return page(journey.room.room);
+      // The curtain names no room.
+      return page(journey.room.meeting.away ? '' : journey.room.room);
     case 'left':
       return page(t('left.title'));
     case 'fault':

@@ -6,7 +6,7 @@
 import { mount } from 'svelte';
 import { writable } from 'svelte/store';
 import type { Journey, Send } from '../../src/circle/journey';
-import type { Person } from '../../src/circle/person';
+import type { Present } from '../../src/circle/person';
 import { marks } from '../../src/circle/person';
 import type { Line, OwnDevice, RoomEvent } from '../../src/circle/room';
 import { enterRoom, reduceRoom } from '../../src/circle/room';
@@ -15,6 +15,7 @@ import { speak } from '../../src/strings';
 import App from '../../src/view/App.svelte';
 import type { Stage } from '../../src/view/stage';
 import '../../src/view/style/index.css';
+import { meetingEvents } from './meeting';
 
 const wanted = new URLSearchParams(location.search);
 const number = (name: string, otherwise: number): number => Number(wanted.get(name) ?? otherwise);
@@ -24,7 +25,7 @@ const gone = number('gone', -1);
 const resting = number('resting', -1);
 const names = ['こもれび', 'はるみ', 'みかづき', '田中', 'いちょう', 'ゆきこ', 'ささのは', 'さとう（看護師）', 'けん', 'つばめ', 'Alexandra Montgomery-Fitzgerald', 'やまなみ'];
 
-const people: Person[] = Array.from({ length: count }, (_, seat) => ({
+const people: Present[] = Array.from({ length: count }, (_, seat) => ({
   identity: `seat-${seat}`,
   name: names[seat % names.length] ?? '',
   me: seat === 0,
@@ -55,7 +56,7 @@ const events: RoomEvent[] = [
   { type: 'people', people },
   { type: 'device', kind: 'microphone', device: own('microphone') },
   { type: 'device', kind: 'camera', device: own('camera') },
-  { type: 'spotlight', identities: (wanted.get('spotlight') ?? '').split(',').map((seat) => `seat-${seat}`) },
+  ...meetingEvents(people, wanted, now),
   { type: 'screen', screen: { at: wanted.has('sharing') ? 'on' : 'off' } },
   { type: 'sound', blocked: wanted.has('sound-blocked') },
   ...(wanted.has('muted') ? [{ type: 'closed-by-host', kind: 'microphone' } as const] : []),
@@ -69,7 +70,7 @@ if (speaking >= 0) room = reduceRoom(room, { type: 'voices', identities: [`seat-
 room = reduceRoom(room, { type: 'tick', at: now });
 if (wanted.get('view') === 'stage') room = reduceRoom(room, { type: 'view', view: 'stage' });
 
-const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび', mark: 'moon' } as const;
+const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび', mark: 'moon', agreement: null, agreed: null, lobby: false, passphrase: null } as const;
 const stage: Stage = {
   preview: () => () => undefined,
   canShareScreen: true,
