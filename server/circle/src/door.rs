@@ -37,6 +37,16 @@ impl Room {
         Ok(Standing { role, held, attributes: crate::mirror::attributes(role, hand) })
     }
 
+    /// Somebody was banned in an earlier meeting: they do not come in.
+    pub fn bar(&mut self, identity: &Identity) {
+        self.memory.note(identity, |known| known.banned = true);
+    }
+
+    /// A ban was lifted: those who are meant may come in again.
+    pub fn lift(&mut self, meant: impl Fn(&Identity) -> bool) {
+        self.memory.lift(meant);
+    }
+
     /// What a host made of them comes before the token.
     pub(crate) fn role_of(&self, pass: &Pass) -> Role {
         self.memory.of(&pass.identity).role.unwrap_or(pass.role)
@@ -193,6 +203,9 @@ impl Room {
     pub(crate) fn agree(&mut self, who: &Identity, version: u32) -> Result<(), Refusal> {
         if version != self.settings.agreement.version {
             return Err(Refusal::AgreementChanged);
+        }
+        if self.memory.of(who).agreed != Some(version) && self.settings.agreement.is_asked() {
+            self.effect(Effect::Accepted { version });
         }
         self.memory.note(who, |known| known.agreed = Some(version));
         Ok(())

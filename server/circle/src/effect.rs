@@ -24,6 +24,10 @@ pub enum Effect {
     RoomMetadata(String),
     /// The settings changed: they outlive the room.
     KeepSettings(Settings),
+    /// This person may not come back, also when the meeting is over. `origin`: from their token.
+    Ban { participant: Identity, origin: Option<Arc<str>> },
+    /// Somebody accepted this version of the agreement, for the first time. Who it was is not said.
+    Accepted { version: u32 },
     /// The circle is over: end every media session and the room.
     End,
 }

@@ -18,6 +18,15 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// A command was obeyed, and the disk did not take what it changed.
+    #[must_use]
+    pub fn not_kept(id: u64) -> Self {
+        let refusal = crate::Refusal::NotKept;
+        Self::Answer(Answer::Refused { id: Some(id), code: refusal.code(), message: refusal.to_string() })
+    }
+}
+
 /// A message that is for one client alone and is not repeated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]

@@ -1,7 +1,8 @@
 //! What a [`Room`](crate::Room) is told.
 
-use crate::{Identity, Request, Role};
+use crate::{Identity, Request, Role, SettingsChange};
 use serde::Deserialize;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// One circle socket. Chosen by the caller, never reused while the room lives.
@@ -22,6 +23,8 @@ pub struct Pass {
     pub name: String,
     /// The role the token gives. What a host of the running circle decided comes before it.
     pub role: Role,
+    /// Whatever the token carries for a ban that outlives the meeting. The circle hands it back and reads nothing.
+    pub origin: Option<Arc<str>>,
 }
 
 /// How far a client that comes back had read.
@@ -31,6 +34,13 @@ pub struct Resume {
     pub epoch: String,
     /// The last revision it saw.
     pub revision: u64,
+}
+
+/// What the operator wants of a running circle.
+#[derive(Clone, Debug)]
+pub enum Order {
+    ChangeRoom(SettingsChange),
+    End,
 }
 
 /// One thing that happened, handled in full before the next one.

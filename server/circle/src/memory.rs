@@ -42,6 +42,12 @@ impl Memory {
         change(self.people.entry(identity.clone()).or_default());
     }
 
+    pub(crate) fn lift(&mut self, meant: impl Fn(&Identity) -> bool) {
+        for (identity, known) in &mut self.people {
+            known.banned &= !meant(identity);
+        }
+    }
+
     fn forget_one(&mut self) {
         let banned = |identity: &Identity| self.people.get(identity).is_some_and(|known| known.banned);
         let place = self.order.iter().position(|identity| !banned(identity)).unwrap_or(0);

@@ -215,6 +215,7 @@ impl Room {
         if self.participants.get(named).is_some_and(|person| person.media) {
             self.effect(Effect::Remove { participant: named.clone(), why: Removal::ByHost });
         }
+        let origin = self.participants.get(named).and_then(|person| person.origin.clone());
         self.depart(named);
         self.seats.give_up(named);
         self.memory.note(named, |known| {
@@ -222,11 +223,18 @@ impl Room {
             known.hand = None;
             known.banned |= ban;
         });
+        if ban {
+            self.effect(Effect::Ban { participant: named.clone(), origin });
+        }
         Ok(())
     }
 
     pub(crate) fn change_room(&mut self, who: &Identity, set: SettingsChange) -> Result<(), Refusal> {
         self.actor(who, Action::ChangeRoom)?;
+        self.change_settings(set)
+    }
+
+    pub(crate) fn change_settings(&mut self, set: SettingsChange) -> Result<(), Refusal> {
         let changed = self.settings.changed(set)?;
         let before = std::mem::replace(&mut self.settings, changed.clone());
         if changed == before {

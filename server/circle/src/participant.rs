@@ -3,11 +3,14 @@
 use crate::allowance::Allowance;
 use crate::{ConnectionId, Identity, Role, Settings, Source};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) struct Participant {
     pub(crate) name: String,
     pub(crate) role: Role,
+    /// From their token, for a ban.
+    pub(crate) origin: Option<Arc<str>>,
     /// Grows with every arrival: the order of joining.
     pub(crate) arrival: u64,
     pub(crate) joined_unix_millis: u64,

@@ -46,6 +46,7 @@ impl Room {
         let person = Participant {
             name: pass.name.chars().take(NAME_MAX).collect(),
             role,
+            origin: pass.origin,
             arrival: self.arrivals,
             joined_unix_millis: self.now.unix_millis,
             circle: None,
@@ -220,7 +221,7 @@ impl Room {
         Ok(())
     }
 
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if self.life == Life::Ended {
             return;
         }

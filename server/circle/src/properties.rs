@@ -47,7 +47,7 @@ fn role(person: usize) -> Role {
 }
 
 fn pass(person: usize) -> Pass {
-    Pass { identity: name(person), name: "N".into(), role: role(person) }
+    Pass { identity: name(person), name: "N".into(), role: role(person), origin: None }
 }
 
 fn source() -> impl Strategy<Value = Source> {

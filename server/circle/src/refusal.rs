@@ -50,6 +50,8 @@ pub enum Refusal {
     TooFast,
     #[error("The command cannot be read: send JSON as the protocol describes.")]
     Unreadable,
+    #[error("It is so now, but the server could not write it down: after a restart it is gone. Try again.")]
+    NotKept,
     #[error("The room is locked: wait until a host opens it.")]
     Locked,
     #[error("Every seat is taken: try again later.")]
@@ -89,6 +91,7 @@ impl Refusal {
             Self::AgreementNeeded => "agreement-needed",
             Self::TooFast => "too-fast",
             Self::Unreadable => "unreadable",
+            Self::NotKept => "not-kept",
             Self::Locked => "locked",
             Self::Full => "full",
             Self::InLobby => "in-lobby",

@@ -10,7 +10,8 @@ use crate::seat::Seats;
 use crate::spotlight::Spotlight;
 use crate::text::Texts;
 use crate::{
-    Action, Command, ConnectionId, Effect, Event, Identity, Input, Message, Now, Refusal, Request, Settings,
+    Action, Command, ConnectionId, Effect, Event, Identity, Input, Message, Now, Order, Refusal, Request,
+    Settings,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -102,6 +103,27 @@ impl Room {
             Input::Tick => {}
             Input::Stop => self.stop(),
         }
+        self.finish();
+    }
+
+    /// Does what the operator wants, or says why not. Drain [`Room::poll_effect`] afterwards.
+    ///
+    /// # Errors
+    /// A setting is out of bounds.
+    pub fn operate(&mut self, now: Now, order: Order) -> Result<(), Refusal> {
+        self.now = now;
+        let done = match order {
+            Order::ChangeRoom(set) => self.change_settings(set),
+            Order::End => {
+                self.end();
+                Ok(())
+            }
+        };
+        self.finish();
+        done
+    }
+
+    fn finish(&mut self) {
         self.run_timers();
         self.mirror();
         // Last: leaving, and ending the circle, are answered before the sockets close.
@@ -123,6 +145,12 @@ impl Room {
     #[must_use]
     pub fn people(&self) -> usize {
         self.participants.len()
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     fn request(&mut self, connection: ConnectionId, Request { id, command }: Request) {

@@ -19,6 +19,15 @@ impl Room {
         })
     }
 
+    /// Everybody inside, in the order they came.
+    #[must_use]
+    pub fn everybody(&self) -> Vec<Person> {
+        let mut people: Vec<(u64, &Identity)> =
+            self.participants.iter().map(|(who, person)| (person.arrival, who)).collect();
+        people.sort_unstable();
+        people.into_iter().filter_map(|(_, who)| self.person(who)).collect()
+    }
+
     /// Tells everybody what somebody is now.
     pub(crate) fn tell_person(&mut self, who: &Identity) {
         if let Some(person) = self.person(who) {
@@ -29,16 +38,13 @@ impl Room {
     /// Sends everything that `who` may see.
     pub(crate) fn show_state(&mut self, connection: ConnectionId, who: &Identity) {
         let Some(viewer) = self.participants.get(who) else { return };
-        let mut people: Vec<(u64, &Identity)> =
-            self.participants.iter().map(|(who, person)| (person.arrival, who)).collect();
-        people.sort_unstable();
         let state = State {
             epoch: self.epoch.clone(),
             revision: self.revision,
             you: who.clone(),
             away: viewer.away,
             settings: self.settings.clone(),
-            participants: people.into_iter().filter_map(|(_, who)| self.person(who)).collect(),
+            participants: self.everybody(),
             seats: self.seats.taken().cloned().collect(),
             hands: self.hands.all().to_vec(),
             spotlight: self.spotlight.shown().to_vec(),

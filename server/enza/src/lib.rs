@@ -24,6 +24,7 @@ mod listen;
 pub mod logs;
 mod media;
 mod operator_key;
+mod origin;
 mod passphrase;
 mod room;
 mod rooms;

@@ -4,6 +4,7 @@
 //! Dropping a connection's outbox is how a connection is closed: its session sends what is left and hangs up.
 
 mod circle;
+mod keep;
 mod question;
 
 use crate::media::MediaHandle;
@@ -13,6 +14,8 @@ use ::circle::Settings;
 use axum::extract::ws::Utf8Bytes;
 use circle::circle_now;
 pub(crate) use circle::{CircleMessage, ROLE, Visit, pass};
+pub(crate) use keep::NotKept;
+use keep::{Keep, Keeper};
 use livekit_protocol::{
     DisconnectReason, JoinRequest, SignalRequest, SignalResponse, signal_response::Message as ResponseMessage,
 };
@@ -22,7 +25,7 @@ use signal::{ConnectionId, Connections, Effect, Grants, Input, Now, Room, RoomSe
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::Store;
+use store::{Store, Trace};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -126,24 +129,27 @@ pub(crate) fn start(
     let task = tokio::spawn(async move {
         let name = settings.name.clone();
         let kept = kept_settings(&store, &name).await;
-        let (keep, changes) = watch::channel(None);
-        let keeper = tokio::spawn(keep_settings(store, name, changes));
+        let bans = kept_bans(&store, &name).await;
+        let (keeper, keeping) = Keeper::start(store, name.clone());
         let task = RoomTask {
             room: Room::new(now, settings),
+            name,
             outboxes: HashMap::new(),
             circle: ::circle::Room::new(circle_now(now), epoch, kept),
             circle_outboxes: HashMap::new(),
             arriving: None,
             kept_open: false,
-            kept: keep,
+            keeper,
+            unacknowledged: None,
+            bans,
             media,
             tokens,
             fatal,
             ended: false,
         };
-        // Its end lets go of `keep`, and the last change is written before the room counts as gone.
+        // Its end lets go of the keeper, and the last change is written before the room counts as gone.
         task.run(inbox, media_events, ending).await;
-        let _ = keeper.await;
+        let _ = keeping.await;
         farewell.say().await;
     })
     .abort_handle();
@@ -162,21 +168,21 @@ async fn kept_settings(store: &Store, room: &str) -> Settings {
     kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
 }
 
-/// Writes the newest settings, one write at a time, until the room ends.
-async fn keep_settings(store: Store, room: String, mut changes: watch::Receiver<Option<Settings>>) {
-    while changes.changed().await.is_ok() {
-        let settings = changes.borrow_and_update().clone();
-        let Some(json) = settings.and_then(|settings| serde_json::to_string(&settings).ok()) else {
-            continue;
-        };
-        if let Err(error) = store.keep_room_settings(&room, &json).await {
-            tracing::error!(%error, "a room's settings cannot be kept");
+/// Whom earlier meetings banned, by identity and by mark.
+async fn kept_bans(store: &Store, room: &str) -> Vec<Trace> {
+    match store.bans(room).await {
+        Ok(bans) => bans.into_iter().flat_map(|ban| [Some(ban.identity), ban.mark]).flatten().collect(),
+        Err(error) => {
+            tracing::error!(%error, "a room's bans cannot be read");
+            Vec::new()
         }
     }
 }
 
 struct RoomTask {
     room: Room,
+    /// Its id in the store.
+    name: String,
     outboxes: HashMap<ConnectionId, mpsc::Sender<Box<SignalResponse>>>,
     circle: ::circle::Room,
     circle_outboxes: HashMap<::circle::ConnectionId, mpsc::Sender<Utf8Bytes>>,
@@ -184,7 +190,11 @@ struct RoomTask {
     arriving: Option<(ConnectionId, ::circle::Pass)>,
     /// Whether the signalling was told that the circle is occupied.
     kept_open: bool,
-    kept: watch::Sender<Option<Settings>>,
+    keeper: Keeper,
+    /// The change that the command in hand made: its answer waits for the disk.
+    unacknowledged: Option<u64>,
+    /// Who may not come in, by identity or by mark.
+    bans: Vec<Trace>,
     media: MediaHandle,
     tokens: Arc<TokenAuthority>,
     fatal: mpsc::Sender<Fatal>,
@@ -227,6 +237,7 @@ impl RoomTask {
                         (Err(_), _) => break,
                     }
                 }
+                () = self.keeper.progress() => self.tell_kept(now()),
                 () = timer => {
                     self.circle.handle(circle_now(now()), ::circle::Input::Tick);
                     self.handle(Input::Tick);
@@ -278,9 +289,15 @@ impl RoomTask {
                 self.kept_open = !self.kept_open;
                 self.room.handle(now, Input::KeepOpen(self.kept_open));
             } else {
+                self.unacknowledged = None;
                 return;
             }
         }
+    }
+
+    fn keep(&mut self, what: Keep) {
+        self.keeper.keep(what);
+        self.unacknowledged = Some(self.keeper.newest());
     }
 
     fn carry_out(&mut self, now: Now, effect: Effect) {
@@ -354,15 +371,20 @@ mod tests {
             development: false,
             server_version: "1.13.5",
         };
-        let (kept, _changes) = watch::channel(None);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("enza.db")).await.unwrap();
+        let (keeper, _keeping) = Keeper::start(store, "a".to_owned());
         let task = RoomTask {
             room: Room::new(now(), settings),
+            name: "a".to_owned(),
             outboxes: HashMap::new(),
             circle: ::circle::Room::new(circle_now(now()), "e".to_owned(), Settings::default()),
             circle_outboxes: HashMap::new(),
             arriving: None,
             kept_open: false,
-            kept,
+            keeper,
+            unacknowledged: None,
+            bans: Vec::new(),
             media,
             tokens: Arc::new(TokenAuthority::new(&key)),
             fatal,

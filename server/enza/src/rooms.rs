@@ -293,6 +293,11 @@ fn room_of(event: &Event) -> RoomId {
     }
 }
 
+/// The wall clock of a [`Now`], as the store counts.
+pub(crate) fn unix_millis(now: Now) -> i64 {
+    i64::try_from(now.unix_millis).unwrap_or(i64::MAX)
+}
+
 /// Both clocks, read once.
 pub(crate) fn now() -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

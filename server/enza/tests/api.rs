@@ -226,3 +226,70 @@ async fn rooms_are_made_by_the_operator_or_by_anybody_as_the_server_says() {
     assert_eq!((codes[0], codes[23]), (201, 429), "{codes:?}");
     daemon.server.stop().await;
 }
+
+#[tokio::test]
+async fn the_operator_lists_changes_exports_and_erases_rooms() {
+    let daemon = Daemon::start().await;
+    let operator = operator_key(&daemon);
+    let made = call(&daemon, "POST", "/api/rooms", &operator, json!({"title": "Tuesday"})).await.json();
+    let (room, guest) =
+        (made["room"]["id"].as_str().unwrap().to_owned(), made["guestLink"].as_str().unwrap());
+    let path = format!("/api/rooms/{room}");
+    let listed = call(&daemon, "GET", "/api/rooms", &operator, Value::Null).await.json();
+    assert_eq!((&listed["rooms"][0]["id"], &listed["rooms"][0]["people"]), (&json!(room), &json!(0)));
+
+    let set = json!({"title": "Wednesday", "settings": {"lobby": "guests", "agreement": ["We listen."]}});
+    let changed = call(&daemon, "PATCH", &path, &operator, set).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    let changed = changed.json();
+    assert_eq!((&changed["name"], &changed["settings"]["lobby"]), (&json!("Wednesday"), &json!("guests")));
+    let kept = daemon.server.store().room_settings(&room).await.unwrap().unwrap();
+    assert!(kept.contains("We listen."), "on disk when it was answered: {kept}");
+    for (set, expected) in [
+        (json!({"settings": {"capacity": 0}}), (422, "setting-out-of-bounds".to_owned())),
+        (json!({"settings": {"capasity": 5}}), (400, "bad-request".to_owned())),
+        (json!({"title": ""}), (422, "title-unusable".to_owned())),
+    ] {
+        assert_eq!(code(&call(&daemon, "PATCH", &path, &operator, set).await), expected);
+    }
+    let export = call(&daemon, "GET", &format!("{path}/export"), &operator, Value::Null).await;
+    assert_eq!(export.json()["invites"].as_array().unwrap().len(), 2);
+    let secret = guest.strip_prefix("/join#").unwrap();
+    assert!(!export.text().contains(secret));
+
+    let by_host = call(&daemon, "DELETE", &path, &host_token(&room), Value::Null).await;
+    assert_eq!(code(&by_host), (401, "key-wrong".to_owned()), "only the operator erases");
+    assert_eq!(call(&daemon, "DELETE", &path, &operator, Value::Null).await.status, 204);
+    let gone = call(&daemon, "GET", &path, &operator, Value::Null).await;
+    assert_eq!(code(&gone), (404, "room-unknown".to_owned()));
+    let held: Vec<u8> = std::fs::read_dir(&daemon.config.data)
+        .unwrap()
+        .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    for words in ["Wednesday", "We listen.", &room] {
+        assert!(
+            !held.windows(words.len()).any(|window| window == words.as_bytes()),
+            "{words} is still there"
+        );
+    }
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_operators_key_nothing_of_the_servers_rooms_is_told() {
+    let daemon = Daemon::start().await;
+    let (room, _) = room_with(&daemon, Role::Guest, Terms::default()).await;
+    let (other, _) = room_with(&daemon, Role::Guest, Terms::default()).await;
+    let host = host_token(&room.id);
+    for path in
+        ["/api/rooms".to_owned(), format!("/api/rooms/{}", other.id), format!("/api/rooms/{}/bans", other.id)]
+    {
+        assert_eq!(daemon.get(&path, &[]).await.status, 401, "{path}");
+        assert_eq!(call(&daemon, "GET", &path, &host, Value::Null).await.status, 401, "{path}");
+    }
+    for path in ["", "/participants", "/bans"] {
+        let own = call(&daemon, "GET", &format!("/api/rooms/{}{path}", room.id), &host, Value::Null).await;
+        assert_eq!(own.status, 200, "{path}");
+    }
+    daemon.server.stop().await;
+}

@@ -346,3 +346,65 @@ async fn the_api_sees_the_running_circle_who_is_there_and_what_they_are_now() {
     assert_eq!((&said["agreement"]["lines"], &said["lobby"]), (&json!(["We listen."]), &json!(true)));
     daemon.server.stop().await;
 }
+
+#[tokio::test]
+async fn a_ban_outlives_the_meeting_and_a_new_name_until_it_is_lifted() {
+    let first = Daemon::start().await;
+    let store = first.server.store();
+    let room = store.create_room("Tuesday", 1).await.unwrap().id;
+    let (_, many) = store.create_invite(&room, store::Role::Guest, store::Terms::default(), 1).await.unwrap();
+    let one = store::Terms { max_uses: Some(1), ..store::Terms::default() };
+    let (_, single) = store.create_invite(&room, store::Role::Guest, one, 1).await.unwrap();
+    let many = many.reveal().to_owned();
+    let (mut chie, _) = Circle::enter(&first, &room, &host(&room)).await;
+    let joined = json!({"invite": single.reveal(), "name": "Ann", "mark": "a browser's mark"}).to_string();
+    let ann = first.post("/api/join", &joined).await.json();
+    let ann_token = ann["token"].as_str().unwrap().to_owned();
+    let (mut circle, _) = Circle::enter(&first, &room, &ann_token).await;
+    chie.done(json!({"type": "remove", "participant": ann["identity"], "ban": true})).await;
+    circle.until("removed").await;
+    let revoked = first.post("/api/join", &joined).await.json();
+    assert_eq!(revoked["code"], "invite-revoked", "a link for one person is closed with the ban");
+    let Daemon { server, folder, .. } = first;
+    server.stop().await;
+
+    let data = folder.path().join("data");
+    let second = Daemon::start_with(|settings| settings.data = Some(data)).await;
+    let mut again = Circle::open(second.port(), &room, &ann_token, "").await.unwrap();
+    assert_eq!(again.next().await.unwrap()["code"], "banned", "the old token opens nothing");
+    let join = async |fields: Value| second.post("/api/join", &fields.to_string()).await.json();
+    let by_mark = join(json!({"invite": many, "name": "Other", "mark": "a browser's mark"})).await;
+    assert_eq!(by_mark["code"], "banned");
+    let by_token = join(json!({"invite": many, "name": "Other", "again": ann_token})).await;
+    assert_eq!(by_token["code"], "banned");
+    let somebody = join(json!({"invite": many, "name": "Ben", "mark": "another mark"})).await;
+    assert!(somebody["token"].is_string(), "{somebody}");
+
+    let bearer = format!("Bearer {}", host(&room));
+    let headers = [("authorization", bearer.as_str())];
+    let bans = format!("/api/rooms/{room}/bans");
+    let listed = second.get(&bans, &headers).await.json();
+    assert_eq!((listed["bans"].as_array().unwrap().len(), &listed["bans"][0]["device"]), (1, &json!(true)));
+    let lift = format!("{bans}/{}", listed["bans"][0]["id"]);
+    assert_eq!(common::ask(second.port(), "DELETE", &lift, &headers, "").await.status, 204);
+    let back =
+        join(json!({"invite": many, "name": "Ann", "again": ann_token, "mark": "a browser's mark"})).await;
+    assert_eq!(back["identity"], ann["identity"], "{back}");
+    let (_circle, _) = Circle::enter(&second, &room, &ann_token).await;
+    second.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_disk_does_not_take_is_not_acknowledged() {
+    let daemon = Daemon::start().await;
+    let room = daemon.server.store().create_room("Tuesday", 1).await.unwrap().id;
+    let (mut one, _) = Circle::enter(&daemon, &room, &host(&room)).await;
+    one.done(json!({"type": "change-room", "set": {"question": "One?"}})).await;
+    let kept = daemon.server.store().room_settings(&room).await.unwrap().unwrap();
+    assert!(kept.contains("One?"), "on disk when it was answered");
+    daemon.server.store().close().await;
+    let (answer, _) = one.ask(json!({"type": "change-room", "set": {"question": "Two?"}})).await;
+    assert_eq!((&answer["type"], &answer["code"]), (&json!("refused"), &json!("not-kept")));
+    one.done(json!({"type": "raise-hand"})).await;
+    daemon.server.stop().await;
+}

@@ -22,6 +22,8 @@ pub struct Grants {
     pub hidden: bool,
     pub room_admin: bool,
     pub expires_at_unix: u64,
+    /// Whatever the signer needs to know again of this person: carried on in fresh tokens, told to nobody.
+    pub origin: Option<String>,
 }
 
 impl Grants {
@@ -42,6 +44,7 @@ impl Grants {
             hidden: false,
             room_admin: false,
             expires_at_unix: 0,
+            origin: None,
         }
     }
 

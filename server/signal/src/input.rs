@@ -17,10 +17,6 @@ pub struct Now {
 
 /// One thing that happened, handled in full before the next one.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "an input lives for one call; a request is moved, never stored"
-)]
 pub enum Input {
     /// A WebSocket with a verified token opened: a plain join, or a resume when `request.reconnect`.
     /// `held`: sources that are blocked from the first packet on ([`Input::HoldSource`]); a resume keeps its own.

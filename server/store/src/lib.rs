@@ -1,4 +1,4 @@
-//! What survives a restart: rooms and the invites that open them, in one SQLite file.
+//! What survives a restart: rooms, the invites that open them and who may not come back, in one SQLite file.
 //!
 //! The only crate that names the database. It never learns who used an invite, from where or when, and it
 //! never holds an invite's secret: only its SHA-256.
@@ -6,9 +6,11 @@
 //! Writes go through one connection (SQLite allows one writer at a time; sqlx runs it on a thread of its own),
 //! reads through another, so that a slow write never delays somebody who opens a link.
 
+mod ban;
 mod invite;
 mod room;
 
+pub use ban::{Ban, BanId, Trace};
 pub use invite::{Invite, InviteId, InviteSecret, InviteState, Resolved, Role, Terms};
 pub use room::Room;
 
@@ -42,6 +44,10 @@ pub enum StoreError {
     RoomUnknown,
     #[error("there is no invite with this number")]
     InviteUnknown,
+    #[error("there is no such ban in this room")]
+    BanUnknown,
+    #[error("there are as many bans in this room as are kept: lift one first")]
+    BansFull,
     #[error("a room's title needs 1 to {} characters", room::TITLE_MAX)]
     Title,
     #[error("there are as many rooms as this server keeps: delete one first")]
@@ -75,6 +81,8 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What is deleted is overwritten, not only forgotten.
+            .pragma("secure_delete", "ON")
             .busy_timeout(WRITE_PATIENCE);
         let pool = || SqlitePoolOptions::new().max_connections(1).acquire_timeout(WRITE_PATIENCE);
         let writer = pool().connect_with(options.clone()).await.map_err(opening)?;

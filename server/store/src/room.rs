@@ -150,6 +150,22 @@ impl Store {
         if done.rows_affected() == 0 { Err(StoreError::RoomUnknown) } else { Ok(()) }
     }
 
+    /// Deletes a room and everything that belongs to it, and leaves no trace of it in the file: what it held is
+    /// overwritten, the file is written anew and its journal emptied. Takes time that grows with the file.
+    ///
+    /// # Errors
+    /// [`StoreError::RoomUnknown`]; [`StoreError::Busy`] or [`StoreError::Database`].
+    pub async fn erase_room(&self, id: &str) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM room WHERE id = ?").bind(id).execute(&self.writer).await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::RoomUnknown);
+        }
+        sqlx::query("VACUUM").execute(&self.writer).await?;
+        // The journal still holds pages from before.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await?;
+        Ok(())
+    }
+
     /// Gives a room another title.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The store on a real file: what was promised once holds after a restart.
 
-use store::{InviteId, InviteState, Resolved, Role, Store, StoreError, Terms};
+use store::{BanId, InviteId, InviteState, Resolved, Role, Store, StoreError, Terms, Trace};
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -156,39 +156,6 @@ async fn an_invite_opens_from_its_first_moment_until_its_last() {
     assert_eq!(store.resolve_invite(secret.reveal(), NOW + 30).await.unwrap(), Resolved::Revoked);
 }
 
-/// The file of version 0.1.0's first migration, made by its own statements, still opens its rooms.
-#[tokio::test]
-async fn invites_of_the_first_tables_still_open_their_rooms() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("enza.db");
-    let secret = "an-old-secret-of-24-char";
-    {
-        use sha2::Digest as _;
-        use sqlx::ConnectOptions as _;
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
-        let mut connection = options.connect().await.unwrap();
-        let all = sqlx::migrate!("./migrations");
-        let first = sqlx::migrate::Migrator { migrations: all.migrations[..1].to_vec().into(), ..all };
-        first.run(&mut connection).await.unwrap();
-        let hash = sha2::Sha256::digest(secret.as_bytes()).to_vec();
-        sqlx::query("INSERT INTO room (id, title, created) VALUES ('r', 'Old', 1)")
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        sqlx::query(
-            "INSERT INTO invite (id, room, role, hash, created, revoked) VALUES (5, 'r', 'host', ?, 1, NULL)",
-        )
-        .bind(hash)
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    }
-    let store = open(&folder).await;
-    let resolved = store.resolve_invite(secret, NOW).await.unwrap();
-    assert!(matches!(resolved, Resolved::Open { invite: InviteId(5), role: Role::Host, .. }), "{resolved:?}");
-    assert_eq!(store.room_settings("r").await.unwrap().as_deref(), Some("{}"));
-}
-
 #[tokio::test]
 async fn an_invite_with_a_maximum_lets_in_so_many_people_and_no_more_also_all_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -231,4 +198,109 @@ async fn a_passphrase_and_a_new_title_are_kept() {
     assert!(matches!(store.rename_room(&room.id, " ").await, Err(StoreError::Title)));
     assert!(matches!(store.rename_room("none", "x").await, Err(StoreError::RoomUnknown)));
     assert!(matches!(store.keep_passphrase("none", None).await, Err(StoreError::RoomUnknown)));
+}
+
+#[tokio::test]
+async fn a_ban_knows_somebody_again_in_its_room_and_tells_no_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap().id;
+    let other = store.create_room("Other", NOW).await.unwrap().id;
+    let (who, mark) =
+        (Trace::of_identity(&room, "a-very-long-identity"), Trace::of_mark(&room, "a-device-mark"));
+    assert_ne!(who, Trace::of_identity(&other, "a-very-long-identity"));
+    assert_ne!(Trace::of_identity("ab", "c"), Trace::of_identity("a", "bc"));
+    let ban = store.ban(&room, who, Some(mark), NOW).await.unwrap();
+    store.close().await;
+
+    let file = std::fs::read(folder.path().join("enza.db")).unwrap();
+    for word in [&b"a-very-long-identity"[..], b"a-device-mark"] {
+        assert!(!file.windows(word.len()).any(|window| window == word));
+    }
+    let store = open(&folder).await;
+    let bans = store.bans(&room).await.unwrap();
+    assert_eq!((bans.len(), bans[0].id, bans[0].identity, bans[0].mark), (1, ban, who, Some(mark)));
+    assert!(store.bans(&other).await.unwrap().is_empty());
+    assert!(matches!(store.lift_ban(&other, ban).await, Err(StoreError::BanUnknown)));
+    store.lift_ban(&room, ban).await.unwrap();
+    assert!(store.bans(&room).await.unwrap().is_empty());
+    assert!(matches!(store.lift_ban(&room, BanId(9)).await, Err(StoreError::BanUnknown)));
+    assert!(matches!(store.ban("none", who, None, NOW).await, Err(StoreError::RoomUnknown)));
+}
+
+#[tokio::test]
+async fn accepted_agreements_are_counted_and_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap().id;
+    for version in [1, 2, 2] {
+        store.count_acceptance(&room, version).await.unwrap();
+    }
+    store.count_acceptance("none", 1).await.unwrap();
+    assert_eq!(store.acceptances(&room).await.unwrap(), [(1, 1), (2, 2)]);
+    assert!(store.acceptances("none").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_erased_room_is_in_no_file_any_more_and_the_others_are_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("A title that nobody else has", NOW).await.unwrap().id;
+    let other = store.create_room("The other", NOW).await.unwrap();
+    let (_, invite) = store.create_invite(&room, Role::Guest, Terms::default(), NOW).await.unwrap();
+    store.keep_room_settings(&room, "{\"question\":\"A question that nobody else asks\"}").await.unwrap();
+    store.ban(&room, Trace::of_identity(&room, "x"), None, NOW).await.unwrap();
+    store.count_acceptance(&room, 1).await.unwrap();
+    let traces = |folder: &tempfile::TempDir| {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        let held: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        ["A title that nobody else has", "A question that nobody else asks", room.as_str()]
+            .into_iter()
+            .filter(|words| held.windows(words.len()).any(|window| window == words.as_bytes()))
+            .count()
+    };
+    assert_eq!(traces(&folder), 3, "before, they are there");
+    store.erase_room(&room).await.unwrap();
+    assert_eq!(traces(&folder), 0);
+    assert_eq!(store.resolve_invite(invite.reveal(), NOW).await.unwrap(), Resolved::Unknown);
+    assert_eq!(store.rooms().await.unwrap(), [other]);
+    assert!(matches!(store.erase_room(&room).await, Err(StoreError::RoomUnknown)));
+}
+
+/// A file of each earlier schema, with a room and an invite in it, opens its rooms today.
+#[tokio::test]
+async fn every_earlier_schema_is_brought_forward() {
+    use sha2::Digest as _;
+    use sqlx::ConnectOptions as _;
+    let all = sqlx::migrate!("./migrations");
+    for steps in 1..all.migrations.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("enza.db");
+        let secret = "an-old-secret-of-24-char";
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        let all = sqlx::migrate!("./migrations");
+        let earlier = sqlx::migrate::Migrator { migrations: all.migrations[..steps].to_vec().into(), ..all };
+        earlier.run(&mut connection).await.unwrap();
+        for statement in [
+            "INSERT INTO room (id, title, created) VALUES ('r', 'Old', 1)",
+            "INSERT INTO invite (id, room, role, hash, created) VALUES (5, 'r', 'host', ?, 1)",
+        ] {
+            let query = sqlx::query(statement);
+            let query = match statement.contains('?') {
+                true => query.bind(sha2::Sha256::digest(secret.as_bytes()).to_vec()),
+                false => query,
+            };
+            query.execute(&mut connection).await.unwrap();
+        }
+        drop(connection);
+        let store = open(&folder).await;
+        let resolved = store.resolve_invite(secret, NOW).await.unwrap();
+        assert!(
+            matches!(resolved, Resolved::Open { invite: InviteId(5), role: Role::Host, .. }),
+            "{steps}: {resolved:?}"
+        );
+        assert_eq!(store.room_settings("r").await.unwrap().as_deref(), Some("{}"));
+        assert!(store.bans("r").await.unwrap().is_empty() && store.passphrase("r").await.unwrap().is_none());
+    }
 }

@@ -1,7 +1,7 @@
 //! Lock, capacity, agreement and lobby.
 
 use crate::stage::{Stage, id, pass};
-use circle::{Answer, Event, Input, Message, Role, Settings, WaitsFor};
+use circle::{Answer, Effect, Event, Input, Message, Role, Settings, WaitsFor};
 use serde_json::json;
 
 fn room(change: serde_json::Value) -> Stage {
@@ -76,6 +76,9 @@ fn the_agreement_comes_before_everything_else() {
     assert_eq!(stage.admitted_to_media("ann", Role::Speaker), Err("agreement-needed"));
     assert_eq!(stage.ask(ann, json!({"type": "agree", "version": 2})), Err("agreement-changed"));
     stage.ask(ann, json!({"type": "agree", "version": 3})).unwrap();
+    assert_eq!(stage.orders(), [Effect::Accepted { version: 3 }]);
+    stage.ask(ann, json!({"type": "agree", "version": 3})).unwrap();
+    assert_eq!(stage.orders(), [], "counted once");
     assert_eq!(waits(&mut stage, ann), Some(WaitsFor::Host));
     stage.ask(host, json!({"type": "change-room", "set": {"lobby": "off"}})).unwrap();
     assert_eq!(stage.state(ann).you, id("ann"), "the lobby was switched off");

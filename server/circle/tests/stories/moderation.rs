@@ -1,7 +1,7 @@
 //! What hosts do, and what they cannot do.
 
-use crate::stage::{Stage, id};
-use circle::{Deed, Effect, Event, Removal, Role, Source};
+use crate::stage::{Stage, id, pass};
+use circle::{Deed, Effect, Event, Input, Order, Pass, Refusal, Removal, Role, SettingsChange, Source};
 use serde_json::json;
 
 const MIC: Source = Source::Microphone;
@@ -157,7 +157,11 @@ fn who_is_removed_may_come_back_and_who_is_banned_may_not() {
     for (name, ban) in [("ann", false), ("ben", true)] {
         let socket = stage.settle(name, Role::Speaker);
         stage.ask(host, json!({"type": "remove", "participant": name, "ban": ban})).unwrap();
-        assert_eq!(stage.orders(), [Effect::Remove { participant: id(name), why: Removal::ByHost }]);
+        let mut expected = vec![Effect::Remove { participant: id(name), why: Removal::ByHost }];
+        if ban {
+            expected.push(Effect::Ban { participant: id(name), origin: None });
+        }
+        assert_eq!(stage.orders(), expected);
         assert!(stage.events(socket).contains(&Event::Removed { banned: ban }));
         assert!(stage.closed.contains(&socket));
     }
@@ -165,6 +169,41 @@ fn who_is_removed_may_come_back_and_who_is_banned_may_not() {
     assert_eq!(stage.admitted_to_media("ben", Role::Speaker), Err("banned"));
     let again = stage.connect("ben", Role::Speaker);
     assert_eq!(stage.refused(again), "banned");
+    stage.room.lift(|who| *who == id("ben"));
+    assert!(stage.admitted_to_media("ben", Role::Speaker).is_ok());
+    stage.room.bar(&id("ann"));
+    assert_eq!(stage.admitted_to_media("ann", Role::Speaker), Err("banned"), "in an earlier meeting");
+}
+
+#[test]
+fn a_ban_hands_back_what_the_token_carried() {
+    let mut stage = Stage::new();
+    let host = stage.settle("host", Role::Host);
+    let pass = Pass { origin: Some("mark".into()), ..pass("ann", Role::Speaker) };
+    stage.input(Input::MediaUp { pass });
+    stage.forget();
+    stage.ask(host, json!({"type": "remove", "participant": "ann", "ban": true})).unwrap();
+    let ban = Effect::Ban { participant: id("ann"), origin: Some("mark".into()) };
+    assert!(stage.orders().contains(&ban));
+}
+
+#[test]
+fn the_operator_changes_rules_and_ends_the_meeting_without_a_seat_in_it() {
+    let mut stage = Stage::new();
+    let ann = stage.settle("ann", Role::Speaker);
+    let set = SettingsChange { locked: Some(true), ..SettingsChange::default() };
+    let set_wrong = SettingsChange { capacity: Some(0), ..SettingsChange::default() };
+    let wrong = stage.room.operate(stage.now, Order::ChangeRoom(set_wrong));
+    assert_eq!(wrong.map_err(Refusal::code), Err("setting-out-of-bounds"));
+    stage.room.operate(stage.now, Order::ChangeRoom(set)).unwrap();
+    stage.input(Input::Tick);
+    assert!(matches!(stage.events(ann).as_slice(), [Event::Settings { settings }] if settings.locked));
+    assert!(stage.room.settings().locked);
+    assert!(matches!(stage.orders().as_slice(), [Effect::KeepSettings(settings)] if settings.locked));
+    stage.room.operate(stage.now, Order::End).unwrap();
+    stage.input(Input::Tick);
+    assert!(stage.events(ann).contains(&Event::Ended) && stage.closed.contains(&ann));
+    assert_eq!((stage.room.people(), stage.orders()), (0, vec![Effect::End]));
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(crate) fn id(name: &str) -> Identity {
 }
 
 pub(crate) fn pass(name: &str, role: Role) -> Pass {
-    Pass { identity: id(name), name: name.to_uppercase(), role }
+    Pass { identity: id(name), name: name.to_uppercase(), role, origin: None }
 }
 
 impl Stage {

@@ -4,9 +4,10 @@
 
 use super::problem::{ApiError, read};
 use super::{App, Peer};
+use crate::origin::Origin;
 use crate::passphrase::PASSPHRASE_MAX;
 use crate::room::{Question, ROLE};
-use crate::rooms::now;
+use crate::rooms;
 use axum::Extension;
 use axum::Json;
 use axum::body::Bytes;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use signal::Grants;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{InviteId, Resolved, Role, Room};
+use store::{Ban, InviteId, Resolved, Role, Room, Trace};
 
 /// How long a room token from an invite lives. It is used at once, and refreshed inside the room. Higher: a
 /// revoked invite still opens the room for longer; lower: somebody who tests their camera for a while is late.
@@ -36,6 +37,9 @@ pub(super) const NAME_MAX: usize = 64;
 /// Longest invite looked up; real ones have 24 characters.
 const INVITE_MAX: usize = 256;
 
+/// Longest mark, bytes. The page's have 22.
+const MARK_MAX: usize = 64;
+
 #[derive(Deserialize)]
 struct InviteQuestion {
     invite: String,
@@ -48,6 +52,8 @@ struct JoinQuestion {
     invite: String,
     name: String,
     passphrase: Option<String>,
+    /// What the browser keeps, random: by it somebody who was banned is known again, in this room alone.
+    mark: Option<String>,
     /// An earlier room token: the person stays who they are, with their seat, hand and role.
     again: Option<String>,
 }
@@ -134,6 +140,15 @@ pub(super) async fn join(
     let name = checked_name(&question.name)?;
     let Opened { invite, room, role, earlier } =
         resolve(&app, peer, &question.invite, question.again.as_deref()).await?;
+    let mark = match question.mark.as_deref() {
+        Some(mark) if !(1..=MARK_MAX).contains(&mark.len()) => return Err(ApiError::BadRequest),
+        mark => mark.map(|mark| Trace::of_mark(&room.id, mark)),
+    };
+    let known = earlier.as_ref().map(|earlier| Trace::of_identity(&room.id, &earlier.identity));
+    let means = |ban: &Ban| Some(ban.identity) == known || (ban.mark.is_some() && ban.mark == mark);
+    if app.store.bans(&room.id).await?.iter().any(means) {
+        return Err(ApiError::Banned);
+    }
     let identity = match earlier {
         Some(earlier) => earlier.identity,
         None => {
@@ -150,6 +165,7 @@ pub(super) async fn join(
         room_admin: in_the_circle == circle::Role::Host,
         can_publish: in_the_circle.may(circle::Action::Publish),
         attributes: BTreeMap::from([(ROLE.to_owned(), in_the_circle.name().to_owned())]),
+        origin: Some(Origin { invite, mark }.write()),
         // The signature's expiry is what counts; that field is filled when a token is read.
         ..Grants::new(&identity, &room.id)
     };
@@ -226,7 +242,7 @@ const fn circle_role(role: Role) -> circle::Role {
 }
 
 pub(super) fn unix_millis() -> i64 {
-    i64::try_from(now().unix_millis).unwrap_or(i64::MAX)
+    rooms::unix_millis(rooms::now())
 }
 
 /// Fresh for every newcomer: nothing links two visits of one person who does not want it.

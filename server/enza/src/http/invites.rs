@@ -37,7 +37,7 @@ struct InviteOrder {
 /// An invite as listed. Times are milliseconds since 1970-01-01 UTC.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct InviteView {
+pub(super) struct InviteView {
     id: i64,
     role: &'static str,
     state: &'static str,
@@ -110,6 +110,10 @@ impl InviteOrder {
     }
 }
 
+pub(super) fn views(invites: &[Invite], now: i64) -> Vec<InviteView> {
+    invites.iter().map(|invite| InviteView::of(invite, now)).collect()
+}
+
 /// What stands after the server's address.
 pub(super) fn link(secret: &InviteSecret) -> String {
     format!("/join#{}", secret.reveal())
@@ -152,8 +156,7 @@ pub(super) async fn list(
     let room = app.store.room(&room).await?;
     let now = unix_millis();
     let invites = app.store.invites(&room.id).await?;
-    let invites = invites.iter().map(|invite| InviteView::of(invite, now)).collect();
-    Ok(Json(InviteList { invites }).into_response())
+    Ok(Json(InviteList { invites: views(&invites, now) }).into_response())
 }
 
 /// `DELETE …/{invite}`: its link opens nothing any more. Done twice it is the same.

@@ -30,6 +30,8 @@ pub(super) enum ApiError {
     PassphraseNeeded,
     #[error("This is not the passphrase of this room: try again, or ask whoever invited you.")]
     PassphraseWrong,
+    #[error("You cannot enter this room again.")]
+    Banned,
     #[error("Please give a name.")]
     NameMissing,
     #[error("The name is longer than {NAME_MAX} characters: give a shorter one.")]
@@ -38,6 +40,10 @@ pub(super) enum ApiError {
     Title,
     #[error("A passphrase has 1 to {PASSPHRASE_MAX} characters.")]
     Passphrase,
+    #[error("A setting is out of its bounds: see the list of settings in the protocol.")]
+    Setting,
+    #[error("There is no such ban in this room.")]
+    BanUnknown,
     #[error("The request cannot be read: send JSON with the fields that belong here, within their bounds.")]
     BadRequest,
     #[error("Too many that are wrong came from here: wait a minute.")]
@@ -74,10 +80,13 @@ impl ApiError {
             Self::InviteUsedUp => (StatusCode::GONE, "invite-used-up"),
             Self::PassphraseNeeded => (StatusCode::FORBIDDEN, "passphrase-needed"),
             Self::PassphraseWrong => (StatusCode::FORBIDDEN, "passphrase-wrong"),
+            Self::Banned => (StatusCode::FORBIDDEN, "banned"),
             Self::NameMissing => (StatusCode::UNPROCESSABLE_ENTITY, "name-missing"),
             Self::NameTooLong => (StatusCode::UNPROCESSABLE_ENTITY, "name-too-long"),
             Self::Title => (StatusCode::UNPROCESSABLE_ENTITY, "title-unusable"),
             Self::Passphrase => (StatusCode::UNPROCESSABLE_ENTITY, "passphrase-unusable"),
+            Self::Setting => (StatusCode::UNPROCESSABLE_ENTITY, "setting-out-of-bounds"),
+            Self::BanUnknown => (StatusCode::NOT_FOUND, "ban-unknown"),
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request"),
             Self::TooManyAttempts => (StatusCode::TOO_MANY_REQUESTS, "too-many-attempts"),
             Self::KeyNeeded => (StatusCode::UNAUTHORIZED, "key-needed"),
@@ -110,6 +119,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::RoomUnknown => Self::RoomUnknown,
             StoreError::InviteUnknown => Self::NoSuchInvite,
+            StoreError::BanUnknown => Self::BanUnknown,
             StoreError::Title => Self::Title,
             StoreError::RoomsFull => Self::RoomsFull,
             error => {

@@ -2,19 +2,21 @@
 
 use super::api::unix_millis;
 use super::authority::{self, operator};
-use super::invites::link;
+use super::invites::{InviteView, link, views};
 use super::problem::{ApiError, read};
 use super::{App, Peer};
 use crate::config::RoomsRule;
 use crate::passphrase::PASSPHRASE_MAX;
+use crate::room::Question;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use circle::{Person, Settings, SettingsChange};
 use serde::{Deserialize, Serialize};
-use store::{Role, Terms};
+use store::{BanId, Role, Room, Terms};
 
 #[derive(Serialize)]
 struct ServerAnswer {
@@ -40,6 +42,72 @@ struct NewRoom {
     /// Relative to the server's own address, and shown this once.
     host_link: String,
     guest_link: String,
+}
+
+/// A room in a list. Times are milliseconds since 1970-01-01 UTC.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RoomLine {
+    id: String,
+    name: String,
+    created_at: i64,
+    /// Inside now.
+    people: usize,
+}
+
+#[derive(Serialize)]
+struct RoomList {
+    rooms: Vec<RoomLine>,
+}
+
+#[derive(Serialize)]
+struct RoomView {
+    #[serde(flatten)]
+    line: RoomLine,
+    /// Whether newcomers are asked for one.
+    passphrase: bool,
+    settings: Settings,
+    accepted: Vec<Accepted>,
+}
+
+/// How many people accepted a version of the agreement. Who they were is nowhere.
+#[derive(Serialize)]
+struct Accepted {
+    version: u32,
+    people: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeOrder {
+    title: Option<String>,
+    settings: Option<SettingsChange>,
+}
+
+#[derive(Serialize)]
+struct ParticipantList {
+    participants: Vec<Person>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BanView {
+    id: i64,
+    created_at: i64,
+    /// Whether the browser is known too, not only the earlier token.
+    device: bool,
+}
+
+#[derive(Serialize)]
+struct BanList {
+    bans: Vec<BanView>,
+}
+
+#[derive(Serialize)]
+struct Export {
+    room: RoomView,
+    invites: Vec<InviteView>,
+    bans: Vec<BanView>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +150,177 @@ pub(super) async fn create(
         guest_link: link(&guest),
     };
     Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// `GET /api/rooms`: all of them, oldest first.
+pub(super) async fn list(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    operator(&app, peer, &headers).await?;
+    let mut rooms = Vec::new();
+    for Room { id, title, created_unix_millis } in app.store.rooms().await? {
+        let people = people(&app, &id).await;
+        rooms.push(RoomLine { id, name: title, created_at: created_unix_millis, people });
+    }
+    Ok(Json(RoomList { rooms }).into_response())
+}
+
+async fn people(app: &App, room: &str) -> usize {
+    match app.rooms.find(room).await {
+        Some(live) => live.ask(|reply| Question::People { reply }).await.unwrap_or_default(),
+        None => 0,
+    }
+}
+
+async fn settings(app: &App, room: &str) -> Result<Settings, ApiError> {
+    if let Some(live) = app.rooms.find(room).await
+        && let Some(settings) = live.ask(|reply| Question::Settings { reply }).await
+    {
+        return Ok(settings);
+    }
+    let kept = app.store.room_settings(room).await?;
+    Ok(kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+}
+
+async fn view(app: &App, room: &str) -> Result<RoomView, ApiError> {
+    let Room { id, title, created_unix_millis } = app.store.room(room).await?;
+    let accepted = app.store.acceptances(&id).await?;
+    Ok(RoomView {
+        passphrase: app.store.passphrase(&id).await?.is_some(),
+        settings: settings(app, &id).await?,
+        accepted: accepted.into_iter().map(|(version, people)| Accepted { version, people }).collect(),
+        line: RoomLine { people: people(app, &id).await, id, name: title, created_at: created_unix_millis },
+    })
+}
+
+/// `GET /api/rooms/{room}`.
+pub(super) async fn show(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    room: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
+    authority::over(&app, peer, &headers, &room).await?;
+    Ok(Json(view(&app, &room).await?).into_response())
+}
+
+/// `PATCH /api/rooms/{room} {"title"?, "settings"?}`: told to everybody inside, and on disk when this is answered.
+pub(super) async fn change(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    room: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
+    authority::over(&app, peer, &headers, &room).await?;
+    let order: ChangeOrder = read(body)?;
+    app.store.room(&room).await?;
+    if let Some(set) = order.settings {
+        // One owner changes the rules: the room's task, woken up for this where nobody is inside.
+        let (live, _) = app.rooms.enter(&room).await.map_err(|_| ApiError::Unavailable)?;
+        match live.change(set).await {
+            Some(Ok(Ok(()))) => {}
+            Some(Err(_)) => return Err(ApiError::Setting),
+            Some(Ok(Err(_))) | None => return Err(ApiError::Unavailable),
+        }
+    }
+    if let Some(title) = order.title {
+        app.store.rename_room(&room, &title).await?;
+    }
+    Ok(Json(view(&app, &room).await?).into_response())
+}
+
+/// `DELETE /api/rooms/{room}`: ends what goes on in it and leaves no trace of it on the disk.
+pub(super) async fn erase(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    room: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, ApiError> {
+    operator(&app, peer, &headers).await?;
+    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
+    app.store.room(&room).await?;
+    if let Some(live) = app.rooms.find(&room).await {
+        live.ask(|reply| Question::End { reply }).await;
+    }
+    app.store.erase_room(&room).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /api/rooms/{room}/participants`: who is inside now.
+pub(super) async fn participants(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    room: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
+    authority::over(&app, peer, &headers, &room).await?;
+    let participants = match app.rooms.find(&room).await {
+        Some(live) => live.ask(|reply| Question::Everybody { reply }).await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    Ok(Json(ParticipantList { participants }).into_response())
+}
+
+/// `GET /api/rooms/{room}/export`: everything that is kept of a room. No link and no passphrase is in it: those are
+/// kept as hashes.
+pub(super) async fn export(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    room: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    operator(&app, peer, &headers).await?;
+    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
+    let answer = Export {
+        room: view(&app, &room).await?,
+        invites: views(&app.store.invites(&room).await?, unix_millis()),
+        bans: bans_of(&app, &room).await?,
+    };
+    Ok(Json(answer).into_response())
+}
+
+async fn bans_of(app: &App, room: &str) -> Result<Vec<BanView>, ApiError> {
+    let bans = app.store.bans(room).await?.into_iter();
+    Ok(bans
+        .map(|ban| BanView { id: ban.id.0, created_at: ban.created_unix_millis, device: ban.mark.is_some() })
+        .collect())
+}
+
+/// `GET /api/rooms/{room}/bans`.
+pub(super) async fn bans(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    room: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
+    authority::over(&app, peer, &headers, &room).await?;
+    app.store.room(&room).await?;
+    Ok(Json(BanList { bans: bans_of(&app, &room).await? }).into_response())
+}
+
+/// `DELETE /api/rooms/{room}/bans/{ban}`: they may come in again.
+pub(super) async fn lift(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    place: Result<Path<(String, i64)>, PathRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Path((room, number)) = place.map_err(|_| ApiError::BanUnknown)?;
+    authority::over(&app, peer, &headers, &room).await?;
+    let bans = app.store.bans(&room).await?;
+    let ban = bans.into_iter().find(|ban| ban.id == BanId(number)).ok_or(ApiError::BanUnknown)?;
+    app.store.lift_ban(&room, ban.id).await?;
+    if let Some(live) = app.rooms.find(&room).await {
+        live.ask(|reply| Question::Lift { identity: ban.identity, mark: ban.mark, reply }).await;
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `PUT /api/rooms/{room}/passphrase {"passphrase"}`: asked of everybody who is new from now on; `null`: of nobody.

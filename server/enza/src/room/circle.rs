@@ -1,11 +1,14 @@
 //! The circle's side of a room's task: who may have media, the circle's sockets, and what the circle decides about
 //! sound and picture, handed to the signalling in the same turn.
 
+use super::keep::Keep;
 use super::{Entry, RoomTask};
+use crate::origin::Origin;
 use axum::extract::ws::Utf8Bytes;
-use circle::{Action, Pass, Removal, Resume, Role, Source};
+use circle::{Action, Answer, Message, Pass, Removal, Resume, Role, Source};
 use livekit_protocol::{DisconnectReason, TrackSource, leave_request};
 use signal::{ConnectionId, Grants, Input, Now};
+use store::Trace;
 use tokio::sync::mpsc;
 
 /// The token attribute that names a role: LiveKit's own claims know only admins and those who may publish.
@@ -43,7 +46,12 @@ pub(crate) fn pass(grants: &Grants) -> Pass {
         (false, true) => Role::Speaker,
         (false, false) => Role::Listener,
     });
-    Pass { identity: grants.identity.as_str().into(), name: grants.name.clone(), role }
+    Pass {
+        identity: grants.identity.as_str().into(),
+        name: grants.name.clone(),
+        role,
+        origin: grants.origin.as_deref().map(Into::into),
+    }
 }
 
 const fn sources(source: Source) -> &'static [TrackSource] {
@@ -70,6 +78,7 @@ impl RoomTask {
         let mut held = Vec::new();
         // Nobody sees a hidden participant: it takes no part.
         if !grants.hidden {
+            self.check_bans(&grants);
             let pass = pass(&grants);
             match self.circle.standing(&pass) {
                 Ok(standing) => {
@@ -98,6 +107,18 @@ impl RoomTask {
         self.room.handle(now, Input::Join { connection, grants, held, request, connections });
     }
 
+    /// Whoever was banned by another identity, or in an earlier meeting, finds the door shut.
+    pub(super) fn check_bans(&mut self, grants: &Grants) {
+        if self.bans.is_empty() {
+            return;
+        }
+        let identity = Trace::of_identity(&self.name, &grants.identity);
+        let mark = grants.origin.as_deref().and_then(Origin::read).and_then(|origin| origin.mark);
+        if self.bans.iter().any(|ban| *ban == identity || Some(*ban) == mark) {
+            self.circle.bar(&grants.identity.as_str().into());
+        }
+    }
+
     /// The signalling let in whoever stood at the door.
     pub(super) fn arrived(&mut self, now: Now, connection: ConnectionId) {
         if let Some((_, pass)) = self.arriving.take_if(|(at_the_door, _)| *at_the_door == connection) {
@@ -109,6 +130,7 @@ impl RoomTask {
         let input = match message {
             CircleMessage::Connect { connection, outbox, visit } => {
                 let Visit { grants, resume } = *visit;
+                self.check_bans(&grants);
                 self.circle_outboxes.insert(seat(connection), outbox);
                 circle::Input::Connect { connection: seat(connection), pass: pass(&grants), resume }
             }
@@ -136,7 +158,13 @@ impl RoomTask {
     pub(super) fn obey_circle(&mut self, now: Now, effect: circle::Effect) {
         use circle::Effect;
         match effect {
-            Effect::Send { to, message } => self.tell_circle(now, &to, &message),
+            Effect::Send { to, message } => match (&*message, &*to) {
+                // What it changed is not on disk yet.
+                (Message::Answer(Answer::Ok { .. }), [connection]) if self.unacknowledged.is_some() => {
+                    self.keeper.answer_later(*connection, message);
+                }
+                _ => self.tell_circle(now, &to, &message),
+            },
             Effect::Close { connection } => {
                 self.circle_outboxes.remove(&connection);
             }
@@ -170,15 +198,21 @@ impl RoomTask {
                 self.room.handle(now, Input::SetAttributes { identity, attributes });
             }
             Effect::RoomMetadata(metadata) => self.room.handle(now, Input::SetMetadata { metadata }),
-            Effect::KeepSettings(settings) => {
-                self.kept.send_replace(Some(settings));
+            Effect::KeepSettings(settings) => self.keep(Keep::Settings(settings)),
+            Effect::Ban { participant, origin } => {
+                let origin = origin.as_deref().and_then(Origin::read);
+                self.bans.push(Trace::of_identity(&self.name, participant.as_str()));
+                self.bans.extend(origin.and_then(|origin| origin.mark));
+                self.keep(Keep::Ban { identity: participant, origin });
             }
+            // Nobody waits for a count.
+            Effect::Accepted { version } => self.keeper.keep(Keep::Accepted { version }),
             Effect::End => self.room.handle(now, Input::End { reason: DisconnectReason::RoomDeleted }),
         }
     }
 
     /// Written once for all of them.
-    fn tell_circle(&mut self, now: Now, to: &[circle::ConnectionId], message: &circle::Message) {
+    pub(super) fn tell_circle(&mut self, now: Now, to: &[circle::ConnectionId], message: &Message) {
         let text = match serde_json::to_string(message) {
             Ok(text) => Utf8Bytes::from(text),
             Err(error) => {

@@ -1,21 +1,55 @@
 //! What the HTTP API asks of a running room, answered by the room's task in its turn.
 
-use super::{Message, RoomHandle, RoomTask, circle::pass};
+use super::{Message, NotKept, RoomHandle, RoomTask, circle::circle_now, circle::pass};
+use crate::rooms::now;
+use circle::{Order, Person, Refusal, Settings, SettingsChange};
 use signal::Grants;
 use std::time::Duration;
+use store::Trace;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// Longest wait for a room's answer. Higher: a stuck room holds requests for longer; lower: a busy one counts as
-/// stuck.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Longest wait for a room's answer; the disk's own patience is in it. Higher: a stuck room holds requests for
+/// longer; lower: a busy one counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What a change came to.
+pub(crate) type Changed = Result<(), Refusal>;
 
 /// One question.
 pub(crate) enum Question {
     /// How many people are inside.
-    People { reply: oneshot::Sender<usize> },
+    People {
+        reply: oneshot::Sender<usize>,
+    },
+    /// Who is inside, in the order they came.
+    Everybody {
+        reply: oneshot::Sender<Vec<Person>>,
+    },
     /// What the holder of this token is in the running circle; `None`: they may not come in.
-    Role { grants: Box<Grants>, reply: oneshot::Sender<Option<circle::Role>> },
+    Role {
+        grants: Box<Grants>,
+        reply: oneshot::Sender<Option<circle::Role>>,
+    },
+    Settings {
+        reply: oneshot::Sender<Settings>,
+    },
+    /// Changes the rules; `kept` is answered when they are on disk.
+    Change {
+        set: Box<SettingsChange>,
+        reply: oneshot::Sender<Changed>,
+        kept: oneshot::Sender<Result<(), NotKept>>,
+    },
+    /// Ends the meeting for everybody.
+    End {
+        reply: oneshot::Sender<()>,
+    },
+    /// This ban was lifted.
+    Lift {
+        identity: Trace,
+        mark: Option<Trace>,
+        reply: oneshot::Sender<()>,
+    },
 }
 
 impl RoomHandle {
@@ -27,18 +61,61 @@ impl RoomHandle {
         };
         timeout(PATIENCE, asking).await.ok().flatten()
     }
+
+    /// Changes the room's rules and waits until they are on disk.
+    pub(crate) async fn change(&self, set: SettingsChange) -> Option<Result<Result<(), NotKept>, Refusal>> {
+        let (kept, on_disk) = oneshot::channel();
+        let set = Box::new(set);
+        match self.ask(|reply| Question::Change { set, reply, kept }).await? {
+            Err(refusal) => Some(Err(refusal)),
+            Ok(()) => Some(Ok(timeout(PATIENCE, on_disk).await.ok()?.ok()?)),
+        }
+    }
 }
 
 impl RoomTask {
     /// Whoever asked may be gone; that is no error.
-    pub(super) fn answer_question(&self, question: Question) {
+    pub(super) fn answer_question(&mut self, question: Question) {
+        let now = now();
         match question {
             Question::People { reply } => {
                 let _ = reply.send(self.circle.people());
             }
+            Question::Everybody { reply } => {
+                let _ = reply.send(self.circle.everybody());
+            }
             Question::Role { grants, reply } => {
+                self.check_bans(&grants);
                 let standing = self.circle.standing(&pass(&grants));
                 let _ = reply.send(standing.ok().map(|standing| standing.role));
+            }
+            Question::Settings { reply } => {
+                let _ = reply.send(self.circle.settings().clone());
+            }
+            Question::Change { set, reply, kept } => {
+                let before = self.keeper.newest();
+                let done = self.circle.operate(circle_now(now), Order::ChangeRoom(*set));
+                let changed = done.is_ok();
+                let _ = reply.send(done);
+                self.settle(now);
+                if changed && self.keeper.newest() == before {
+                    // They were like this already.
+                    let _ = kept.send(Ok(()));
+                } else if changed {
+                    self.keeper.reply_later(kept);
+                }
+            }
+            Question::End { reply } => {
+                // Ending cannot be refused.
+                let _ = self.circle.operate(circle_now(now), Order::End);
+                self.settle(now);
+                let _ = reply.send(());
+            }
+            Question::Lift { identity, mark, reply } => {
+                self.bans.retain(|ban| *ban != identity && Some(*ban) != mark);
+                let room = &self.name;
+                self.circle.lift(|who| Trace::of_identity(room, who.as_str()) == identity);
+                let _ = reply.send(());
             }
         }
     }

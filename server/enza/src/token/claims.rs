@@ -27,6 +27,9 @@ pub(super) struct Claims {
     metadata: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "absent_or_null")]
     attributes: BTreeMap<String, String>,
+    /// [`Grants::origin`]: no claim of LiveKit's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enza_origin: Option<String>,
     #[serde(deserialize_with = "absent_or_null")]
     pub(super) video: VideoGrant,
 }
@@ -99,6 +102,7 @@ impl Claims {
             can_update_own_metadata: self.video.can_update_own_metadata.unwrap_or(false),
             hidden: self.video.hidden,
             room_admin: self.video.room_admin,
+            origin: self.enza_origin,
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
             expires_at_unix: self.exp.and_then(|exp| exp.as_f64()).unwrap_or(0.0) as u64,
         }
@@ -115,6 +119,7 @@ impl Claims {
             name: grants.name.clone(),
             metadata: grants.metadata.clone(),
             attributes: grants.attributes.clone(),
+            enza_origin: grants.origin.clone(),
             video: VideoGrant {
                 room_join: true,
                 room: grants.room.clone(),
