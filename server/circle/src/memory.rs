@@ -16,6 +16,8 @@ pub(crate) struct Remembered {
     pub(crate) agreed: Option<u32>,
     /// When the hand was raised that they left with.
     pub(crate) hand: Option<u64>,
+    /// They had stepped away when the process ended.
+    pub(crate) away: bool,
     pub(crate) declined: bool,
     pub(crate) banned: bool,
 }
@@ -30,6 +32,11 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn of(&self, identity: &Identity) -> Remembered {
         self.people.get(identity).cloned().unwrap_or_default()
+    }
+
+    /// Everybody who is remembered, oldest first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Identity, &Remembered)> {
+        self.order.iter().filter_map(|identity| self.people.get_key_value(identity))
     }
 
     pub(crate) fn note(&mut self, identity: &Identity, change: impl FnOnce(&mut Remembered)) {

@@ -155,11 +155,12 @@ impl Room {
             return Err(Refusal::ParticipantUnknown);
         }
         self.spotlight.set(named)?;
+        self.spotlight_before.clear();
         self.tell_spotlight();
         Ok(())
     }
 
-    fn tell_spotlight(&mut self) {
+    pub(crate) fn tell_spotlight(&mut self) {
         self.mirror_stale = true;
         let participants = self.spotlight.shown().to_vec();
         self.tell(Audience::Everyone, Event::Spotlight { participants });

@@ -43,6 +43,7 @@ impl Room {
         let role = self.role_of(&pass);
         let who = pass.identity;
         self.arrivals = self.arrivals.saturating_add(1);
+        let known = self.memory.of(&who);
         let person = Participant {
             name: pass.name.chars().take(NAME_MAX).collect(),
             role,
@@ -52,17 +53,18 @@ impl Room {
             circle: None,
             media: false,
             absent_since: None,
-            away: false,
+            away: known.away,
             held: held_by_mode(&self.settings, role),
             allowance: Allowance::new(self.now.instant),
             // Its own arrival is the first thing it can have missed.
             sees_since: self.revision.saturating_add(1),
         };
         self.participants.insert(who.clone(), person);
-        let hand = self.memory.of(&who).hand;
+        let hand = known.hand;
         self.memory.note(&who, |known| {
             known.admitted = true;
             known.hand = None;
+            known.away = false;
         });
         let seat = if role.may(Action::Sit) {
             self.seats.sit(&who);
@@ -75,9 +77,10 @@ impl Room {
             self.tell(Audience::Everyone, Event::Joined { person, seat });
         }
         if let Some(raised_at) = hand {
-            self.hands.raise(who, raised_at);
+            self.hands.raise(who.clone(), raised_at);
             self.tell_hands();
         }
+        self.light_again(&who);
         if role == Role::Host {
             self.has_a_host();
         }

@@ -44,6 +44,8 @@ pub struct Room {
     pub(crate) seats: Seats,
     pub(crate) hands: Hands,
     pub(crate) spotlight: Spotlight,
+    /// Who was shown when the process ended; until somebody changes it.
+    pub(crate) spotlight_before: Vec<Identity>,
     pub(crate) texts: Texts,
     journal: Journal,
     /// Seats, spotlight or settings changed since LiveKit's clients were told.
@@ -75,6 +77,7 @@ impl Room {
             seats: Seats::default(),
             hands: Hands::default(),
             spotlight: Spotlight::default(),
+            spotlight_before: Vec::new(),
             texts: Texts::default(),
             journal: Journal::default(),
             mirror_stale: false,
@@ -145,6 +148,12 @@ impl Room {
     #[must_use]
     pub fn people(&self) -> usize {
         self.participants.len()
+    }
+
+    /// Moves with everything that anybody is told.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// The rules in force.

@@ -5,6 +5,7 @@
 
 mod circle;
 mod keep;
+mod live;
 mod question;
 
 use crate::media::MediaHandle;
@@ -16,6 +17,8 @@ use circle::circle_now;
 pub(crate) use circle::{CircleMessage, ROLE, Visit, pass};
 pub(crate) use keep::NotKept;
 use keep::{Keep, Keeper};
+pub(crate) use live::FRESH;
+use live::Live;
 use livekit_protocol::{
     DisconnectReason, JoinRequest, SignalRequest, SignalResponse, signal_response::Message as ResponseMessage,
 };
@@ -130,12 +133,16 @@ pub(crate) fn start(
         let name = settings.name.clone();
         let kept = kept_settings(&store, &name).await;
         let bans = kept_bans(&store, &name).await;
+        let left_over = live::left_over(&store, &name).await;
         let (keeper, keeping) = Keeper::start(store, name.clone());
+        let mut circle = ::circle::Room::new(circle_now(now), epoch, kept);
+        circle.restore(left_over.clone());
         let task = RoomTask {
             room: Room::new(now, settings),
             name,
             outboxes: HashMap::new(),
-            circle: ::circle::Room::new(circle_now(now), epoch, kept),
+            live: Live::new(left_over, circle.revision()),
+            circle,
             circle_outboxes: HashMap::new(),
             arriving: None,
             kept_open: false,
@@ -146,6 +153,7 @@ pub(crate) fn start(
             tokens,
             fatal,
             ended: false,
+            stopping: false,
         };
         // Its end lets go of the keeper, and the last change is written before the room counts as gone.
         task.run(inbox, media_events, ending).await;
@@ -185,6 +193,7 @@ struct RoomTask {
     name: String,
     outboxes: HashMap<ConnectionId, mpsc::Sender<Box<SignalResponse>>>,
     circle: ::circle::Room,
+    live: Live,
     circle_outboxes: HashMap<::circle::ConnectionId, mpsc::Sender<Utf8Bytes>>,
     /// Whose join the signalling is judging.
     arriving: Option<(ConnectionId, ::circle::Pass)>,
@@ -199,6 +208,8 @@ struct RoomTask {
     tokens: Arc<TokenAuthority>,
     fatal: mpsc::Sender<Fatal>,
     ended: bool,
+    /// The server stops: the circle on disk is for the next process.
+    stopping: bool,
 }
 
 impl RoomTask {
@@ -210,7 +221,7 @@ impl RoomTask {
     ) {
         self.settle(now());
         while !self.ended {
-            let deadlines = [self.room.next_deadline(), self.circle.next_deadline()];
+            let deadlines = [self.room.next_deadline(), self.circle.next_deadline(), self.live.due];
             let deadline = deadlines.into_iter().flatten().min();
             let timer = async {
                 match deadline {
@@ -230,6 +241,9 @@ impl RoomTask {
                     let reason = *ending.borrow_and_update();
                     match (changed, reason) {
                         (Ok(()), Some(reason)) => {
+                            // What people will come back to.
+                            self.write_circle_now(now());
+                            self.stopping = reason == DisconnectReason::ServerShutdown;
                             self.circle.handle(circle_now(now()), ::circle::Input::Stop);
                             self.handle(Input::End { reason });
                         }
@@ -239,6 +253,7 @@ impl RoomTask {
                 }
                 () = self.keeper.progress() => self.tell_kept(now()),
                 () = timer => {
+                    self.write_circle(now());
                     self.circle.handle(circle_now(now()), ::circle::Input::Tick);
                     self.handle(Input::Tick);
                 }
@@ -270,6 +285,9 @@ impl RoomTask {
                 },
             }
         }
+        if !self.stopping {
+            self.keeper.keep(Keep::Over);
+        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -290,6 +308,9 @@ impl RoomTask {
                 self.room.handle(now, Input::KeepOpen(self.kept_open));
             } else {
                 self.unacknowledged = None;
+                if !self.stopping {
+                    self.watch_circle(now);
+                }
                 return;
             }
         }
@@ -379,6 +400,7 @@ mod tests {
             name: "a".to_owned(),
             outboxes: HashMap::new(),
             circle: ::circle::Room::new(circle_now(now()), "e".to_owned(), Settings::default()),
+            live: Live::new(::circle::Snapshot::default(), 0),
             circle_outboxes: HashMap::new(),
             arriving: None,
             kept_open: false,
@@ -389,6 +411,7 @@ mod tests {
             tokens: Arc::new(TokenAuthority::new(&key)),
             fatal,
             ended: false,
+            stopping: false,
         };
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let (_events, media_events) = mpsc::channel(EVENTS);

@@ -7,11 +7,11 @@ use crate::listen::{Listening, also_listen_on};
 use crate::media::{self, Media};
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
-use crate::room::Services;
+use crate::room::{FRESH, Services};
 use crate::rooms::{Fatal, Rooms};
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
-use crate::{data_folder, tls};
+use crate::{data_folder, rooms, tls};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -66,6 +66,8 @@ impl Server {
             .port();
         let candidates = media::candidates(config.bind, &config.announce, port)?;
         let store = Store::open(&data_folder::database(&config.data)).await?;
+        let fresh = i64::try_from(FRESH.as_millis()).unwrap_or(i64::MAX);
+        store.forget_stale(rooms::unix_millis(rooms::now()).saturating_sub(fresh)).await?;
 
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;

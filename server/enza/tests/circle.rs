@@ -408,3 +408,37 @@ async fn what_the_disk_does_not_take_is_not_acknowledged() {
     one.done(json!({"type": "raise-hand"})).await;
     daemon.server.stop().await;
 }
+
+#[tokio::test]
+async fn a_restart_finds_everybody_in_their_seats_and_an_end_forgets_them() {
+    let first = Daemon::start().await;
+    let room = first.server.store().create_room("Tuesday", 1).await.unwrap().id;
+    let (mut one, _) = Circle::enter(&first, &room, &host(&room)).await;
+    let (ann, ben) = (guest(&room, "ann"), guest(&room, "ben"));
+    let (mut first_ann, _) = Circle::enter(&first, &room, &ann).await;
+    let (_ben, _) = Circle::enter(&first, &room, &ben).await;
+    one.done(json!({"type": "order-seats", "participants": ["ben", "ann", "host"]})).await;
+    one.done(json!({"type": "set-role", "participant": "ben", "role": "co-host"})).await;
+    first_ann.done(json!({"type": "raise-hand"})).await;
+    let Daemon { server, folder, .. } = first;
+    server.stop().await;
+
+    let data = folder.path().join("data");
+    let second = Daemon::start_with(|settings| settings.data = Some(data.clone())).await;
+    let (mut one, _) = Circle::enter(&second, &room, &host(&room)).await;
+    let (_ann, _) = Circle::enter(&second, &room, &ann).await;
+    let (_ben, state) = Circle::enter(&second, &room, &ben).await;
+    assert_eq!(state["seats"], json!(["ben", "ann", "host"]));
+    assert_eq!(state["hands"][0]["participant"], "ann");
+    let role = |who: &str| {
+        let people = state["participants"].as_array().unwrap();
+        people.iter().find(|person| person["participant"] == who).unwrap()["role"].clone()
+    };
+    assert_eq!((role("ben"), role("ann")), (json!("co-host"), json!("speaker")));
+    let told = one.done(json!({"type": "end"})).await;
+    assert!(told.iter().any(|said| said["type"] == "ended"), "{told:?}");
+    second.server.stop().await;
+    let third = Daemon::start_with(|settings| settings.data = Some(data)).await;
+    assert_eq!(third.server.store().live(&room, 0).await.unwrap(), None, "the meeting is over");
+    third.server.stop().await;
+}

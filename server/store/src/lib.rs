@@ -8,6 +8,7 @@
 
 mod ban;
 mod invite;
+mod live;
 mod room;
 
 pub use ban::{Ban, BanId, Trace};

@@ -304,3 +304,23 @@ async fn every_earlier_schema_is_brought_forward() {
         assert!(store.bans("r").await.unwrap().is_empty() && store.passphrase("r").await.unwrap().is_none());
     }
 }
+
+#[tokio::test]
+async fn a_running_room_is_kept_until_it_is_over_or_stale() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap().id;
+    store.keep_live(&room, "one", NOW).await.unwrap();
+    store.keep_live(&room, "two", NOW + 5).await.unwrap();
+    store.keep_live("none", "one", NOW).await.unwrap();
+    assert_eq!(store.live(&room, NOW).await.unwrap().as_deref(), Some("two"));
+    assert_eq!(store.live(&room, NOW + 6).await.unwrap(), None, "too old");
+    assert_eq!(store.live("none", 0).await.unwrap(), None);
+    store.forget_stale(NOW + 5).await.unwrap();
+    assert!(store.live(&room, 0).await.unwrap().is_some());
+    store.forget_live(&room).await.unwrap();
+    assert_eq!(store.live(&room, 0).await.unwrap(), None);
+    store.keep_live(&room, "three", NOW).await.unwrap();
+    store.forget_stale(NOW + 1).await.unwrap();
+    assert_eq!(store.live(&room, 0).await.unwrap(), None);
+}

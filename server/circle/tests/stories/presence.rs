@@ -160,3 +160,39 @@ fn a_stopping_server_sends_nobody_away() {
     assert_eq!(*stage.heard(ann)[0], Message::Answer(Answer::Stopping));
     assert!(stage.closed.contains(&ann) && stage.orders().is_empty());
 }
+
+#[test]
+fn after_a_restart_people_sit_where_they_sat_and_are_what_they_were() {
+    let mut stage = Stage::new();
+    let host = stage.settle("host", Role::Host);
+    let (ann, ben) = (stage.settle("ann", Role::Speaker), stage.settle("ben", Role::Speaker));
+    stage.settle("cat", Role::Speaker);
+    stage.ask(host, json!({"type": "order-seats", "participants": ["cat", "ann", "host", "ben"]})).unwrap();
+    stage.ask(host, json!({"type": "spotlight", "participants": ["ben", "ann"]})).unwrap();
+    stage.ask(host, json!({"type": "set-role", "participant": "ann", "role": "co-host"})).unwrap();
+    stage.ask(host, json!({"type": "remove", "participant": "cat", "ban": true})).unwrap();
+    stage.ask(ben, json!({"type": "raise-hand"})).unwrap();
+    stage.ask(ann, json!({"type": "step-away", "away": true})).unwrap();
+    let raised = {
+        let again = stage.connect("host", Role::Host);
+        stage.state(again).hands
+    };
+    let kept = serde_json::to_string(&stage.room.snapshot()).unwrap();
+    assert!(!kept.contains("ANN"), "no name is in it: {kept}");
+
+    let mut stage = Stage::new();
+    stage.room.restore(serde_json::from_str(&kept).unwrap());
+    for name in ["ben", "host"] {
+        stage.connect(name, if name == "host" { Role::Host } else { Role::Speaker });
+    }
+    let ann = stage.connect("ann", Role::Speaker);
+    let state = stage.state(ann);
+    assert_eq!(state.seats, [id("ann"), id("host"), id("ben")]);
+    assert_eq!(state.hands, raised);
+    assert_eq!(state.spotlight, [id("ben"), id("ann")]);
+    assert!(state.away);
+    let role = state.participants.iter().find(|person| person.participant == id("ann")).unwrap().role;
+    assert_eq!(role, Role::CoHost);
+    let cat = stage.connect("cat", Role::Speaker);
+    assert_eq!(stage.refused(cat), "banned");
+}

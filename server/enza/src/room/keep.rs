@@ -18,8 +18,19 @@ const QUEUE: usize = 256;
 /// One thing to write.
 pub(super) enum Keep {
     Settings(Settings),
-    Ban { identity: Identity, origin: Option<Origin> },
-    Accepted { version: u32 },
+    Ban {
+        identity: Identity,
+        origin: Option<Origin>,
+    },
+    Accepted {
+        version: u32,
+    },
+    /// The running circle, for the next process.
+    Live {
+        json: String,
+    },
+    /// There is no running circle any more.
+    Over,
 }
 
 /// It could not be written.
@@ -138,6 +149,8 @@ async fn write(
                 Keep::Settings(settings) => keep_settings(&store, &room, &settings).await,
                 Keep::Ban { identity, origin } => ban(&store, &room, &identity, origin).await,
                 Keep::Accepted { version } => store.count_acceptance(&room, version).await,
+                Keep::Live { json } => store.keep_live(&room, &json, unix_millis(now())).await,
+                Keep::Over => store.forget_live(&room).await,
             };
             done.up_to = change;
             if let Err(error) = written {
