@@ -44,6 +44,9 @@ export function lay() {
 export const pull = () => ip('-n', server, 'link', 'set', cable, 'down');
 export const plug = () => ip('-n', server, 'link', 'set', cable, 'up');
 
+/** A firewall at the far end that lets no UDP out. */
+export const blockUdp = () => ip('-n', away, 'rule', 'add', 'ipproto', 'udp', 'prohibit');
+
 /** How much goes from the server to the far end: kbit/s, with a queue of at most 200 ms; null: as much as comes. */
 export function narrow(rate) {
   const tc = (...args) => execFileSync('tc', ['-n', server, 'qdisc', ...args], { stdio: 'pipe' });

@@ -1,9 +1,10 @@
-//! The TCP port: accepts connections, speaks TLS where configured, and hands HTTP to the routes.
+//! The TCP port: accepts connections, speaks TLS where configured, and hands HTTP to the routes and media to the media plane.
 //!
-//! On an HTTPS port the first byte tells TLS (0x16, RFC 8446 section 5.1) from plain HTTP, which is answered
-//! with a redirect: people type addresses without `https://`.
+//! The first byte tells media (a length, see `media/stream.rs`), TLS (0x16, RFC 8446 section 5.1) and plain HTTP apart. On an
+//! HTTPS port the last one is answered with a redirect: people type addresses without `https://`.
 
 use crate::http::{Peer, Slot};
+use crate::media::{self, MediaHandle};
 use crate::server::raised;
 use axum::Router;
 use axum::body::Body;
@@ -47,14 +48,20 @@ const TLS_HANDSHAKE: u8 = 0x16;
 pub(crate) struct Listening {
     pub(crate) routes: Router,
     pub(crate) tls: Option<TlsAcceptor>,
+    media: MediaHandle,
     permits: Arc<Semaphore>,
     /// True: accept no more, finish what is being answered.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl Listening {
-    pub(crate) fn new(routes: Router, tls: Option<TlsAcceptor>, stopping: watch::Receiver<bool>) -> Self {
-        Self { routes, tls, permits: Arc::new(Semaphore::new(CONNECTIONS)), stopping }
+    pub(crate) fn new(
+        routes: Router,
+        tls: Option<TlsAcceptor>,
+        media: MediaHandle,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self { routes, tls, media, permits: Arc::new(Semaphore::new(CONNECTIONS)), stopping }
     }
 
     /// Accepts connections until the program stops.
@@ -83,15 +90,14 @@ impl Listening {
     async fn serve(self, stream: TcpStream, peer: SocketAddr, slot: Slot) {
         // Signalling messages are small and urgent.
         let _ = stream.set_nodelay(true);
-        let Some(tls) = self.tls.clone() else {
-            return self.http(stream, peer, slot, false).await;
-        };
         let mut first = [0];
-        match timeout(HANDSHAKE_PATIENCE, stream.peek(&mut first)).await {
-            Ok(Ok(1)) if first == [TLS_HANDSHAKE] => {}
-            Ok(Ok(1)) => return self.http(stream, peer, slot, true).await,
-            _ => return,
-        }
+        let Ok(Ok(1)) = timeout(HANDSHAKE_PATIENCE, stream.peek(&mut first)).await else { return };
+        let tls = match (first, self.tls.clone()) {
+            ([..=media::FRAME], _) => return media::carry(stream, peer, self.media, self.stopping).await,
+            (_, None) => return self.http(stream, peer, slot, false).await,
+            ([TLS_HANDSHAKE], Some(tls)) => tls,
+            (_, Some(_)) => return self.http(stream, peer, slot, true).await,
+        };
         match timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.http(stream, peer, slot, false).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),

@@ -65,16 +65,19 @@ impl Server {
             })?
             .port();
         let candidates = media::candidates(config.bind, &config.announce, port)?;
+        // The page's own addresses; on loopback nobody is behind a network that lets no UDP out.
+        let tcp_candidates = if config.bind.is_loopback() { Vec::new() } else { candidates.clone() };
         let store = Store::open(&data_folder::database(&config.data)).await?;
         let fresh = i64::try_from(FRESH.as_millis()).unwrap_or(i64::MAX);
         store.forget_stale(rooms::unix_millis(rooms::now()).saturating_sub(fresh)).await?;
 
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
-        let (media, handle, events) = Media::start(socket, candidates, seed).map_err(StartError::Media)?;
+        let (media, handle, events) =
+            Media::start(socket, candidates, tcp_candidates, seed).map_err(StartError::Media)?;
         let (fatal_sender, fatal) = mpsc::channel(1);
         let services = Services {
-            media: handle,
+            media: handle.clone(),
             store: store.clone(),
             tokens: Arc::clone(&tokens),
             fatal: fatal_sender,
@@ -96,7 +99,7 @@ impl Server {
             stopped: stopped_seen,
             alive: alive_sender,
         });
-        let listening = Listening::new(routes, tls.map(Into::into), stopping_seen);
+        let listening = Listening::new(routes, tls.map(Into::into), handle, stopping_seen);
         if let Some(ip) = also_listen_on(config.bind) {
             // A convenience: a machine without IPv6 does without.
             match TcpListener::bind((ip, port)).await {

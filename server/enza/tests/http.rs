@@ -290,3 +290,36 @@ async fn localhost_answers_over_ipv6_too() {
     }
     daemon.server.stop().await;
 }
+
+/// Media over TCP begins with a length; who is in no call gets no answer, and nonsense ends its own connection only.
+#[tokio::test]
+async fn a_stranger_who_sends_media_frames_over_tcp_hears_nothing() {
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let daemon = Daemon::start().await;
+    let connect =
+        async || tokio::net::TcpStream::connect(("127.0.0.1", daemon.port())).await.expect("connect");
+
+    let mut endless = connect().await;
+    endless.write_all(&[0x05, 0xff, 0]).await.expect("write");
+    endless.write_all(&[0; 2048]).await.expect("write");
+    let mut checks = connect().await;
+    // A binding request without credentials (RFC 8489 section 5), twice, in pieces.
+    let check = [&[0_u8, 20, 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    for piece in [&check[..1], &check[1..9], &check[9..], &check] {
+        checks.write_all(piece).await.expect("write");
+    }
+    // After an acceptable first frame, a longer one than there can be.
+    let mut long = connect().await;
+    long.write_all(&[0, 1, 0, 0xff, 0xff]).await.expect("write");
+
+    let mut buffer = [0; 64];
+    let ended = tokio::time::timeout(Duration::from_secs(5), long.read(&mut buffer)).await;
+    assert!(matches!(ended, Ok(Ok(0) | Err(_))), "closed at once: {ended:?}");
+    for stranger in [&mut endless, &mut checks] {
+        let heard = tokio::time::timeout(Duration::from_millis(300), stranger.read(&mut buffer)).await;
+        assert!(heard.is_err(), "neither an answer nor an end yet: {heard:?}");
+    }
+    assert_eq!(daemon.get("/", &[]).await.status, 200);
+    daemon.server.stop().await;
+}

@@ -285,7 +285,7 @@ fn response(request: &Message, source: SocketAddr, pwd: String, crypto: &dyn RTC
     message.transaction_id = request.transaction_id;
     message.set_type(BINDING_SUCCESS);
     message.write_header();
-    XorMappedAddress { ip: source.ip(), port: source.port() }.add_to(&mut message).ok()?;
+    XorMappedAddress { ip: source.ip().to_canonical(), port: source.port() }.add_to(&mut message).ok()?;
     MessageIntegrity::new_short_term_integrity_with_provider(pwd, crypto).add_to(&mut message).ok()?;
     FINGERPRINT.add_to(&mut message).ok()?;
     Some(message.raw)

@@ -53,6 +53,9 @@ pub struct ShardConfig {
     pub certificate: Certificate,
     /// Addresses under which clients reach the shard's UDP socket, best first.
     pub candidates: Vec<SocketAddr>,
+    /// Addresses at which they can open a TCP connection for media (RFC 6544, passive), best first; what comes over it is
+    /// handed to [`Shard::handle_datagram`] under an address of its own.
+    pub tcp_candidates: Vec<SocketAddr>,
 }
 
 /// What the shard wants done. Ask again until [`Output::Timeout`].
@@ -103,12 +106,13 @@ impl Shard {
         if config.candidates.is_empty() {
             return Err(ShardError::NoCandidate);
         }
-        let candidates =
-            config.candidates.iter().enumerate().map(|(at, address)| candidate(at, *address)).collect();
+        let udp = config.candidates.into_iter().map(|address| (Transport::Udp, address));
+        let tcp = config.tcp_candidates.into_iter().map(|address| (Transport::Tcp, address));
+        let candidates = udp.chain(tcp).enumerate().map(|(at, (over, address))| candidate(at, over, address));
         Ok(Self {
             random: Random::new(config.seed, config.certificate.provider.clone()),
             certificate: config.certificate,
-            candidates,
+            candidates: candidates.collect(),
             peers: Slab::new(),
             tracks: Slab::new(),
             peer_slots: FxHashMap::default(),
@@ -519,12 +523,23 @@ impl Shard {
     }
 }
 
-/// A host candidate (RFC 8839 §5.1), best first.
-fn candidate(at: usize, address: SocketAddr) -> String {
+#[derive(Clone, Copy)]
+enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// A host candidate (RFC 8839 §5.1, RFC 6544 §4.5), best first. TCP is for those whom nothing else lets through: what is lost
+/// there holds up what comes after it.
+fn candidate(at: usize, over: Transport, address: SocketAddr) -> String {
     let preference = u32::from(u16::MAX).saturating_sub(u32::try_from(at).unwrap_or(0));
-    let priority = (126_u32 << 24) | (preference << 8) | 255;
+    let (name, kind, more) = match over {
+        Transport::Udp => ("udp", 126_u32, ""),
+        Transport::Tcp => ("tcp", 90, " tcptype passive"),
+    };
+    let priority = (kind << 24) | (preference << 8) | 255;
     let foundation = at.saturating_add(1);
-    format!("candidate:{foundation} 1 udp {priority} {} {} typ host", address.ip(), address.port())
+    format!("candidate:{foundation} 1 {name} {priority} {} {} typ host{more}", address.ip(), address.port())
 }
 
 /// What the receive path decides the kind of a track by.

@@ -6,13 +6,16 @@
 
 mod address;
 mod socket;
+mod stream;
 
 pub(crate) use address::{candidates, lan_addresses, media_address};
 pub(crate) use socket::bind;
+pub(crate) use stream::{FRAME, carry};
 
 use mio::{Events, Poll, Token, Waker};
 use sfu::{Certificate, Command, DataChannel, Event, Output, Shard, ShardConfig};
 use socket::MediaSocket;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use stream::{StreamInput, is_stream};
 use tokio::sync::mpsc;
 
 /// Commands that wait for the shard. Full means that it has not run for thousands of commands: it is stuck, and
@@ -32,6 +36,13 @@ const EVENTS: usize = 8192;
 
 /// From this fill level on, messages of lossy data channels are dropped so that they never push out the rest.
 const EVENTS_LOSSY: usize = EVENTS / 2;
+
+/// Datagrams of TCP connections that wait for the shard; more are dropped, as by a full socket. Higher: a flood over TCP
+/// delays what waits behind it; lower: a burst of key frames is cut.
+const STREAM_DATAGRAMS: usize = 4096;
+
+/// The same per turn.
+const STREAM_DATAGRAMS_PER_TURN: usize = 512;
 
 /// Receive batches per turn before commands and timers get their turn. Higher: a flood delays commands; lower:
 /// more polls under load.
@@ -47,6 +58,7 @@ const WAKER: Token = Token(1);
 #[derive(Clone)]
 pub(crate) struct MediaHandle {
     commands: SyncSender<Command>,
+    streams: SyncSender<StreamInput>,
     waker: Arc<Waker>,
 }
 
@@ -67,6 +79,11 @@ impl MediaHandle {
         })?;
         self.waker.wake().map_err(|_| MediaStuck::Gone)
     }
+
+    /// What a TCP connection has to tell; false when it was dropped.
+    fn stream(&self, input: StreamInput) -> bool {
+        self.streams.try_send(input).is_ok() && self.waker.wake().is_ok()
+    }
 }
 
 /// A handle whose commands nobody executes, for tests of what sends them.
@@ -75,7 +92,8 @@ pub(crate) fn handle_for_tests() -> (MediaHandle, (Poll, Receiver<Command>)) {
     let poll = Poll::new().unwrap();
     let waker = Arc::new(Waker::new(poll.registry(), WAKER).unwrap());
     let (commands, inbox) = sync_channel(COMMANDS);
-    (MediaHandle { commands, waker }, (poll, inbox))
+    let (streams, _) = sync_channel(1);
+    (MediaHandle { commands, streams, waker }, (poll, inbox))
 }
 
 /// The running thread.
@@ -86,18 +104,20 @@ pub(crate) struct Media {
 }
 
 impl Media {
-    /// Starts the thread on a bound socket. `candidates` are the addresses that clients are told.
+    /// Starts the thread on a bound socket. `candidates` are the addresses that clients are told, for UDP and for TCP.
     ///
     /// # Errors
     /// A sentence when the certificate, the shard or the poll cannot be made.
     pub(crate) fn start(
         socket: std::net::UdpSocket,
         candidates: Vec<SocketAddr>,
+        tcp_candidates: Vec<SocketAddr>,
         seed: [u8; 32],
     ) -> Result<(Self, MediaHandle, mpsc::Receiver<Event>), String> {
         let poll = Poll::new().map_err(|error| error.to_string())?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(|error| error.to_string())?);
         let (commands, inbox) = sync_channel(COMMANDS);
+        let (streams, stream_inbox) = sync_channel(STREAM_DATAGRAMS);
         let (outbox, events) = mpsc::channel(EVENTS);
         // The shard and the socket's arrays are born on the thread that uses them.
         let (report, ready) = sync_channel(1);
@@ -108,12 +128,23 @@ impl Media {
             .spawn(move || {
                 let made = || -> Result<Loop, String> {
                     let certificate = Certificate::generate().map_err(|error| error.to_string())?;
+                    let now = Instant::now();
                     let shard =
-                        Shard::new(ShardConfig { now: Instant::now(), seed, certificate, candidates })
+                        Shard::new(ShardConfig { now, seed, certificate, candidates, tcp_candidates })
                             .map_err(|error| error.to_string())?;
                     let mut socket = MediaSocket::new(socket).map_err(|error| error.to_string())?;
                     socket.register(poll.registry(), SOCKET).map_err(|error| error.to_string())?;
-                    Ok(Loop { poll, socket, shard, inbox, outbox, stopping: asked_to_stop, dropped: 0 })
+                    Ok(Loop {
+                        poll,
+                        socket,
+                        shard,
+                        inbox,
+                        stream_inbox,
+                        streams: HashMap::new(),
+                        outbox,
+                        stopping: asked_to_stop,
+                        dropped: 0,
+                    })
                 };
                 match made() {
                     Ok(running) => {
@@ -129,7 +160,11 @@ impl Media {
             })
             .map_err(|error| error.to_string())?;
         ready.recv().map_err(|_| "the media thread ended at once".to_owned())??;
-        Ok((Self { waker: Arc::clone(&waker), stopping, thread }, MediaHandle { commands, waker }, events))
+        Ok((
+            Self { waker: Arc::clone(&waker), stopping, thread },
+            MediaHandle { commands, streams, waker },
+            events,
+        ))
     }
 
     /// Lets the thread execute the commands that wait, send what results, and end.
@@ -147,6 +182,9 @@ struct Loop {
     socket: MediaSocket,
     shard: Shard,
     inbox: Receiver<Command>,
+    stream_inbox: Receiver<StreamInput>,
+    /// Where the frames of TCP connections go.
+    streams: HashMap<SocketAddr, mpsc::Sender<Box<[u8]>>>,
     outbox: mpsc::Sender<Event>,
     stopping: Arc<AtomicBool>,
     /// Datagrams and lossy messages that could not be handed on, since the last report.
@@ -203,11 +241,31 @@ impl Loop {
             if receiving {
                 receiving = !self.receive()?;
             }
+            commands_left |= self.take_streams(now);
             deadline = self.flush()?;
             if last_turn {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes what TCP connections told, at most [`STREAM_DATAGRAMS_PER_TURN`]; true when more may wait.
+    fn take_streams(&mut self, now: Instant) -> bool {
+        for _ in 0..STREAM_DATAGRAMS_PER_TURN {
+            match self.stream_inbox.try_recv() {
+                Ok(StreamInput::Datagram { address, mut datagram }) => {
+                    self.shard.handle_datagram(now, address, &mut datagram);
+                }
+                Ok(StreamInput::Opened { address, outbox }) => {
+                    self.streams.insert(address, outbox);
+                }
+                Ok(StreamInput::Closed { address }) => {
+                    self.streams.remove(&address);
+                }
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// Takes what waits on the socket, at most [`BATCHES_PER_TURN`]; true when nothing is left.
@@ -233,7 +291,17 @@ impl Loop {
     fn flush(&mut self) -> Result<Option<Instant>, Fatal> {
         loop {
             match self.shard.poll_output() {
-                Output::Transmit(batch) => self.dropped += self.socket.send(batch.iter()),
+                Output::Transmit(batch) if self.streams.is_empty() => {
+                    self.dropped += self.socket.send(batch.iter());
+                }
+                Output::Transmit(batch) => {
+                    for (to, datagram) in batch.iter().filter(|(to, _)| is_stream(to)) {
+                        let sent =
+                            self.streams.get(&to).is_some_and(|out| out.try_send(datagram.into()).is_ok());
+                        self.dropped += usize::from(!sent);
+                    }
+                    self.dropped += self.socket.send(batch.iter().filter(|(to, _)| !is_stream(to)));
+                }
                 Output::Event(event) => {
                     let lossy = matches!(event, Event::Data { channel: DataChannel::Lossy, .. });
                     if lossy && self.outbox.capacity() < EVENTS - EVENTS_LOSSY {
@@ -279,7 +347,7 @@ mod tests {
     fn the_thread_takes_commands_and_garbage_and_stops_when_asked() {
         let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap();
-        let (media, handle, _events) = Media::start(socket, vec![address], [1; 32]).unwrap();
+        let (media, handle, _events) = Media::start(socket, vec![address], Vec::new(), [1; 32]).unwrap();
         let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         for length in 0..600_usize {
             stranger.send_to(&vec![(length % 256) as u8; length], address).unwrap();

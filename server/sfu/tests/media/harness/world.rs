@@ -86,6 +86,7 @@ impl World {
             now: origin,
             seed: shard_seed,
             certificate: Certificate::generate().expect("a certificate"),
+            tcp_candidates: Vec::new(),
             candidates: vec![SERVER],
         })
         .expect("a shard");

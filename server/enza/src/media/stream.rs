@@ -1,0 +1,182 @@
+//! Media over TCP, for networks that let no UDP out: ICE-TCP (RFC 6544) with RFC 4571 frames, on the page's own port. Owns
+//! one connection; understands nothing but lengths. To the media plane such a connection is one more address.
+
+use super::MediaHandle;
+use bytes::{Buf as _, BytesMut};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// A frame begins with its length, of which the first byte is at most this: a STUN message, which comes first, has at most
+/// 1,280 bytes. TLS begins with 0x16, HTTP with a letter.
+pub(crate) const FRAME: u8 = 0x05;
+
+/// Bytes of one frame. Nothing on the media port is longer than an Ethernet frame.
+const FRAME_MAX: usize = 2048;
+
+/// Frames that wait for the connection. Higher: a slow line hears what is long past; lower: key frames are cut.
+const OUTBOX: usize = 256;
+
+/// Bytes that the kernel keeps for a slow line. Higher: as above; lower: far away, less than the line carries.
+const KERNEL_BUFFER: usize = 128 << 10;
+
+/// Nothing is answered to somebody who is in no call. So long is waited for the first answer.
+const PROOF_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection from which nothing comes for this long is gone. Browsers check one that they keep in reserve every 25 s.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// One write may take so long.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Marks addresses of TCP connections, so that they are never taken for the same address and port over UDP: IPv6 flow
+/// labels have 20 bits, and the media socket asks for none.
+const MARK: u32 = 0x8_0000;
+
+/// What a connection tells the media thread.
+pub(crate) enum StreamInput {
+    Opened { address: SocketAddr, outbox: mpsc::Sender<Box<[u8]>> },
+    Datagram { address: SocketAddr, datagram: Vec<u8> },
+    Closed { address: SocketAddr },
+}
+
+/// The address under which the media plane knows a TCP connection from `peer`.
+pub(crate) fn address_of(peer: SocketAddr) -> SocketAddr {
+    let ip = match peer {
+        SocketAddr::V4(peer) => peer.ip().to_ipv6_mapped(),
+        SocketAddr::V6(peer) => Ipv6Addr::from(peer.ip().octets()),
+    };
+    SocketAddrV6::new(ip, peer.port(), MARK, 0).into()
+}
+
+/// Whether an address is a TCP connection's.
+pub(crate) fn is_stream(address: &SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(address) if address.flowinfo() == MARK)
+}
+
+/// Carries one connection to its end.
+pub(crate) async fn carry(
+    stream: TcpStream,
+    peer: SocketAddr,
+    media: MediaHandle,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let _ = socket2::SockRef::from(&stream).set_send_buffer_size(KERNEL_BUFFER);
+    let address = address_of(peer);
+    let (sender, outbox) = mpsc::channel(OUTBOX);
+    if !media.stream(StreamInput::Opened { address, outbox: sender }) {
+        return;
+    }
+    let (mut reader, mut writer) = stream.into_split();
+    let (proof, proven) = watch::channel(false);
+    let reading = async {
+        let mut buffer = BytesMut::with_capacity(FRAME_MAX);
+        let begun = Instant::now();
+        loop {
+            let until = if *proven.borrow() { Instant::now() + SILENCE_MAX } else { begun + PROOF_PATIENCE };
+            match timeout_at(until, reader.read_buf(&mut buffer)).await {
+                Ok(Ok(1..)) => {}
+                // It may have been answered while nothing came.
+                Err(_) if *proven.borrow() && until < begun + SILENCE_MAX => continue,
+                _ => return,
+            }
+            loop {
+                match take_frame(&mut buffer) {
+                    Frame::Whole(datagram) if datagram.is_empty() => {}
+                    // A full inbox drops, as a full socket does.
+                    Frame::Whole(datagram) => {
+                        media.stream(StreamInput::Datagram { address, datagram });
+                    }
+                    Frame::Partial => break,
+                    Frame::TooLong => return,
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = write(&mut writer, outbox, proof) => {}
+        () = crate::server::raised(&mut stopping) => {}
+    }
+    media.stream(StreamInput::Closed { address });
+}
+
+/// Writes what the media thread sends, as much at once as waits.
+async fn write(
+    writer: &mut tokio::net::tcp::OwnedWriteHalf,
+    mut outbox: mpsc::Receiver<Box<[u8]>>,
+    proof: watch::Sender<bool>,
+) {
+    let mut frames = Vec::with_capacity(FRAME_MAX);
+    let mut waiting = Vec::new();
+    while outbox.recv_many(&mut waiting, OUTBOX).await > 0 {
+        frames.clear();
+        for datagram in waiting.drain(..) {
+            let Ok(length) = u16::try_from(datagram.len()) else { continue };
+            frames.extend_from_slice(&length.to_be_bytes());
+            frames.extend_from_slice(&datagram);
+        }
+        if !matches!(timeout(WRITE_PATIENCE, writer.write_all(&frames)).await, Ok(Ok(()))) {
+            return;
+        }
+        proof.send_replace(true);
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Frame {
+    Whole(Vec<u8>),
+    Partial,
+    TooLong,
+}
+
+/// Takes the next frame (RFC 4571 §2) off `buffer`.
+fn take_frame(buffer: &mut BytesMut) -> Frame {
+    let Some([high, low]) = buffer.first_chunk().copied() else { return Frame::Partial };
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    if length > FRAME_MAX {
+        return Frame::TooLong;
+    }
+    if buffer.len() < 2 + length {
+        buffer.reserve(2 + length - buffer.len());
+        return Frame::Partial;
+    }
+    buffer.advance(2);
+    Frame::Whole(buffer.split_to(length).to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_cut_wherever_the_stream_was() {
+        let mut buffer = BytesMut::new();
+        let stream = [0, 3, b'a', b'b', b'c', 0, 0, 0, 1, b'd'];
+        let mut frames = Vec::new();
+        for byte in stream {
+            buffer.extend_from_slice(&[byte]);
+            while let Frame::Whole(frame) = take_frame(&mut buffer) {
+                frames.push(frame);
+            }
+        }
+        assert_eq!(frames, [b"abc".to_vec(), Vec::new(), b"d".to_vec()]);
+        buffer.extend_from_slice(&[0x16, 3]);
+        assert_eq!(take_frame(&mut buffer), Frame::TooLong);
+    }
+
+    #[test]
+    fn a_connection_is_another_address_than_the_same_one_over_udp() {
+        let v4: SocketAddr = "192.0.2.1:5000".parse().unwrap();
+        let v6: SocketAddr = "[2001:db8::1]:5000".parse().unwrap();
+        for udp in [v4, v6] {
+            let tcp = address_of(udp);
+            assert!(is_stream(&tcp) && !is_stream(&udp) && tcp != udp);
+            assert_eq!(tcp.ip().to_canonical(), udp.ip());
+        }
+        assert_ne!(address_of(v6), v6);
+    }
+}
