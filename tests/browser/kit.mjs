@@ -68,7 +68,6 @@ export function browserPath(kind) {
 const options = {
   chromium: ({ language, camera, microphone, moreArgs }) => ({
     args: [
-      ...moreArgs,
       ...(camera ? [`--use-file-for-fake-video-capture=${camera}`] : []),
       ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}`] : []),
       '--no-sandbox', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
@@ -78,6 +77,8 @@ const options = {
       // Several tabs share one screen here; none of them is to be treated as hidden.
       '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
       '--disable-background-timer-throttling',
+      // The last word on a switch holds.
+      ...moreArgs,
     ],
   }),
   firefox: ({ language }) => ({

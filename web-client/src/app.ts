@@ -184,6 +184,10 @@ function start(root: HTMLElement): void {
         void stay?.call?.apply(now);
         break;
       }
+      case 'return':
+        screen.tell({ type: 'interrupted', on: false });
+        void stay?.call?.comeBack();
+        break;
       case 'reconnect-now':
         stay?.hurry();
         break;

@@ -38,9 +38,10 @@ describe('catalogues', () => {
     // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`.
     const built = [
       ...marks.map((mark) => `mark.${mark}`),
+      ...['ios', 'safari', 'android', 'firefox'].map((browser) => `e.denied.${browser}.b`),
       ...['missing', 'odd'].map((problem) => `name.${problem}`),
       ...['all', 'saver', 'none'].map((pictures) => `set.pic.${pictures}.b`),
-      ...['none', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),
+      ...['none', 'unplugged', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),
       ...(code.match(/const icons: Readonly<Record<FaultKind[\s\S]*?\};/)?.[0].match(/^ {4}'?([a-z-]+)'?:/gm) ?? [])
         .map((line) => line.replace(/[\s':]/g, ''))
         .flatMap((kind) => [`e.${kind}`, `e.${kind}.b`]),

@@ -390,7 +390,9 @@ export class Stay {
     let why: { kind: FaultKind; detail: string } = { kind: 'unreachable', detail: '' };
     for (let tried = 0; ; tried += 1) {
       if (tried > 0) {
-        if (first ? tried >= FIRST_JOIN_TRIES : Date.now() - begun > REJOIN_FOR_MS) break;
+        // A network that lets nothing out rarely changes its mind: one try of fifteen seconds is enough.
+        const enough = why.kind === 'blocked' ? 1 : FIRST_JOIN_TRIES;
+        if (first ? tried >= enough : Date.now() - begun > REJOIN_FOR_MS) break;
         await this.#pause(rejoinDelay(tried - 1, Math.random()));
         // Twice the same no: the token may be what is wrong.
         if (tried === 2 && why.kind === 'unreachable' && !(await this.#circle.renew())) return;
@@ -403,6 +405,10 @@ export class Stay {
     this.#wish.tracks.microphone?.stop();
     this.#wish.tracks.camera?.stop();
     this.#wish = { tracks: noTracks, open: wished(this.#wish) };
+    if (why.kind === 'full') {
+      this.#fail({ kind: 'full', detail: null });
+      return;
+    }
     this.#way = 'text';
     this.#screen.tell({ type: 'text-only', why: why.kind === 'blocked' ? 'blocked' : 'unreachable' });
   }
@@ -457,6 +463,7 @@ export class Stay {
       case 'closed-by-host':
       case 'sound':
       case 'screen':
+      case 'interrupted':
         this.#screen.tell(event);
         break;
       case 'voices':

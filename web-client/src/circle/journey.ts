@@ -172,6 +172,8 @@ export type Intent =
   | { readonly type: 'list-devices' }
   | { readonly type: 'test-sound' }
   | { readonly type: 'start-sound' }
+  /** Back to the circle after an interruption. */
+  | { readonly type: 'return' }
   | LookingEvent
   | { readonly type: 'hold-microphone'; readonly on: boolean }
   | { readonly type: 'share-screen'; readonly on: boolean }

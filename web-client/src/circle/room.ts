@@ -19,7 +19,7 @@ import { heard, nextVoiceChange, settled, silence } from './voices';
 
 export type DeviceKind = 'microphone' | 'camera';
 /** Why a device cannot be used now; each has its own words. */
-export type DeviceFault = 'none' | 'denied' | 'busy' | 'insecure' | 'failed';
+export type DeviceFault = 'none' | 'unplugged' | 'denied' | 'busy' | 'insecure' | 'failed';
 export type OwnDevice =
   | { readonly at: 'off' }
   | { readonly at: 'opening' }
@@ -37,7 +37,7 @@ export type Line =
   | { readonly at: 'text'; readonly why: 'chosen' | 'blocked' | 'unreachable' };
 
 /** Why a call ended for good. Everything else is a lost line, and the page comes back by itself. */
-export type Ending = 'removed' | 'ended' | 'twice';
+export type Ending = 'removed' | 'ended' | 'twice' | 'full';
 
 export interface RoomState {
   readonly room: string;
@@ -61,6 +61,8 @@ export interface RoomState {
   readonly camera: OwnDevice;
   /** The browser wants a press before it plays sound. */
   readonly soundBlocked: boolean;
+  /** Something else took the sound away (a phone call): a press brings it back. */
+  readonly interrupted: boolean;
   /** A host closed this device of ours; shown until our next press. */
   readonly closedByHost: DeviceKind | null;
   readonly devices: Devices;
@@ -84,6 +86,7 @@ export type RoomEvent =
   | { readonly type: 'live'; readonly at: number }
   | { readonly type: 'resuming'; readonly at: number }
   | { readonly type: 'lost'; readonly at: number }
+  | { readonly type: 'interrupted'; readonly on: boolean }
   | { readonly type: 'device'; readonly kind: DeviceKind; readonly device: OwnDevice }
   | { readonly type: 'closed-by-host'; readonly kind: DeviceKind }
   | { readonly type: 'dismiss'; readonly kind: DeviceKind }
@@ -131,6 +134,7 @@ export function enterRoom(
     microphone: { at: 'off' },
     camera: { at: 'off' },
     soundBlocked: false,
+    interrupted: false,
     closedByHost: null,
     devices: noDevices,
     screen: { at: 'off' },
@@ -204,9 +208,12 @@ function step(state: RoomState, event: RoomEvent): RoomState {
         voices: silence,
         // A screen is chosen anew each time: browsers give it to one call only.
         screen: { at: 'off' },
+        interrupted: false,
         backUntil: null,
         now: event.at,
       });
+    case 'interrupted':
+      return state.interrupted === event.on ? state : { ...state, interrupted: event.on };
     case 'device': {
       const own = { ...state, [event.kind]: event.device };
       return event.device.at === 'on' && state.closedByHost === event.kind ? { ...own, closedByHost: null } : own;

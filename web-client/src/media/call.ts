@@ -14,80 +14,26 @@ import {
   Room,
   RoomEvent,
   Track,
+  TrackEvent,
   VideoQuality,
   setLogLevel,
 } from 'livekit-client';
 import type { LocalTrack, LocalTrackPublication, TrackPublication } from 'livekit-client';
-import type { ChosenIds } from '../circle/devices';
 import type { Volume } from '../circle/looking';
-import type { Mark, Present } from '../circle/person';
-import type { DeviceKind, Ending, OwnDevice, OwnScreen } from '../circle/room';
+import type { Present } from '../circle/person';
+import type { DeviceKind, Ending } from '../circle/room';
 import type { Settings } from '../circle/settings';
 import { soundChanged } from '../circle/settings';
 import { cameraConstraints, faultOf, microphoneConstraints } from './devices';
+import type { Call, CallEvent, CallOptions, ConnectFailure, Connected, Wish } from './contract';
 import { roomOptions, screenCapture, screenPublish } from './options';
 import { peopleIn } from './people';
 import type { PictureSource } from './reception';
 import { Reception } from './reception';
 import type { OwnTracks } from './preview';
 
-export type CallEvent =
-  | { readonly type: 'people'; readonly people: readonly Present[] }
-  | { readonly type: 'voices'; readonly identities: readonly string[] }
-  | { readonly type: 'resuming' }
-  | { readonly type: 'live' }
-  | { readonly type: 'device'; readonly kind: DeviceKind; readonly device: OwnDevice }
-  | { readonly type: 'closed-by-host'; readonly kind: DeviceKind }
-  | { readonly type: 'screen'; readonly screen: OwnScreen }
-  | { readonly type: 'sound'; readonly blocked: boolean }
-  /** The call is over for good. */
-  | { readonly type: 'ended'; readonly ending: Ending }
-  /** livekit-client gave up; the tracks that were open come along for the next call. */
-  | { readonly type: 'lost'; readonly tracks: OwnTracks };
+export type { Call, CallEvent, Wish } from './contract';
 
-export interface CallOptions {
-  readonly url: string;
-  readonly token: string;
-  readonly mark: Mark;
-  readonly host: boolean;
-  readonly ids: ChosenIds;
-  readonly settings: Settings;
-  /** Who is quieter for us, by identity. */
-  readonly quieter: ReadonlyMap<string, Volume>;
-}
-
-/** What shall be open in the room. */
-export interface Wish {
-  /** Open tracks to publish at once. */
-  readonly tracks: OwnTracks;
-  /** Devices to open that have no track yet. */
-  readonly open: readonly DeviceKind[];
-}
-
-/** `blocked`: the server answered but media did not get through. */
-export type ConnectFailure = 'unreachable' | 'blocked';
-export type Connected = { readonly call: Call } | { readonly failure: ConnectFailure; readonly detail: string };
-
-export interface Call {
-  /** From here on events are sent; publishes what shall be open. */
-  begin(wish: Wish): Promise<void>;
-  setDevice(kind: DeviceKind, on: boolean): Promise<void>;
-  choose(device: DeviceKind | 'speaker', id: string): Promise<void>;
-  startSound(): Promise<void>;
-  /** Shows our screen to the others, with its sound where the browser gives it; asks the browser which. */
-  shareScreen(on: boolean): Promise<void>;
-  /** Nobody is heard while `quiet`; also not those who come meanwhile. */
-  hush(quiet: boolean): void;
-  /** How loud somebody is for us. */
-  setVolume(identity: string, volume: Volume): void;
-  /** Takes over what was set: how the microphone is opened, how much video comes and goes. */
-  apply(settings: Settings): Promise<void>;
-  /** Draws somebody's camera or screen into an element until the returned function is called. */
-  draw(identity: string, source: PictureSource, element: HTMLVideoElement): () => void;
-  microphoneTrack(): MediaStreamTrack | null;
-  /** Says goodbye and lets the devices go. */
-  leave(): Promise<void>;
-}
 
 const SOURCES = { microphone: Track.Source.Microphone, camera: Track.Source.Camera } as const;
 
@@ -107,6 +53,9 @@ export async function connect(options: CallOptions, emit: (event: CallEvent) => 
 }
 
 function failureOf(error: unknown): ConnectFailure {
+  // livekit-client keeps the server's reason to itself. A newcomer is sent away for want of a seat, or because the
+  // server stops, and then the next try does not reach it.
+  if (error instanceof ConnectionError && error.reason === ConnectionErrorReason.LeaveRequest) return 'full';
   // livekit-client reports a peer connection that never came up as an internal error after the join.
   return error instanceof ConnectionError &&
     (error.reason === ConnectionErrorReason.InternalError || error.reason === ConnectionErrorReason.Timeout)
@@ -137,6 +86,8 @@ class LiveCall implements Call {
   /** Our own tracks, kept because livekit-client forgets them before it says that the call was lost. */
   #microphone: LocalAudioTrack | null = null;
   #camera: LocalVideoTrack | null = null;
+  /** Own tracks whose device went away by itself. */
+  readonly #ended = new WeakSet<Track>();
   /** Presses of ours under way, to tell them from a host's hand. */
   #asked: Record<DeviceKind, number> = { microphone: 0, camera: 0 };
   readonly #turn: Record<DeviceKind, Promise<void>> = { microphone: Promise.resolve(), camera: Promise.resolve() };
@@ -151,7 +102,9 @@ class LiveCall implements Call {
     this.#emit = (event) => {
       if (!this.#over) emit(event);
     };
-    this.#reception = new Reception(room, options.settings.pictures, options.quieter);
+    this.#reception = new Reception(room, options.settings.pictures, options.quieter, () => {
+      this.#emit({ type: 'interrupted', on: true });
+    });
     this.#listen();
   }
 
@@ -317,6 +270,16 @@ class LiveCall implements Call {
     this.#reception.hush(quiet);
   }
 
+  async comeBack(): Promise<void> {
+    await Promise.all([this.startSound(), this.#reception.resume()]).catch(() => undefined);
+    const microphone = this.#microphone;
+    // The system took the device away and gave back a silent track.
+    if (microphone === null || microphone.isMuted || !microphone.mediaStreamTrack.muted) return;
+    await microphone.restartTrack().catch((error: unknown) => {
+      this.#emit({ type: 'device', kind: 'microphone', device: { at: 'fault', why: faultOf(error) } });
+    });
+  }
+
   setVolume(identity: string, volume: Volume): void {
     this.#reception.setVolume(identity, volume);
   }
@@ -359,7 +322,11 @@ class LiveCall implements Call {
   }
 
   #keep(publication: LocalTrackPublication): void {
-    if (publication.track instanceof LocalAudioTrack) this.#microphone = publication.track;
+    const { track } = publication;
+    track?.on(TrackEvent.Ended, () => {
+      this.#ended.add(track);
+    });
+    if (track instanceof LocalAudioTrack && publication.source === Track.Source.Microphone) this.#microphone = track;
     if (publication.track instanceof LocalVideoTrack && publication.source === Track.Source.Camera) {
       this.#camera = publication.track;
       this.#limitOwnCamera();
@@ -380,11 +347,14 @@ class LiveCall implements Call {
           ? 'camera'
           : null;
     if (kind === null || this.#asked[kind] > 0) return;
-    // A camera's track ends whenever it is muted, so only a microphone's says something about the plug.
-    const unplugged = kind === 'microphone' && this.#microphone?.mediaStreamTrack.readyState === 'ended';
-    this.#emit(
-      unplugged ? { type: 'device', kind, device: { at: 'fault', why: 'none' } } : { type: 'closed-by-host', kind },
-    );
+    // livekit-client tells of the mute first, of the ending after it.
+    setTimeout(() => {
+      const { track } = publication;
+      const unplugged = track !== undefined && this.#ended.has(track);
+      this.#emit(
+        unplugged ? { type: 'device', kind, device: { at: 'fault', why: 'unplugged' } } : { type: 'closed-by-host', kind },
+      );
+    });
   }
 
   #gone(reason: DisconnectReason | undefined): void {

@@ -70,7 +70,7 @@ export function openPreview(wanted: ChosenIds, sound: SoundSettings, show: (prev
       tracks[kind] = track;
       device = { at: 'on' };
       track.addEventListener('ended', () => {
-        if (tracks[kind] === track) put(kind, { fault: 'none' });
+        if (tracks[kind] === track) put(kind, { fault: 'unplugged' });
       });
       const id = track.getSettings().deviceId ?? null;
       state = {

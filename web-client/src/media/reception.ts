@@ -17,10 +17,18 @@ export class Reception {
   /** One element per voice. Kept here, because after a full reconnect a track no longer knows its own. */
   readonly #voices = new Map<RemoteTrack, HTMLMediaElement>();
   readonly #quieter: Map<string, Volume>;
+  readonly #interrupted: () => void;
   #pictures: Settings['pictures'];
   #quiet = false;
 
-  constructor(room: Room, pictures: Settings['pictures'], quieter: ReadonlyMap<string, Volume>) {
+  /** `interrupted` is called when a voice stops playing though it is still there. */
+  constructor(
+    room: Room,
+    pictures: Settings['pictures'],
+    quieter: ReadonlyMap<string, Volume>,
+    interrupted: () => void,
+  ) {
+    this.#interrupted = interrupted;
     this.#room = room;
     this.#pictures = pictures;
     this.#quieter = new Map(quieter);
@@ -41,16 +49,27 @@ export class Reception {
     this.#voices.set(track, element);
     this.#out.append(element);
     this.#setLoudness(element);
+    element.addEventListener('pause', () => {
+      // Elements also pause when their track goes.
+      if (this.#voices.get(track) === element && track.mediaStreamTrack.readyState === 'live') this.#interrupted();
+    });
+  }
+
+  /** Everybody is heard again; works within a press only. */
+  async resume(): Promise<void> {
+    await Promise.all([...this.#voices.values()].map((element) => element.play()));
   }
 
   end(track: RemoteTrack): void {
-    track.detach();
-    this.#voices.get(track)?.remove();
+    const element = this.#voices.get(track);
     this.#voices.delete(track);
+    track.detach();
+    element?.remove();
   }
 
   /** Nothing is heard from here on. */
   close(): void {
+    this.#voices.clear();
     this.#out.remove();
   }
 

@@ -18,8 +18,10 @@ export function titleOf(journey: Journey, t: Words): string {
     case 'devices':
       return page(t('dev.title'));
     case 'room':
-      // The curtain names no room.
-      return page(journey.room.meeting.away ? '' : journey.room.room);
+      // The curtain names no room. Seen from another tab, too: whether one can be heard.
+      return journey.room.microphone.at === 'on' && !journey.room.meeting.away
+        ? t('title.heard', { page: page(journey.room.room) })
+        : page(journey.room.meeting.away ? '' : journey.room.room);
     case 'left':
       return page(t('left.title'));
     case 'fault':

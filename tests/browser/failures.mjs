@@ -1,0 +1,268 @@
+#!/usr/bin/env node
+// What people are told when something does not work: each trouble has its own sentence and a next step, and nothing
+// opens a microphone by itself. Needs a running server; tests/run starts one.
+import { readFileSync } from 'node:fs';
+import { voice } from './fake.mjs';
+import { check, DESK, launch, openPage, PHONE, run, seconds, shot, until } from './kit.mjs';
+import { base, enter, fault, isLive, line, openLink, press, pressed, printedLinks, seats } from './room.mjs';
+
+const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
+const links = printedLinks();
+
+const helps = (page) => page.$$eval('.help h2, .help p', (all) => all.map((one) => one.textContent));
+const deviceFaults = (page) => page.$$eval('[data-testid="device-fault"]', (all) => all.map((one) => one.dataset.fault));
+const said = (page) => page.evaluate(() => document.body.innerText);
+
+/** To the preview, without waiting for a camera. */
+async function toPreview(page, name, link = links.guest) {
+  await page.goto(link, { waitUntil: 'load' });
+  await page.waitForSelector('#name', { timeout: 15_000 });
+  await page.type('#name', name);
+  await page.click('form.narrow button.main');
+  await page.waitForSelector('form.wide', { timeout: 15_000 });
+}
+
+/** Runs in the page before its scripts: every device answers with this error while `window.noDevices` names it. */
+function refuseDevices(error) {
+  window.noDevices = error;
+  window.opened = [];
+  const { mediaDevices } = navigator;
+  const original = mediaDevices.getUserMedia.bind(mediaDevices);
+  mediaDevices.getUserMedia = async (wanted) => {
+    if (window.noDevices) throw new DOMException('made up', window.noDevices);
+    const stream = await original(wanted);
+    window.opened.push(...stream.getTracks());
+    return stream;
+  };
+}
+
+async function devices(browser) {
+  for (const [error, why, words] of [
+    ['NotAllowedError', 'no permission', 'needs? permission'], ['NotFoundError', 'no device', 'not found|No camera'],
+    ['NotReadableError', 'device taken', 'is using'],
+  ]) {
+    const page = await openPage(browser, PHONE);
+    await page.evaluateOnNewDocument(refuseDevices, error);
+    await toPreview(page, names[3]);
+    const shown = await until(async () => (await helps(page)).length >= 2, 8000);
+    const [title, next] = await helps(page);
+    check(`${why}: own words in the preview, with a next step`, shown !== null && new RegExp(words, 'i').test(title ?? '')
+      && (next ?? '').length > 20, title);
+    await shot(page, `failure-${error}`);
+    // One may still come in, and try again inside.
+    await page.click('form.wide .stick-foot button:not(.main):not(.flush)');
+    const inside = await until(() => isLive(page), 15_000);
+    check(`${why}: one can still come in and listen`, inside !== null, seconds(inside));
+    await press(page, 'microphone');
+    const told = await until(async () => (await deviceFaults(page)).length === 1, 8000);
+    check(`${why}: in the room, too`, told !== null, (await deviceFaults(page)).join());
+    await page.evaluate(() => { window.noDevices = null; });
+    await page.click('[data-testid="device-fault"] button:not(.square)');
+    const works = await until(() => pressed(page, 'microphone'), 8000);
+    check(`${why}: "try again" works once it can`, works !== null, seconds(works));
+    await page.browserContext().close();
+  }
+}
+
+async function unplugged(browser) {
+  const page = await openPage(browser, DESK);
+  await page.evaluateOnNewDocument(refuseDevices, null);
+  await openLink(page, links.guest, names[3]);
+  await enter(page);
+  await until(() => isLive(page), 15_000);
+  await until(() => pressed(page, 'microphone'), 5000);
+  await page.evaluate(() => {
+    window.noDevices = 'NotFoundError';
+    for (const track of window.opened.filter((one) => one.kind === 'audio' && one.readyState === 'live')) {
+      track.dispatchEvent(new Event('ended'));
+    }
+  });
+  const told = await until(async () => (await deviceFaults(page)).join() === 'microphone unplugged', 8000);
+  check('unplugged in the call: said as that, not as a host\'s doing', told !== null, (await deviceFaults(page)).join());
+  check('and the tool does not claim to be on', !(await pressed(page, 'microphone')));
+  await page.browserContext().close();
+}
+
+async function noMedia(browser) {
+  const page = await openPage(browser, DESK);
+  // As behind a firewall that lets the page and its socket through and nothing else.
+  await page.evaluateOnNewDocument(() => {
+    const Native = window.RTCPeerConnection;
+    window.walled = true;
+    window.RTCPeerConnection = class extends Native {
+      constructor(configuration, ...rest) {
+        super(window.walled ? { ...configuration, iceServers: [], iceTransportPolicy: 'relay' } : configuration, ...rest);
+      }
+      setConfiguration(configuration) {
+        super.setConfiguration(window.walled ? { ...configuration, iceServers: [], iceTransportPolicy: 'relay' } : configuration);
+      }
+    };
+  });
+  await openLink(page, links.guest, names[3]);
+  await enter(page);
+  const told = await until(() => page.$('[data-testid="text-only"]'), 40_000);
+  check('media blocked: own sentence, and one stays in the room', told !== null && await line(page) === 'text', seconds(told));
+  await shot(page, 'failure-blocked');
+  check('the microphone is not shown as open', !(await page.$('.tool.live')), '');
+  await page.evaluate(() => { window.walled = false; });
+  await page.click('[data-testid="text-only"] button');
+  const back = await until(() => isLive(page), 20_000);
+  check('"try again" leads in once the way is free', back !== null, seconds(back));
+  await page.browserContext().close();
+}
+
+async function noServer(browser) {
+  const page = await openPage(browser, PHONE);
+  await openLink(page, links.guest, names[3]);
+  await page.setRequestInterception(true);
+  page.on('request', (request) => (request.url().includes('/api/join') ? request.abort() : request.continue()));
+  await page.click('form.wide button.main');
+  const told = await until(async () => await fault(page) === 'unreachable', 20_000);
+  check('server gone before one is in: own page, "try again"', told !== null && await page.$('.letter button.main') !== null, seconds(told));
+  await page.browserContext().close();
+}
+
+async function full(browser) {
+  const page = await openPage(browser, PHONE);
+  await openLink(page, links.guest, names[3]);
+  // The server's answer for a full room: LeaveRequest { reason: JOIN_FAILURE }.
+  await page.evaluate(() => {
+    window.WebSocket = class extends EventTarget {
+      binaryType = 'blob';
+      readyState = 0;
+      static OPEN = 1;
+      static CONNECTING = 0;
+      static CLOSED = 3;
+      constructor() {
+        super();
+        setTimeout(() => {
+          this.readyState = 1;
+          this.#tell(new Event('open'));
+          this.#tell(new MessageEvent('message', { data: new Uint8Array([0x42, 2, 0x10, 7]).buffer }));
+        }, 20);
+      }
+      #tell(event) {
+        this.dispatchEvent(event);
+        this[`on${event.type}`]?.(event);
+      }
+      send() {}
+      close() {
+        if (this.readyState === 3) return;
+        this.readyState = 3;
+        this.#tell(new CloseEvent('close', { code: 1000 }));
+      }
+    };
+  });
+  await page.click('form.wide button.main');
+  const told = await until(async () => await fault(page) === 'full', 25_000);
+  check('every seat taken: own page', told !== null, `${await fault(page)} ${seconds(told)}`);
+  await shot(page, 'failure-full');
+  await page.browserContext().close();
+}
+
+async function old(kind, browser) {
+  const page = await openPage(browser, PHONE);
+  await page.evaluateOnNewDocument(() => { delete window.RTCPeerConnection; });
+  await page.goto(links.guest, { waitUntil: 'load' });
+  const told = await until(async () => await fault(page) === 'old', 8000);
+  check(`${kind}: a browser that cannot take part is told which can`, told !== null && /Firefox/.test(await said(page)));
+  await page.goto(`${base}/join#nothing-like-it`, { waitUntil: 'load' });
+  await page.browserContext().close();
+}
+
+async function interrupted(browser) {
+  const [one, other] = [await openPage(browser, PHONE), await openPage(browser, DESK)];
+  for (const [page, name] of [[one, names[3]], [other, names[4]]]) {
+    await openLink(page, links.guest, name);
+    await enter(page);
+    await until(() => isLive(page), 15_000);
+  }
+  const voices = () => one.$$eval('[data-part="voices"] audio', (all) => all.map((element) => !element.paused));
+  await until(async () => (await voices()).some(Boolean), 10_000);
+  await press(one, 'microphone');
+  await until(async () => !(await pressed(one, 'microphone')), 3000);
+  // What a phone call does to a page.
+  await one.$$eval('[data-part="voices"] audio', (all) => all.forEach((element) => element.pause()));
+  const sheet = await until(() => one.$('[data-testid="interrupted"][open]'), 3000);
+  check('a phone call took the sound: one button over everything', sheet !== null, seconds(sheet));
+  await shot(one, 'failure-interrupted');
+  await one.click('[data-testid="interrupted"] button');
+  const back = await until(async () => (await voices()).every(Boolean) && await one.$('[data-testid="interrupted"]') === null, 4000);
+  check('the press brings it back', back !== null, (await voices()).join());
+  check('and opens no microphone', !(await pressed(one, 'microphone')));
+  const title = await other.title();
+  check('another tab sees in the title that one can be heard', /on/i.test(title) && !/on:/i.test(await one.title()), title);
+
+  // --- reconnecting un-mutes nobody ---
+  await press(other, 'camera');
+  await until(async () => !(await pressed(other, 'camera')), 3000);
+  for (const page of [one, other]) {
+    await page.evaluate(() => window.watched.peerConnections.forEach((connection) => connection.close()));
+    await page.evaluate(() => window.watched.sockets.forEach((socket) => socket.close()));
+  }
+  await until(async () => await line(one) !== 'live' || await line(other) !== 'live', 5000);
+  const again = await until(async () => await isLive(one) && await isLive(other), 25_000);
+  check('after a lost line both are back', again !== null, seconds(again));
+  await until(() => pressed(other, 'microphone'), 8000);
+  check('what was closed is closed, what was open is open', !(await pressed(one, 'microphone')) && await pressed(other, 'microphone')
+    && !(await pressed(other, 'camera')) && await pressed(one, 'camera'));
+  const [seen] = (await seats(other)).filter((person) => person.name === names[3]);
+  check('and the others see it so', seen?.micOff === true, JSON.stringify(seen ?? null).slice(0, 60));
+  await one.browserContext().close();
+  await other.browserContext().close();
+}
+
+async function autoplay(browser) {
+  const [one, other] = [await openPage(browser, DESK), await openPage(browser, PHONE)];
+  for (const [page, name] of [[one, names[3]], [other, names[4]]]) {
+    await openLink(page, links.guest, name);
+    // A browser that is being spoken to lets a page sound; somebody who only listens is asked.
+    if (page === one) {
+      await page.click('form.wide .stick-foot button:not(.main):not(.flush)');
+      // A browser that has not been pressed since the page loaded: whether this one counts the press before a reload
+      // differs from version to version, so it is told here.
+      await page.evaluateOnNewDocument(() => {
+        let wasPressed = false;
+        addEventListener('click', () => { wasPressed = true; }, true);
+        const { play } = HTMLMediaElement.prototype;
+        HTMLMediaElement.prototype.play = function () {
+          if (wasPressed || this.tagName !== 'AUDIO') return play.call(this);
+          this.pause();
+          return Promise.reject(new DOMException('play() needs a press', 'NotAllowedError'));
+        };
+      });
+    }
+    else await enter(page);
+    await until(() => isLive(page), 15_000);
+  }
+  // A reload comes back by itself, without a press: then the browser keeps the sound back.
+  await one.reload({ waitUntil: 'load' });
+  const told = await until(async () => /Sound|sound/.test(await one.$eval('[data-testid="line"]', (box) => box.textContent)), 15_000);
+  const button = told !== null && await one.$('[data-testid="line"] button.main');
+  check('sound kept back by the browser: said, with a button', Boolean(button), seconds(told));
+  if (button) {
+    await button.click();
+    const plays = await until(async () => (await one.$$eval('[data-part="voices"] audio', (all) => all.map((a) => !a.paused))).every(Boolean)
+      && await one.$('[data-testid="line"] button.main') === null, 5000);
+    check('the button starts it', plays !== null, seconds(plays));
+  }
+  await one.browserContext().close();
+  await other.browserContext().close();
+}
+
+async function main() {
+  const browser = await launch('chromium', { language: 'en', microphone: voice() });
+  await devices(browser);
+  await unplugged(browser);
+  await noMedia(browser);
+  await noServer(browser);
+  await full(browser);
+  await old('Chromium', browser);
+  await interrupted(browser);
+  await autoplay(browser);
+  await browser.close();
+  const firefox = await launch('firefox', { language: 'en' });
+  await old('Firefox', firefox);
+}
+
+await run(main, 240_000);
