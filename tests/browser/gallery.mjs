@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-// Every screen in Japanese and English, on a phone and on a desk: a picture of each is kept, and nothing may stick out
-// sideways, stand in the wrong language or write an error.
+// Every screen in Japanese and English, on a phone and on a desk, light and dark: a picture of each is kept, and nothing may
+// stick out sideways, stand in the wrong language, be out of reach of a screen reader or write an error.
 import { readFileSync } from 'node:fs';
+import { violations } from './axe.mjs';
 import { check, DESK, launch, openPage, PHONE, run, shot, sleep, until } from './kit.mjs';
 import { base, enter, fault, hasLeft, isLive, openLink, press, printedLinks, seats } from './room.mjs';
 
@@ -23,10 +24,15 @@ async function looks(page, name, language) {
   const ok = found.overflow <= 0 && found.language === language && found.headings === 1
     && found.title.length > 0 && found.raw === null;
   check(`${name} fits, speaks ${language}, has one heading`, ok, ok ? '' : JSON.stringify(found));
+  const wrong = await violations(page);
+  check(`${name}: axe finds nothing`, wrong.length === 0, wrong.join(' | '));
 }
 
 async function walk(browser, language, size) {
   const page = await openPage(browser, sizes[size]);
+  // Dark in two of the four walks, so that each language and each size is seen in both.
+  const theme = (language === 'ja') === (size === 'phone') ? 'dark' : 'light';
+  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
   const errors = [];
   page.on('pageerror', (error) => errors.push(String(error)));
   const outside = new Set();
