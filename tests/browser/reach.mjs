@@ -40,7 +40,7 @@ async function byKeyboard(browser) {
   await page.waitForSelector('[data-testid="room"]');
   await until(() => isLive(page), 15_000);
   check('keyboard: the reading point is the room\'s name', /^h1/.test(await about(page)), await about(page));
-  check('keyboard: to the seats, one stop', await tabTo(page, /\(you\)/), await about(page));
+  check('keyboard: to the seats, one stop', await tabTo(page, /^button .*, You/), await about(page));
   const ring = await page.evaluate(() => {
     const style = getComputedStyle(document.activeElement.querySelector('.disc'));
     return `${style.outlineStyle} ${style.outlineWidth}`;
@@ -91,11 +91,8 @@ const sticksOut = (page) => page.evaluate(() => {
 async function largeText(browser, language) {
   const page = await openPage(browser, PHONE);
   // Twice the browser's own size, as somebody has it who sets it once for every page.
-  await page.evaluateOnNewDocument(() => document.addEventListener('DOMContentLoaded', () => {
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync('html:root { font-size: 225% }');
-    document.adoptedStyleSheets = [sheet];
-  }));
+  const session = await page.createCDPSession();
+  await session.send('Page.setFontSizes', { fontSizes: { standard: 32, fixed: 26 } });
   const looks = async (step) => {
     await sleep(300);
     const out = await sticksOut(page);
