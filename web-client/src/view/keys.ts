@@ -44,12 +44,14 @@ export function actionOf(event: Pressed): KeyAction | null {
 
 /** F6 goes from region to region and round again; each has the attribute `data-region`. */
 export function moveRegion(step: 1 | -1): void {
-  const regions = [...document.querySelectorAll<HTMLElement>('[data-region]')].filter(
-    (region) => region.getClientRects().length > 0,
-  );
+  const drawn = (element: HTMLElement): boolean => element.getClientRects().length > 0;
+  const regions = [...document.querySelectorAll<HTMLElement>('[data-region]')].filter(drawn);
   const here = regions.findIndex((region) => region.contains(document.activeElement));
   const next = regions[here < 0 ? 0 : (here + step + regions.length) % regions.length];
   if (next === undefined) return;
-  const inside = next.querySelector<HTMLElement>('button:not([tabindex="-1"]), a[href], input, select, textarea, [tabindex="0"]');
+  const controls = next.querySelectorAll<HTMLElement>(
+    'button:not([tabindex="-1"]), a[href], input, select, textarea, [tabindex="0"]',
+  );
+  const inside = [...controls].find(drawn);
   (inside ?? next).focus();
 }
