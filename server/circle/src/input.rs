@@ -40,6 +40,14 @@ pub struct Resume {
 #[derive(Clone, Debug)]
 pub enum Order {
     ChangeRoom(SettingsChange),
+    /// As a host removes somebody, without a ban.
+    Remove {
+        participant: Identity,
+    },
+    SetRole {
+        participant: Identity,
+        role: Role,
+    },
     End,
 }
 

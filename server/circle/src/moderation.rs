@@ -212,6 +212,12 @@ impl Room {
         }
         let deed = if ban { Deed::Ban } else { Deed::Remove };
         self.note_deed(who, deed, None, vec![named.clone()]);
+        self.send_out(named, ban);
+        Ok(())
+    }
+
+    /// Ends somebody's stay.
+    pub(crate) fn send_out(&mut self, named: &Identity, ban: bool) {
         self.tell(Audience::One(named.clone()), Event::Removed { banned: ban });
         if self.participants.get(named).is_some_and(|person| person.media) {
             self.effect(Effect::Remove { participant: named.clone(), why: Removal::ByHost });
@@ -227,7 +233,6 @@ impl Room {
         if ban {
             self.effect(Effect::Ban { participant: named.clone(), origin });
         }
-        Ok(())
     }
 
     pub(crate) fn change_room(&mut self, who: &Identity, set: SettingsChange) -> Result<(), Refusal> {

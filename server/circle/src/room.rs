@@ -117,6 +117,15 @@ impl Room {
         self.now = now;
         let done = match order {
             Order::ChangeRoom(set) => self.change_settings(set),
+            Order::Remove { participant } if self.participants.contains_key(&participant) => {
+                self.send_out(&participant, false);
+                Ok(())
+            }
+            Order::SetRole { participant, role } if self.participants.contains_key(&participant) => {
+                self.become_role(&participant, role);
+                Ok(())
+            }
+            Order::Remove { .. } | Order::SetRole { .. } => Err(Refusal::ParticipantUnknown),
             Order::End => {
                 self.end();
                 Ok(())

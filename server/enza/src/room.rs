@@ -7,6 +7,7 @@ mod circle;
 mod keep;
 mod live;
 mod question;
+mod service;
 
 use crate::media::MediaHandle;
 use crate::rooms::{Farewell, Fatal, now};
@@ -23,6 +24,7 @@ use livekit_protocol::{
     DisconnectReason, JoinRequest, SignalRequest, SignalResponse, signal_response::Message as ResponseMessage,
 };
 pub(crate) use question::Question;
+pub(crate) use service::ServiceCall;
 use sfu::Event;
 use signal::{ConnectionId, Connections, Effect, Grants, Input, Now, Room, RoomSettings};
 use std::collections::HashMap;
@@ -149,6 +151,8 @@ pub(crate) fn start(
             keeper,
             unacknowledged: None,
             bans,
+            metadata: String::new(),
+            mirrored: String::new(),
             media,
             tokens,
             fatal,
@@ -204,6 +208,9 @@ struct RoomTask {
     unacknowledged: Option<u64>,
     /// Who may not come in, by identity or by mark.
     bans: Vec<Trace>,
+    /// The room's metadata as the server API set it, and the circle's part of it.
+    metadata: String,
+    mirrored: String,
     media: MediaHandle,
     tokens: Arc<TokenAuthority>,
     fatal: mpsc::Sender<Fatal>,
@@ -407,6 +414,8 @@ mod tests {
             keeper,
             unacknowledged: None,
             bans: Vec::new(),
+            metadata: String::new(),
+            mirrored: String::new(),
             media,
             tokens: Arc::new(TokenAuthority::new(&key)),
             fatal,

@@ -71,6 +71,7 @@ pub(crate) enum EnterError {
 enum Request {
     Enter { name: String, reply: oneshot::Sender<Result<(RoomHandle, ConnectionId), EnterError>> },
     Find { name: String, reply: oneshot::Sender<Option<RoomHandle>> },
+    All { reply: oneshot::Sender<Vec<RoomHandle>> },
     Ended { name: String, id: RoomId },
     End { done: oneshot::Sender<()> },
 }
@@ -128,6 +129,15 @@ impl Rooms {
         answer.await.ok().flatten()
     }
 
+    /// All live rooms.
+    pub(crate) async fn all(&self) -> Vec<RoomHandle> {
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(Request::All { reply }).await.is_err() {
+            return Vec::new();
+        }
+        answer.await.unwrap_or_default()
+    }
+
     /// Tells everybody in every room that the server stops; returns when all rooms are gone.
     pub(crate) async fn end(&self) {
         let (done, answer) = oneshot::channel();
@@ -167,6 +177,9 @@ impl Directory {
                     }
                     Some(Request::Find { name, reply }) => {
                         let _ = reply.send(self.live(&name));
+                    }
+                    Some(Request::All { reply }) => {
+                        let _ = reply.send(self.live.values().filter_map(RoomControl::handle).collect());
                     }
                     Some(Request::Ended { name, id }) => self.forget(&name, id),
                     Some(Request::End { done }) => {

@@ -28,23 +28,29 @@ impl Room {
     /// Mutes every track of this source now; its owner may open it again.
     pub(crate) fn mute_source(&mut self, identity: &str, source: TrackSource) {
         let Some(peer) = self.peer_by_identity(identity) else { return };
-        let reachable = self.participants.get(&peer).is_some_and(|p| p.connection().is_some());
         let mut told = false;
         for (id, sid) in self.tracks_of(peer, source) {
-            let Some(track) = self.tracks.get_mut(&id) else { continue };
-            if std::mem::replace(&mut track.self_muted, true) {
-                continue;
-            }
-            track.mute_unheard = !reachable;
-            told |= track.settle_muted() && track.is_published();
-            for track in self.media_ids(id) {
-                self.command(Command::Mute { track, muted: true });
-            }
-            self.send(peer, Message::Mute(MuteTrackRequest { sid, muted: true }));
+            told |= self.shut(peer, id, &sid);
         }
         if told {
             self.announce(peer, Tell::Everybody);
         }
+    }
+
+    /// Mutes one track of its owner now; whether that is to be told.
+    pub(crate) fn shut(&mut self, owner: PeerId, id: TrackId, sid: &str) -> bool {
+        let reachable = self.participants.get(&owner).is_some_and(|p| p.connection().is_some());
+        let Some(track) = self.tracks.get_mut(&id) else { return false };
+        if std::mem::replace(&mut track.self_muted, true) {
+            return false;
+        }
+        track.mute_unheard = !reachable;
+        let told = track.settle_muted() && track.is_published();
+        for track in self.media_ids(id) {
+            self.command(Command::Mute { track, muted: true });
+        }
+        self.send(owner, Message::Mute(MuteTrackRequest { sid: sid.to_owned(), muted: true }));
+        told
     }
 
     /// Blocks every track of this source, those to come included, or lifts that. Lifting it opens nothing.

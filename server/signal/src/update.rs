@@ -62,7 +62,9 @@ impl Room {
             .collect()
     }
 
-    pub(crate) fn room_info(&self) -> livekit_protocol::Room {
+    /// The room as LiveKit shows it.
+    #[must_use]
+    pub fn room_info(&self) -> livekit_protocol::Room {
         let seen = || self.participants.values().filter(|p| !p.grants.hidden);
         let publishes =
             |p: &&Participant| p.tracks.iter().any(|id| self.tracks.get(id).is_some_and(Track::is_published));

@@ -9,6 +9,7 @@ mod page;
 mod problem;
 mod rooms;
 mod rtc;
+mod twirp;
 
 use crate::attempts::Attempts;
 use crate::config::RoomsRule;
@@ -71,6 +72,11 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/rtc/{*rest}", any(rtc::absent))
         .route("/api/invite", post(api::invite))
         .route("/api/join", post(api::join))
+        .route(
+            "/twirp/livekit.RoomService/{method}",
+            post(twirp::room_service).layer(DefaultBodyLimit::max(twirp::BODY_MAX)),
+        )
+        .route("/twirp/{*rest}", any(twirp::absent))
         .route("/api/server", get(rooms::server))
         .route("/api/rooms", get(rooms::list).post(rooms::create))
         .route("/api/rooms/{room}", get(rooms::show).patch(rooms::change).delete(rooms::erase))

@@ -197,7 +197,10 @@ impl RoomTask {
                 let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
                 self.room.handle(now, Input::SetAttributes { identity, attributes });
             }
-            Effect::RoomMetadata(metadata) => self.room.handle(now, Input::SetMetadata { metadata }),
+            Effect::RoomMetadata(metadata) => {
+                self.mirrored = metadata;
+                self.show_metadata(now);
+            }
             Effect::KeepSettings(settings) => self.keep(Keep::Settings(settings)),
             Effect::Ban { participant, origin } => {
                 let origin = origin.as_deref().and_then(Origin::read);

@@ -1,6 +1,6 @@
 //! What the HTTP API asks of a running room, answered by the room's task in its turn.
 
-use super::{Message, NotKept, RoomHandle, RoomTask, circle::circle_now, circle::pass};
+use super::{Message, NotKept, RoomHandle, RoomTask, ServiceCall, circle::circle_now, circle::pass};
 use crate::rooms::now;
 use circle::{Order, Person, Refusal, Settings, SettingsChange};
 use signal::Grants;
@@ -44,6 +44,8 @@ pub(crate) enum Question {
     End {
         reply: oneshot::Sender<()>,
     },
+    /// LiveKit's server API.
+    Service(ServiceCall),
     /// This ban was lifted.
     Lift {
         identity: Trace,
@@ -111,6 +113,7 @@ impl RoomTask {
                 self.settle(now);
                 let _ = reply.send(());
             }
+            Question::Service(call) => self.serve(now, call),
             Question::Lift { identity, mark, reply } => {
                 self.bans.retain(|ban| *ban != identity && Some(*ban) != mark);
                 let room = &self.name;

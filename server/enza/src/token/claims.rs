@@ -1,5 +1,6 @@
 //! LiveKit's claims as they stand in a room token's JSON.
 
+use super::ServerGrants;
 use livekit_protocol::TrackSource;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
@@ -43,6 +44,10 @@ pub(super) struct VideoGrant {
     #[serde(deserialize_with = "absent_or_null")]
     pub(super) room: String,
     #[serde(skip_serializing_if = "is_false", deserialize_with = "absent_or_null")]
+    room_create: bool,
+    #[serde(skip_serializing_if = "is_false", deserialize_with = "absent_or_null")]
+    room_list: bool,
+    #[serde(skip_serializing_if = "is_false", deserialize_with = "absent_or_null")]
     room_admin: bool,
     can_publish: Option<bool>,
     can_subscribe: Option<bool>,
@@ -73,6 +78,12 @@ const SOURCES: [(&str, TrackSource); 4] = [
 impl Claims {
     pub(super) fn identity(&self) -> &str {
         if self.sub.is_empty() { &self.jti } else { &self.sub }
+    }
+
+    /// What a caller of the server API may do. Call only after the signature and the times were checked.
+    pub(super) fn into_server_grants(self) -> ServerGrants {
+        let VideoGrant { room_create, room_list, room_admin, room, .. } = self.video;
+        ServerGrants { room_create, room_list, room_admin, room }
     }
 
     /// What the room is told. Call only after the signature and the times were checked.
@@ -124,6 +135,8 @@ impl Claims {
                 room_join: true,
                 room: grants.room.clone(),
                 room_admin: grants.room_admin,
+                room_create: false,
+                room_list: false,
                 can_publish: Some(grants.can_publish),
                 can_subscribe: Some(grants.can_subscribe),
                 can_publish_data: Some(grants.can_publish_data),

@@ -88,6 +88,16 @@ impl ApiKey {
     }
 }
 
+/// What a token of the server API grants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerGrants {
+    pub room_create: bool,
+    pub room_list: bool,
+    /// Of [`ServerGrants::room`].
+    pub room_admin: bool,
+    pub room: String,
+}
+
 /// Signs and checks room tokens.
 pub struct TokenAuthority {
     issuer: String,
@@ -184,12 +194,16 @@ impl TokenAuthority {
         self.verify_with(&validation, token, Some(room))
     }
 
-    fn verify_with(
-        &self,
-        validation: &Validation,
-        token: &str,
-        room: Option<&str>,
-    ) -> Result<Grants, Refusal> {
+    /// What a token of the server API grants.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn verify_server(&self, token: &str) -> Result<ServerGrants, Refusal> {
+        Ok(self.claims(&self.validation, token)?.into_server_grants())
+    }
+
+    /// What a token says, once its signature and its times are right.
+    fn claims(&self, validation: &Validation, token: &str) -> Result<Claims, Refusal> {
         if token.is_empty() {
             return Err(Refusal::Missing);
         }
@@ -210,16 +224,27 @@ impl TokenAuthority {
         if unverified.iss != self.issuer {
             return Err(Refusal::KeyUnknown);
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, validation)
-            .map_err(|error| match error.kind() {
+        let decoded =
+            jsonwebtoken::decode::<Claims>(token, &self.decoding, validation).map_err(|error| match error
+                .kind()
+            {
                 ErrorKind::InvalidSignature => Refusal::Signature,
                 ErrorKind::ExpiredSignature => Refusal::Expired,
                 ErrorKind::ImmatureSignature => Refusal::NotYetValid,
                 ErrorKind::MissingRequiredClaim(_) => Refusal::NoExpiry,
                 ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => Refusal::Algorithm,
                 _ => Refusal::Malformed,
-            })?
-            .claims;
+            })?;
+        Ok(decoded.claims)
+    }
+
+    fn verify_with(
+        &self,
+        validation: &Validation,
+        token: &str,
+        room: Option<&str>,
+    ) -> Result<Grants, Refusal> {
+        let claims = self.claims(validation, token)?;
         if !claims.video.room_join {
             Err(Refusal::NoJoin)
         } else if claims.video.room.is_empty() {
