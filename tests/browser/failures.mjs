@@ -3,7 +3,7 @@
 // opens a microphone by itself. Needs a running server; tests/run starts one.
 import { readFileSync } from 'node:fs';
 import { voice } from './fake.mjs';
-import { check, DESK, launch, openPage, PHONE, run, seconds, shot, until } from './kit.mjs';
+import { check, DESK, launch, openPage, PHONE, run, seconds, shot, sleep, until } from './kit.mjs';
 import { base, enter, fault, isLive, line, openLink, press, pressed, printedLinks, seats } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
@@ -102,7 +102,17 @@ async function noMedia(browser) {
   await enter(page);
   const told = await until(() => page.$('[data-testid="text-only"]'), 40_000);
   check('media blocked: own sentence, and one stays in the room', told !== null && await line(page) === 'text', seconds(told));
+  // Seats give way to the notice; they take a third of a second for it.
+  await sleep(600);
   await shot(page, 'failure-blocked');
+  const free = await page.evaluate(() => {
+    const [bar, alerts] = ['.bar', '.alerts'].map((part) => document.querySelector(part).getBoundingClientRect());
+    return [...document.querySelectorAll('.seat')].every((seat) => {
+      const [disc, plate] = ['.disc', '.plate'].map((part) => seat.querySelector(part).getBoundingClientRect());
+      return disc.top >= alerts.bottom && plate.bottom <= bar.top;
+    });
+  });
+  check('the notice covers nobody, nor does the bar', free);
   check('the microphone is not shown as open', !(await page.$('.tool.live')), '');
   await page.evaluate(() => { window.walled = false; });
   await page.click('[data-testid="text-only"] button');

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { SEAT_MIN, arrange, onEllipse } from '../src/layout/circle';
 import type { Area, Ring, Rows } from '../src/layout/circle';
 
-const desktop = { width: 1280, height: 640, phone: false, headroom: 0 };
-const phone = { width: 390, height: 690, phone: true, headroom: 0 };
+const desktop = { width: 1280, height: 640, phone: false, text: 1, headroom: 0 };
+const phone = { width: 390, height: 690, phone: true, text: 1, headroom: 0 };
 
 function ring(area: Area): Ring {
   const layout = arrange(area);
@@ -57,7 +57,7 @@ describe('the ring', () => {
       [700, 300, true],
     ] as const) {
       for (let seats = 1; seats <= 24; seats += 1) {
-        const layout = arrange({ width, height, seats, phone: narrow, headroom: 0 });
+        const layout = arrange({ width, height, seats, phone: narrow, text: 1, headroom: 0 });
         expect(layout.places).toHaveLength(seats);
         if (layout.shape === 'ring') {
           expect(layout.seat).toBeGreaterThanOrEqual(narrow ? SEAT_MIN.phone : SEAT_MIN.wide);
@@ -82,6 +82,13 @@ describe('the ring', () => {
       expect(layout.places[0]?.x).toBeCloseTo(640);
       for (const place of layout.places) expect(place.y).toBeLessThanOrEqual((layout.places[0]?.y ?? 0) + 0.001);
     }
+  });
+
+  it('gives larger words wider plates, and rows where the ring has no room for them', () => {
+    const [normal, large] = [ring({ ...desktop, seats: 9 }), ring({ ...desktop, seats: 9, text: 1.5 })];
+    expect(large.plate).toBeGreaterThan(normal.plate);
+    expect(large.seat).toBeLessThanOrEqual(normal.seat);
+    expect(arrange({ ...phone, seats: 8, text: 2 }).shape).toBe('rows');
   });
 
   it('gives the question its room when asked', () => {
@@ -114,14 +121,14 @@ describe('rows', () => {
   });
 
   it('scroll instead of shrinking below the smallest size', () => {
-    const layout = rows({ width: 320, height: 300, seats: 30, phone: true, headroom: 0 });
+    const layout = rows({ width: 320, height: 300, seats: 30, phone: true, text: 1, headroom: 0 });
     expect(layout.height).toBeGreaterThan(300);
     expect(layout.seat).toBe(SEAT_MIN.phone);
   });
 
   it('survive an area without size', () => {
     for (const seats of [0, 1, 5]) {
-      const layout = arrange({ width: 0, height: 0, seats, phone: true, headroom: 0 });
+      const layout = arrange({ width: 0, height: 0, seats, phone: true, text: 1, headroom: 0 });
       expect(layout.places).toHaveLength(seats);
       for (const place of layout.places) expect(Number.isFinite(place.x + place.y)).toBe(true);
     }

@@ -9,6 +9,8 @@ export interface Area {
   readonly seats: number;
   /** The narrow form of the page: smaller seats are accepted, names are shorter. */
   readonly phone: boolean;
+  /** Size of the words, 1 for the page's own: larger words need wider plates. */
+  readonly text: number;
   /** Height kept free at the top of the area (the question on a phone, the centre card above rows). */
   readonly headroom: number;
 }
@@ -60,13 +62,13 @@ export function arrange(area: Area): Ring | Rows {
 
 /** The ring, with seats as large as the mock-ups draw them and smaller only as far as they must; null when none fits. */
 function ring(area: Area): Ring | null {
-  const { width, height, seats, phone, headroom } = area;
+  const { width, height, seats, phone, text, headroom } = area;
   if (seats < 1) return null;
   const least = phone ? SEAT_MIN.phone : SEAT_MIN.wide;
   const free = height - headroom;
   const wish = wishedSeat(area, free);
   for (let seat = Math.floor(wish); seat >= least; seat -= 4) {
-    const plate = phone ? PLATE.phone : PLATE.wide;
+    const plate = plateFor(area);
     const ry = free / 2 - seat / 2 - plate.height / 2 - 4;
     const rx = Math.min(wishedRadius(area, seat, free), width / 2 - seat / 2 - (phone ? 14 : 24));
     if (rx < seat * 0.6 || ry < seat * 0.6) continue;
@@ -80,12 +82,17 @@ function ring(area: Area): Ring | null {
       shape: 'ring',
       seat,
       places,
-      plate: Math.max(plate.width, Math.min(seat + (phone ? 30 : 72), 260)),
+      plate: Math.max(plate.width, Math.min(seat + (phone ? 30 : 72) * text, 260 * text)),
       mat: { x: width / 2, y, rx, ry },
       centre,
     };
   }
   return null;
+}
+
+function plateFor({ phone, text }: Area): { width: number; height: number } {
+  const { width, height } = phone ? PLATE.phone : PLATE.wide;
+  return { width: width * text, height: height * text };
 }
 
 /** How much of the middle the discs at both sides take, in seats. Alone, nobody sits at the side. */
@@ -166,12 +173,12 @@ function fits(places: readonly Point[], seat: number, plate: { width: number; he
 }
 
 /** The same order read left to right, as large as fits, scrolling when not even the smallest does. */
-function rows({ width, height, seats, phone, headroom }: Area): Rows {
+function rows({ width, height, seats, phone, text, headroom }: Area): Rows {
   const side = phone ? 14 : 24;
   const least = phone ? SEAT_MIN.phone : SEAT_MIN.wide;
   const most = phone ? 112 : 180;
-  const beside = phone ? 30 : 34;
-  const below = PLATE_DROP + (phone ? 50 : 46);
+  const beside = (phone ? 30 : 34) * text;
+  const below = PLATE_DROP + (phone ? 50 : 46) * text;
   const across = Math.max(0, width - side * 2);
   const columnsFor = (seat: number): number => Math.max(1, Math.min(seats, Math.floor(across / (seat + beside))));
   const heightFor = (seat: number): number =>

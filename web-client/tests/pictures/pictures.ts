@@ -110,7 +110,11 @@ const stage: Stage = {
   },
 };
 const journey = writable<Journey>({ at: 'room', ticket, room });
-const settings = writable({ ...firstSettings, ...(wanted.get('theme') === 'dark' ? { theme: 'dark' as const } : {}) });
+const settings = writable({
+  ...firstSettings,
+  ...(wanted.get('theme') === 'dark' ? { theme: 'dark' as const } : {}),
+  ...(wanted.get('size') === 'largest' ? { size: 'largest' as const } : {}),
+});
 const send: Send = (intent) => {
   if (intent.type === 'set') settings.update((before) => ({ ...before, ...intent.change }));
   if (intent.type !== 'view' && intent.type !== 'pin' && intent.type !== 'volume') return;
