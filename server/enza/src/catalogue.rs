@@ -119,6 +119,32 @@ impl Language {
         }
     }
 
+    pub(crate) fn backed_up(self, file: &Path) -> String {
+        let file = file.display();
+        match self {
+            Self::English => format!(
+                "Saved to {file}. It holds the rooms and who may enter them, but no passphrase and no link in clear, \
+                 and no keys."
+            ),
+            Self::Japanese => {
+                format!(
+                    "{file} に 保存しました。部屋と 招待が 入っています。合言葉・リンク・鍵は そのままの形では 入っていません。"
+                )
+            }
+        }
+    }
+
+    pub(crate) const fn restored(self) -> &'static str {
+        match self {
+            Self::English => {
+                "Restored. What was there before is kept as enza.db.before-restore in the data folder."
+            }
+            Self::Japanese => {
+                "元に 戻しました。それまでの データは データの フォルダーの enza.db.before-restore に あります。"
+            }
+        }
+    }
+
     pub(crate) const fn no_invites(self) -> &'static str {
         match self {
             Self::English => "There are no invites yet.",
@@ -165,6 +191,9 @@ fn japanese(error: &StartError) -> String {
         StartError::Store(source) => format!("データベースを 開けません: {source}"),
         StartError::PortInUse { port } => format!(
             "ポート {port} は ほかの プログラムが 使っています。それを 止めるか、--port で 別の 番号を えらんで ください。"
+        ),
+        StartError::Running { port } => format!(
+            "ポート {port} で サーバーが 動いています。戻した データを 上書きしないように、先に 止めて ください。"
         ),
         StartError::Bind { address, source } => format!("{address} で 待ち受けできません: {source}"),
         StartError::NoAddress => {

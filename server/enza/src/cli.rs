@@ -4,7 +4,7 @@ use crate::catalogue::Language;
 use crate::config::{Config, RoomsRule, Settings};
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
-use crate::{data_folder, rooms};
+use crate::{backup, data_folder, rooms};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal::Grants;
 use std::fmt::Write as _;
@@ -36,6 +36,20 @@ enum Commands {
     /// List, make and revoke invite links
     #[command(subcommand)]
     Invite(InviteCommands),
+    /// Save the database as one file; the server may run meanwhile
+    Backup {
+        #[command(flatten)]
+        common: CommonFlags,
+        /// File to write: it must not be there yet
+        file: PathBuf,
+    },
+    /// Put a saved database in the place of the present one, which is kept beside it; the server must not run
+    Restore {
+        #[command(flatten)]
+        flags: Box<ServeFlags>,
+        /// File that `enza backup` wrote
+        file: PathBuf,
+    },
     /// Ask whether the server with these settings answers (exit code 0) or not (1)
     Health(ServeFlags),
     /// Fill rooms of a server with clients that measure what it does to their packets
@@ -185,6 +199,14 @@ impl Cli {
             Some(Commands::Serve(flags)) => Ok(Command::Serve(flags.config(variable)?)),
             Some(Commands::Token(flags)) => flags.print(variable),
             Some(Commands::Invite(command)) => command.run(language, variable).await,
+            Some(Commands::Backup { common, file }) => {
+                backup::backup(&common.config(variable)?, &file).await?;
+                Ok(Command::Print(format!("{}\n", language.backed_up(&file))))
+            }
+            Some(Commands::Restore { flags, file }) => {
+                backup::restore(&flags.config(variable)?, &file).await?;
+                Ok(Command::Print(format!("{}\n", language.restored())))
+            }
             Some(Commands::Health(flags)) => Ok(Command::Health(flags.config(variable)?)),
             #[cfg(target_os = "linux")]
             Some(Commands::Load(arguments)) => Ok(Command::Load(Box::new(arguments))),

@@ -13,6 +13,7 @@
 //! It is a library too, so that tests run the real server inside their own process.
 
 mod attempts;
+mod backup;
 pub mod catalogue;
 mod circle_session;
 pub mod cli;

@@ -27,6 +27,10 @@ pub enum StartError {
     Store(#[from] store::StoreError),
     #[error("Port {port} is in use by another program: stop it or choose another number with --port.")]
     PortInUse { port: u16 },
+    #[error(
+        "A server answers on port {port}: stop it first, so that it does not write over what is restored."
+    )]
+    Running { port: u16 },
     #[error("Listening on {address} failed: {source}")]
     Bind { address: SocketAddr, source: std::io::Error },
     #[error("This computer has no network address to announce: give one with --announce.")]

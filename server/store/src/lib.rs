@@ -6,6 +6,7 @@
 //! Writes go through one connection (SQLite allows one writer at a time; sqlx runs it on a thread of its own),
 //! reads through another, so that a slow write never delays somebody who opens a link.
 
+mod backup;
 mod ban;
 mod invite;
 mod live;
@@ -45,6 +46,8 @@ pub enum StoreError {
     RoomUnknown,
     #[error("there is no invite with this number")]
     InviteUnknown,
+    #[error("{path} is no whole copy of this program's database")]
+    Copy { path: PathBuf },
     #[error("there is no such ban in this room")]
     BanUnknown,
     #[error("there are as many bans in this room as are kept: lift one first")]

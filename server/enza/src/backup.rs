@@ -1,0 +1,159 @@
+//! `enza backup FILE` and `enza restore FILE`: the database as one file. Keys and certificates are not in it: a
+//! restored server makes new ones where they are missing, and people's links still open their rooms.
+
+use crate::config::Config;
+use crate::data_folder::{self, database};
+use crate::health;
+use crate::start_error::StartError;
+use std::path::{Path, PathBuf};
+use store::Store;
+
+/// Copies the database of `config` into a new file that only its owner may read. The server may run meanwhile.
+///
+/// # Errors
+/// [`StartError::Data`] when the file is there already or cannot be written, [`StartError::Store`].
+pub(crate) async fn backup(config: &Config, to: &Path) -> Result<(), StartError> {
+    let failed = |source| StartError::Data { path: to.to_owned(), source };
+    if to.exists() {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    data_folder::prepare(&config.data)?;
+    let store = Store::open(&database(&config.data)).await?;
+    // SQLite fills an empty file, so that nobody else can read it at any moment.
+    data_folder::write_private(to, b"").map_err(failed)?;
+    let copied = store.backup(to).await;
+    store.close().await;
+    if let Err(error) = copied {
+        // What is there is no copy.
+        let _ = std::fs::remove_file(to);
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+/// Puts a copy in the place of the database of `config`, which is kept beside it as `enza.db.before-restore`.
+///
+/// # Errors
+/// [`StartError::Running`] while a server uses it, [`StartError::Store`] for a file that is no whole copy,
+/// [`StartError::Data`].
+pub(crate) async fn restore(config: &Config, from: &Path) -> Result<(), StartError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StartError::Data { path, source }
+    };
+    Store::check_copy(from).await?;
+    if health::check(config).await.is_ok() {
+        return Err(StartError::Running { port: config.port });
+    }
+    data_folder::prepare(&config.data)?;
+    let copy = std::fs::read(from).map_err(failed(from))?;
+    let target = database(&config.data);
+    // Writes out what the journal still holds, so that the old file is whole by itself.
+    Store::open(&target).await?.close().await;
+    std::fs::rename(&target, beside(&target, ".before-restore")).map_err(failed(&target))?;
+    for journal in ["-wal", "-shm"] {
+        match std::fs::remove_file(beside(&target, journal)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&target)(error)),
+            _ => {}
+        }
+    }
+    data_folder::write_private(&target, &copy).map_err(failed(&target))?;
+    // Brings an older copy forward now, not at the next start.
+    Store::open(&target).await?.close().await;
+    Ok(())
+}
+
+/// The file's name with `more` at its end.
+fn beside(file: &Path, more: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(more);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use store::{Resolved, Role, Terms};
+
+    /// Port 1: nobody answers there.
+    fn config(folder: &Path) -> Config {
+        let settings = Settings { data: Some(folder.join("data")), port: Some(1), ..Settings::default() };
+        settings.resolve(None, |_| None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_backed_up_is_there_again_and_what_came_later_is_kept_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, copy) = (config(folder.path()), folder.path().join("copy.db"));
+        data_folder::prepare(&config.data).unwrap();
+        let store = Store::open(&database(&config.data)).await.unwrap();
+        let room = store.create_room("Before", 1).await.unwrap();
+        let (_, invite) = store.create_invite(&room.id, Role::Guest, Terms::default(), 1).await.unwrap();
+        // The server goes on while it is backed up.
+        backup(&config, &copy).await.unwrap();
+        assert!(
+            matches!(backup(&config, &copy).await, Err(StartError::Data { .. })),
+            "nothing is overwritten"
+        );
+        store.create_room("After", 2).await.unwrap();
+        store.close().await;
+
+        restore(&config, &copy).await.unwrap();
+        let store = Store::open(&database(&config.data)).await.unwrap();
+        assert_eq!(store.rooms().await.unwrap(), [room]);
+        assert!(matches!(store.resolve_invite(invite.reveal(), 3).await.unwrap(), Resolved::Open { .. }));
+        store.close().await;
+        let kept = Store::open(&config.data.join("enza.db.before-restore")).await.unwrap();
+        assert_eq!(kept.rooms().await.unwrap().len(), 2);
+        #[cfg(unix)]
+        for file in [copy, database(&config.data)] {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_copy_is_refused_and_nothing_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        data_folder::prepare(&config.data).unwrap();
+        let store = Store::open(&database(&config.data)).await.unwrap();
+        store.create_room("Mine", 1).await.unwrap();
+        let copy = folder.path().join("copy.db");
+        backup(&config, &copy).await.unwrap();
+        store.close().await;
+        let whole = std::fs::read(&copy).unwrap();
+        let mut broken = whole.clone();
+        broken[4096..4096 + 2000].fill(0x55);
+        for (name, bytes) in [
+            ("letter", &b"a letter"[..]),
+            ("empty", b""),
+            ("cut", &whole[..whole.len() / 2]),
+            ("broken", &broken),
+        ] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, bytes).unwrap();
+            assert!(matches!(restore(&config, &file).await, Err(StartError::Store(_))), "{name}");
+        }
+        assert!(matches!(restore(&config, &folder.path().join("none")).await, Err(StartError::Store(_))));
+        let store = Store::open(&database(&config.data)).await.unwrap();
+        assert_eq!(store.rooms().await.unwrap().len(), 1);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_running_server_keeps_its_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            Settings { data: Some(folder.path().join("data")), port: Some(0), ..Settings::default() };
+        let mut config = settings.resolve(None, |_| None).unwrap();
+        let server = crate::server::Server::start(&config).await.unwrap();
+        config.port = server.port();
+        let copy = folder.path().join("copy.db");
+        backup(&config, &copy).await.unwrap();
+        assert!(matches!(restore(&config, &copy).await, Err(StartError::Running { .. })));
+        server.stop().await;
+        restore(&config, &copy).await.unwrap();
+    }
+}
