@@ -35,10 +35,12 @@ describe('catalogues', () => {
       .filter((file) => !file.includes('strings'))
       .map((file) => readFileSync(file, 'utf8'))
       .join('\n');
-    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`.
+    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`,
+    // `deed.${deed}`, `deeds.${deed}`.
     const built = [
       ...marks.map((mark) => `mark.${mark}`),
       ...['ios', 'safari', 'android', 'firefox'].map((browser) => `e.denied.${browser}.b`),
+      ...['mute', 'stop', 'lower-hands', 'remove', 'ban', 'remove-text'].flatMap((deed) => [`deed.${deed}`, `deeds.${deed}`]),
       ...['missing', 'odd'].map((problem) => `name.${problem}`),
       ...['all', 'saver', 'none'].map((pictures) => `set.pic.${pictures}.b`),
       ...['none', 'unplugged', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),

@@ -3,7 +3,7 @@
  * Pure data and the intents the screens send. Must never know how an intent is carried out.
  */
 
-import type { Agreement, Command } from '../protocol/circle';
+import type { Addressee, Agreement, Command } from '../protocol/circle';
 import type { RefusalCode, Role } from '../protocol/http';
 import type { Preview } from './devices';
 import type { LookingEvent } from './looking';
@@ -157,9 +157,9 @@ export type Intent =
   /** Anything the circle is asked. */
   | { readonly type: 'command'; readonly command: Command }
   | { readonly type: 'step-away'; readonly away: boolean }
-  | { readonly type: 'panel'; readonly panel: Panel }
+  | { readonly type: 'panel'; readonly panel: Panel; readonly to?: Addressee }
   | { readonly type: 'draft'; readonly body: string }
-  | { readonly type: 'write'; readonly to: 'everyone' | 'hosts' | { readonly participant: string } }
+  | { readonly type: 'write'; readonly to: Addressee }
   /** The answer to a host who asks us to open something. */
   | { readonly type: 'answer'; readonly open: boolean }
   | { readonly type: 'put-away'; readonly what: 'told' | 'held' }

@@ -3,7 +3,7 @@
  * read, what is being written, what a host asks of us. Pure; must never know media.
  */
 
-import type { Deed, Message, Source } from '../protocol/circle';
+import type { Addressee, Deed, Message, Source } from '../protocol/circle';
 import type { DeviceKind } from './room';
 import type { Table } from './table';
 import { hear, moderates, myRole } from './table';
@@ -27,6 +27,8 @@ export interface Meeting {
   /** The circle's own line stands. */
   readonly stands: boolean;
   readonly panel: Panel;
+  /** To whom the next text goes. */
+  readonly to: Addressee;
   /** Number of the newest text that was seen. */
   readonly readUpTo: number;
   /** What is written and not yet sent. */
@@ -47,6 +49,7 @@ export const firstMeeting: Meeting = {
   table: null,
   stands: true,
   panel: 'none',
+  to: 'everyone',
   readUpTo: 0,
   draft: '',
   sending: false,
@@ -60,7 +63,7 @@ export const firstMeeting: Meeting = {
 export type MeetingEvent =
   | { readonly type: 'circle'; readonly message: Message; readonly at: number }
   | { readonly type: 'circle-line'; readonly stands: boolean }
-  | { readonly type: 'panel'; readonly panel: Panel }
+  | { readonly type: 'panel'; readonly panel: Panel; readonly to?: Addressee }
   | { readonly type: 'draft'; readonly body: string }
   | { readonly type: 'sending'; readonly sending: boolean }
   | { readonly type: 'answered' }
@@ -75,7 +78,7 @@ export function reduceMeeting(meeting: Meeting, event: MeetingEvent): Meeting {
     case 'circle-line':
       return { ...meeting, stands: event.stands };
     case 'panel':
-      return read({ ...meeting, panel: event.panel });
+      return read({ ...meeting, panel: event.panel, to: event.to ?? 'everyone' });
     case 'draft':
       return { ...meeting, draft: event.body };
     case 'sending':
@@ -131,6 +134,7 @@ function heard(meeting: Meeting, message: Message, at: number): Meeting {
       // One's own deeds are seen where they are done, and what was done to us is told on its own.
       if (by === you || participants.includes(you)) return next;
       const names = participants.map((one) => meeting.table?.participants.get(one)?.name ?? '').filter((name) => name !== '');
+      if (names.length === 0) return next;
       return telling(next, { kind: 'deed', by: nameOf(table, by), deed, source: source ?? null, names }, at);
     }
     default:

@@ -4,7 +4,7 @@
  */
 import type { PlainKey } from '../strings';
 
-export type KeyAction = 'microphone' | 'camera' | 'hand' | 'view' | 'away' | 'leave' | 'keys';
+export type KeyAction = 'microphone' | 'camera' | 'hand' | 'text' | 'people' | 'view' | 'away' | 'leave' | 'keys';
 
 interface Key {
   readonly code: string;
@@ -19,6 +19,8 @@ export const altKeys: readonly Key[] = [
   { code: 'KeyC', action: 'camera', label: 'Alt+C', words: 'key.cam' },
   { code: 'KeyK', action: 'hand', label: 'Alt+K', words: 'key.hand' },
   { code: 'KeyX', action: 'away', label: 'Alt+X', words: 'key.away' },
+  { code: 'KeyW', action: 'text', label: 'Alt+W', words: 'key.text' },
+  { code: 'KeyP', action: 'people', label: 'Alt+P', words: 'key.people' },
   { code: 'KeyG', action: 'view', label: 'Alt+G', words: 'key.view' },
   { code: 'KeyL', action: 'leave', label: 'Alt+L', words: 'key.leave' },
   { code: 'Slash', action: 'keys', label: 'Alt+/', words: 'key.list' },

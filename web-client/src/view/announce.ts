@@ -1,0 +1,25 @@
+/** What is said aloud to hosts about the door and the hands: several within a short time as one sentence. */
+import type { RoomState } from '../circle/room';
+import { moderates } from '../circle/table';
+import type { Words } from '../strings';
+
+/** People arrive in bunches; one sentence for all of them. */
+export const BUNDLE_MS = 3_000;
+
+export interface Arrivals {
+  readonly waiting: number;
+  readonly hands: number;
+}
+
+export function arrivalsIn({ meeting: { table }, role }: RoomState): Arrivals {
+  if (table === null || !moderates(role)) return { waiting: 0, hands: 0 };
+  return { waiting: table.lobby?.length ?? 0, hands: table.hands.length };
+}
+
+/** Empty when nobody new waits and no hand went up. */
+export function sayArrivals(before: Arrivals, now: Arrivals, t: Words): string {
+  return [
+    ...(now.waiting > before.waiting ? [t('people.wait', { n: now.waiting })] : []),
+    ...(now.hands > before.hands ? [t('hands.up', { n: now.hands })] : []),
+  ].join(t('list.comma'));
+}
