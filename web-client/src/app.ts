@@ -16,6 +16,7 @@ import { canShareScreen } from './media/support';
 import type { Addressee, Command } from './protocol/circle';
 import type { Pass } from './protocol/pass';
 import { readPass } from './protocol/pass';
+import { inviteDesk, makeRoom, roomsAreOpen } from './protocol/rooms';
 import type { Answer } from './protocol/socket';
 import App from './view/App.svelte';
 import type { Stage } from './view/stage';
@@ -71,6 +72,26 @@ function start(root: HTMLElement): void {
       : readPass(session.token);
   };
 
+  /** The first page; whether a room can be made here is asked once. */
+  let makes = false;
+  const home = (notALink: boolean): void => {
+    screen.go({ at: 'landing', notALink, makes });
+  };
+  void roomsAreOpen().then((open) => {
+    makes = open;
+    const journey = screen.now();
+    if (journey.at === 'landing') home(journey.notALink);
+  });
+  const make = async (title: string): Promise<void> => {
+    if (title.trim() === '') {
+      screen.go({ at: 'create', problem: 'missing' });
+      return;
+    }
+    const answer = await makeRoom(title.trim(), location.href);
+    if (answer.kind === 'ok') screen.go({ at: 'made', room: answer.value });
+    else screen.go({ at: 'create', problem: answer.kind === 'refused' && answer.code === 'rooms-closed' ? 'closed' : 'failed' });
+  };
+
   // ---- Intents ----
 
   const send = (intent: Intent): void => {
@@ -79,7 +100,7 @@ function start(root: HTMLElement): void {
       case 'paste': {
         const pasted = readPastedLink(intent.text, location.origin);
         if (pasted.kind === 'elsewhere') location.assign(pasted.address);
-        else if (pasted.kind === 'none') screen.go({ at: 'landing', notALink: true });
+        else if (pasted.kind === 'none') home(true);
         else {
           history.pushState(null, '', `/join#${pasted.invite}`);
           void arrival.openLink();
@@ -210,7 +231,13 @@ function start(root: HTMLElement): void {
         break;
       case 'home':
         history.pushState(null, '', '/');
-        screen.go({ at: 'landing', notALink: false });
+        home(false);
+        break;
+      case 'create':
+        screen.go({ at: 'create', problem: null });
+        break;
+      case 'make-room':
+        void make(intent.title);
         break;
     }
   };
@@ -267,6 +294,10 @@ function start(root: HTMLElement): void {
     },
     picture: (identity, source, element) => stay?.call?.draw(identity, source, element) ?? (() => undefined),
     canShareScreen: canShareScreen(),
+    invites: () => {
+      const pass = stay?.pass() ?? null;
+      return pass === null ? null : inviteDesk(pass.room, () => stay?.pass()?.token ?? '', location.href);
+    },
     level: (report) => {
       const track = arrival.desk()?.microphone() ?? stay?.call?.microphoneTrack() ?? null;
       return track === null ? () => undefined : watchLevel(track, report);
@@ -278,7 +309,7 @@ function start(root: HTMLElement): void {
 
   const route = (): void => {
     if (location.pathname === '/join') void arrival.openLink();
-    else screen.go({ at: 'landing', notALink: false });
+    else home(false);
   };
   window.addEventListener('popstate', () => {
     stay?.end();

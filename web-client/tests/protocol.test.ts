@@ -90,6 +90,7 @@ describe('a pass', () => {
     expect(readPass(`h.${payload}.s`)).toEqual({
       token: `h.${payload}.s`,
       identity: 'guest-1',
+      room: 'r 1',
       circle: '/api/rooms/r%201/circle',
       expires: 1_700_000_000_000,
     });

@@ -24,7 +24,7 @@ export interface Screen {
 
 /** `changed` is called with every new state of the room. */
 export function openScreen(changed: (room: RoomState) => void): Screen {
-  let journey: Journey = { at: 'landing', notALink: false };
+  let journey: Journey = { at: 'landing', notALink: false, makes: false };
   const shown = writable<Journey>(journey);
   let again: () => void = () => undefined;
   let tick: ReturnType<typeof setTimeout> | undefined;

@@ -5,6 +5,7 @@
 
 import type { Addressee, Agreement, Command } from '../protocol/circle';
 import type { RefusalCode, Role } from '../protocol/http';
+import type { MadeRoom } from '../protocol/rooms';
 import type { Preview } from './devices';
 import type { LookingEvent } from './looking';
 import type { Panel } from './meeting';
@@ -107,6 +108,8 @@ export function faultForRefusal(code: RefusalCode, message: string): Fault | nul
     case 'room-gone':
       return { kind: code, detail: null };
     case 'bad-request':
+    case 'rooms-closed':
+    case 'not-allowed':
     case 'too-many-attempts':
       return { kind: 'broken', detail: message };
     case 'name-missing':
@@ -132,7 +135,10 @@ export function faultForDoor(code: string, message: string): Fault {
 }
 
 export type Journey =
-  | { readonly at: 'landing'; readonly notALink: boolean }
+  /** `makes`: anybody may make a room here. */
+  | { readonly at: 'landing'; readonly notALink: boolean; readonly makes: boolean }
+  | { readonly at: 'create'; readonly problem: 'missing' | 'closed' | 'failed' | null }
+  | { readonly at: 'made'; readonly room: MadeRoom }
   | { readonly at: 'opening' }
   | { readonly at: 'agreement'; readonly ticket: Ticket; readonly agreement: Agreement }
   | { readonly at: 'name'; readonly ticket: Ticket; readonly problem: NameProblem | null }
@@ -146,6 +152,8 @@ export type ChosenDevice = DeviceKind | 'speaker';
 
 export type Intent =
   | { readonly type: 'paste'; readonly text: string }
+  | { readonly type: 'create' }
+  | { readonly type: 'make-room'; readonly title: string }
   | { readonly type: 'agree' }
   | { readonly type: 'name'; readonly typed: string; readonly mark: Mark; readonly passphrase: string | null }
   | { readonly type: 'back' }

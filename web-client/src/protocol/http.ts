@@ -54,6 +54,8 @@ export const refusalCodes = [
   'passphrase-needed',
   'passphrase-wrong',
   'banned',
+  'rooms-closed',
+  'not-allowed',
   'too-many-attempts',
 ] as const;
 export type RefusalCode = (typeof refusalCodes)[number];
@@ -80,9 +82,26 @@ export function join(
   return post('/api/join', { invite, name, ...more }, readAdmission, send);
 }
 
-export async function post<T>(
+function post<T>(
   path: string,
   body: Readonly<Record<string, unknown>>,
+  read: (value: unknown) => T | null,
+  send: typeof fetch,
+): Promise<Answer<T>> {
+  return ask({ method: 'POST', path, body }, read, send);
+}
+
+export interface Question {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly body?: Readonly<Record<string, unknown>>;
+  /** A host's room token. */
+  readonly token?: string;
+}
+
+/** Asks our server; `read` gives null for what is not its answer. */
+export async function ask<T>(
+  { method, path, body, token }: Question,
   read: (value: unknown) => T | null,
   send: typeof fetch = fetch,
 ): Promise<Answer<T>> {
@@ -92,9 +111,12 @@ export async function post<T>(
   }, ANSWER_WITHIN_MS);
   try {
     const response = await send(path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
+      method,
+      headers: {
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       cache: 'no-store',
       signal: patience.signal,
     });

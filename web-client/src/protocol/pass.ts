@@ -5,6 +5,7 @@ import { number, record, text } from './read';
 export interface Pass {
   readonly token: string;
   readonly identity: string;
+  readonly room: string;
   /** Where the circle socket is. */
   readonly circle: string;
   /** Milliseconds since 1970. */
@@ -21,7 +22,7 @@ export function readPass(token: string): Pass | null {
       character.charCodeAt(0),
     );
     const { exp, sub, video } = claims(JSON.parse(new TextDecoder().decode(bytes)) as unknown);
-    return { token, identity: sub, circle: `/api/rooms/${encodeURIComponent(video.room)}/circle`, expires: exp * 1000 };
+    return { token, identity: sub, room: video.room, circle: `/api/rooms/${encodeURIComponent(video.room)}/circle`, expires: exp * 1000 };
   } catch {
     return null;
   }

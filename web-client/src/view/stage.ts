@@ -1,7 +1,9 @@
 /**
- * What a screen may do with live media: draw it and measure it. Implemented by the composition root.
- * Each call starts something and returns its end.
+ * What a screen may do with live media: draw it and measure it; and with the room's invites. Implemented by the
+ * composition root. Each call on media starts something and returns its end.
  */
+import type { InviteDesk } from '../protocol/rooms';
+
 export interface Stage {
   /** Our own picture before entering. */
   readonly preview: (element: HTMLVideoElement) => () => void;
@@ -11,4 +13,6 @@ export interface Stage {
   readonly level: (report: (level: number) => void) => () => void;
   /** Whether this browser can show a screen to the others. */
   readonly canShareScreen: boolean;
+  /** The invites of the room we are in; null outside one. */
+  readonly invites: () => InviteDesk | null;
 }

@@ -9,6 +9,10 @@ export function titleOf(journey: Journey, t: Words): string {
       return t('app.name');
     case 'opening':
       return page(t('join.opening'));
+    case 'create':
+      return page(t('create.title'));
+    case 'made':
+      return page(t('invite.title'));
     case 'agreement':
       return page(t('agree.title'));
     case 'waiting':

@@ -74,6 +74,7 @@ const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび
 const stage: Stage = {
   preview: () => () => undefined,
   canShareScreen: true,
+  invites: () => null,
   picture: (identity, source, element) => {
     const canvas = document.createElement('canvas');
     canvas.width = 640;
