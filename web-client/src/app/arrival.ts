@@ -15,7 +15,6 @@ import type { Session } from '../circle/session';
 import { comesStraightBack, idsIn } from '../circle/session';
 import type { Settings } from '../circle/settings';
 import type { OwnTracks, PreviewDesk } from '../media/preview';
-import { openPreview } from '../media/preview';
 import { canTakePart } from '../media/support';
 import type { Wish } from '../media/call';
 import { openInvite } from '../protocol/http';
@@ -98,10 +97,20 @@ export function beginArrival(
     void import('./stay').catch(() => undefined);
     void import('../media/call').catch(() => undefined);
     const session = keptSession();
-    desk = openPreview(session === null ? noIds : idsIn(session), settings(), (preview: Preview) => {
-      const { at } = screen.now();
-      if (at === 'name' || at === 'devices' || at === 'waiting') screen.go({ at: 'devices', ticket, preview });
-    });
+    const goesOn = (): boolean => ['name', 'devices', 'waiting'].includes(screen.now().at);
+    import('../media/preview').then(
+      ({ openPreview }) => {
+        if (!goesOn() || desk !== null) return;
+        desk = openPreview(session === null ? noIds : idsIn(session), settings(), (preview: Preview) => {
+          if (goesOn()) screen.go({ at: 'devices', ticket, preview });
+        });
+      },
+      () => {
+        screen.fail({ kind: 'unreachable', detail: 'preview.js' }, () => {
+          screen.go({ at: 'name', ticket, problem: null });
+        });
+      },
+    );
   };
 
   const close = (): void => {
