@@ -54,7 +54,7 @@ export const en: Catalogue = {
   'inv.co-host': 'Someone who helps to host',
   'inv.host': 'A host',
   'inv.long': 'How long it works',
-  'inv.days': '{n} days',
+  'inv.days': '{n}-day link',
   'inv.make': 'Make a link',
   'inv.once': 'This is the only time you see this link.',
   'inv.out': 'Links that work',
