@@ -107,13 +107,13 @@ async function layers(videoCodec, mime, how, widths) {
   await call(publisher, 'publish', options, { width: 960, height: 540, frameRate: 15 });
   const viewers = [await person('one', room), await person('two', room)];
   for (const [at, viewer] of viewers.entries()) await decodes(`viewer ${at + 1}`, viewer, 'publisher', mime);
+  const [one, two] = viewers;
+  const width = async (viewer) => (await received(viewer, 'publisher'))?.width ?? 0;
+  const full = await until(async () => (await width(one)) >= 960, 30_000);
+  check(`${mime}: the whole picture arrives`, full !== null, `${await width(one)} px, ${seconds(full)}`);
   const sent = (await call(publisher, 'sent')).filter((stream) => stream.frames > 0);
   const asAsked = how === scalable ? sent.length === 1 && sent[0].mode === 'L3T3_KEY' : sent.length === 3;
   check(`${mime} is sent in ${how === scalable ? 'one stream' : 'three streams'}`, asAsked, JSON.stringify(sent));
-  const [one, two] = viewers;
-  const width = async (viewer) => (await received(viewer, 'publisher'))?.width ?? 0;
-  const full = await until(async () => (await width(one)) >= 960, 15_000);
-  check(`${mime}: the whole picture arrives`, full !== null, `${await width(one)} px, ${seconds(full)}`);
   const [low, medium] = widths;
   const sizes = { LOW: [1, low], MEDIUM: [low + 1, medium], HIGH: [960, 960] };
   for (const name of ['LOW', 'MEDIUM', 'HIGH', 'LOW', 'HIGH']) {
