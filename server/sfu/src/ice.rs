@@ -106,7 +106,7 @@ struct Followed {
 
 /// What [`Agent::walk`] did.
 pub(crate) struct Move {
-    /// An address that had to make room.
+    /// An address that had to make room, or was given up.
     pub(crate) dropped: Option<SocketAddr>,
 }
 
@@ -193,20 +193,23 @@ impl Agent {
     }
 
     /// The newest packet came from `to`: media goes there, until a check confirms it or its time is over.
-    pub(crate) fn walk(&mut self, now: Instant, to: SocketAddr) -> Move {
+    /// `None`: there was no path yet, and there is none now.
+    pub(crate) fn walk(&mut self, now: Instant, to: SocketAddr) -> Option<Move> {
         let from = match (self.followed.take(), self.selected) {
             (Some(followed), _) if followed.from == to => {
-                self.selected = Some(to); // back where a check came from
-                return Move { dropped: None };
+                // Back where a check came from. The other address is unknown again, and can be followed again.
+                let dropped = self.selected.replace(to);
+                self.paths.retain(|path| Some(*path) != dropped);
+                return Some(Move { dropped });
             }
             (Some(followed), _) => followed.from,
             (None, Some(selected)) => selected,
-            (None, None) => return Move { dropped: None },
+            (None, None) => return None,
         };
+        self.followed = Some(Followed { from, until: now + CONFIRMATION });
         let dropped = self.add_path(to);
         self.selected = Some(to);
-        self.followed = Some(Followed { from, until: now + CONFIRMATION });
-        Move { dropped }
+        Some(Move { dropped })
     }
 
     /// Takes a path back that was not confirmed in time.

@@ -29,20 +29,17 @@ impl Shard {
     /// Whose packet this is, although nobody proved its source: of the peers at the same host that went silent, the one
     /// whose keys open it. From now on the source is an address of that peer.
     pub(crate) fn follow(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> Option<usize> {
-        let quiet = self.routes.at_host(source.ip());
-        if quiet.is_empty() || now < self.unknown_source_at {
+        let at_host = self.routes.at_host(source.ip());
+        if at_host.is_empty() || now < self.unknown_source_at {
             return None;
         }
         self.unknown_source_at = now + LOOK_INTERVAL;
-        let mut tries = 0;
-        let slot = quiet.iter().copied().find(|slot| {
-            let peers = &mut self.peers;
-            let quiet = |silent: Duration| silent >= QUIET && tries < MAX_TRIES;
-            let Some(peer) =
-                peers.get_mut(*slot).filter(|peer| quiet(now.saturating_duration_since(peer.last_heard)))
-            else {
+        let (peers, mut tries) = (&mut self.peers, 0);
+        let slot = at_host.iter().copied().find(|slot| {
+            let Some(peer) = peers.get_mut(*slot) else { return false };
+            if tries == MAX_TRIES || now.saturating_duration_since(peer.last_heard) < QUIET {
                 return false;
-            };
+            }
             tries = tries.saturating_add(1);
             peer.opener.as_mut().is_some_and(|opener| is_newest(opener, datagram))
         })?;
@@ -62,7 +59,7 @@ impl Shard {
 
     fn walk(&mut self, now: Instant, slot: usize, source: SocketAddr) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        let Move { dropped } = peer.agent.walk(now, source);
+        let Some(Move { dropped }) = peer.agent.walk(now, source) else { return };
         if let Some(dropped) = dropped {
             self.routes.remove(&dropped);
         }

@@ -92,6 +92,33 @@ fn a_copy_of_a_packet_moves_media_at_most_until_the_next_genuine_one() {
     assert_eq!(world.ledger.sent.iter().filter(|sent| sent.to.port() == old.port() + 2).count(), 0);
 }
 
+/// A packet from before the change may come late, by another way; it moves media back for a moment only.
+#[test]
+fn a_late_packet_from_the_old_port_holds_nothing_up() {
+    let (mut world, mover, _) = pair(7);
+    world.run_for(Duration::from_secs(5));
+    let old = world[mover.handle].address;
+    let new = SocketAddr::new(old.ip(), old.port() + 1);
+    world.rebind(mover.handle, new);
+    world.run_for(Duration::from_millis(300));
+    world.line(mover.handle).lose_up = Some(Box::new(|_, bytes| Class::of(bytes) == Class::Rtp));
+    world.captured = Some(Vec::new());
+    world.run_for(Duration::from_millis(40));
+    let captured = world.captured.take().expect("captured");
+    world.line(mover.handle).lose_up = None;
+    let genuine = |(from, bytes): &&(SocketAddr, Vec<u8>)| *from == new && Class::of(bytes) == Class::Rtp;
+    let (_, late) = captured.iter().rfind(genuine).expect("a packet");
+    world.inject(old, late);
+    let injected = world.now;
+    world.run_for(Duration::from_secs(1));
+    let sent =
+        |to: SocketAddr| world.ledger.sent.iter().filter(move |sent| sent.to == to && sent.at > injected);
+    assert!(sent(old).count() > 0, "it is believed at first");
+    let last = sent(old).next_back().map_or(injected, |sent| sent.at);
+    assert!(last < injected + Duration::from_millis(150), "{:?}", last - injected);
+    assert!(sent(new).count() > 40, "{} packets", sent(new).count());
+}
+
 /// Another host is followed by its check alone: whole networks change with one.
 #[test]
 fn media_from_another_host_is_not_followed_before_a_check_from_there() {
