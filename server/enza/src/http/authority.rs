@@ -6,7 +6,11 @@ use super::rtc::bearer;
 use super::{App, Peer};
 use crate::operator_key;
 use crate::room::{Question, pass};
+use axum::Extension;
+use axum::RequestPartsExt as _;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 
 /// The operator, and nobody else.
 pub(super) async fn operator(app: &App, peer: Peer, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -39,4 +43,18 @@ pub(super) async fn over(app: &App, peer: Peer, headers: &HeaderMap, room: &str)
         }
     };
     if role == Some(circle::Role::Host) { Ok(()) } else { Err(ApiError::NotAllowed) }
+}
+
+/// The room that a request's path names, once [`over`] has let the request through. For paths with nothing else in them.
+pub(super) struct OwnRoom(pub(super) String);
+
+impl FromRequestParts<App> for OwnRoom {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Path(room) = parts.extract::<Path<String>>().await.map_err(|_| ApiError::RoomUnknown)?;
+        let Extension(peer) = parts.extract().await.map_err(|_| ApiError::Unavailable)?;
+        over(app, peer, &parts.headers, &room).await?;
+        Ok(Self(room))
+    }
 }

@@ -1,7 +1,7 @@
 //! A room's invites, for its hosts and the operator: `/api/rooms/{room}/invites`.
 
 use super::api::unix_millis;
-use super::authority;
+use super::authority::{self, OwnRoom};
 use super::problem::{ApiError, read};
 use super::{App, Peer};
 use axum::body::Bytes;
@@ -122,13 +122,9 @@ pub(super) fn link(secret: &InviteSecret) -> String {
 /// `POST {"role", "opensIn"?, "expiresIn"?, "maxUses"?}`.
 pub(super) async fn create(
     State(app): State<App>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    room: Result<Path<String>, PathRejection>,
+    OwnRoom(room): OwnRoom,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
-    authority::over(&app, peer, &headers, &room).await?;
     let order: InviteOrder = read(body)?;
     let now = unix_millis();
     let (role, terms) = order.checked(now)?;
@@ -145,14 +141,7 @@ pub(super) async fn create(
 }
 
 /// `GET`: all of them, oldest first, without their links.
-pub(super) async fn list(
-    State(app): State<App>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    room: Result<Path<String>, PathRejection>,
-) -> Result<Response, ApiError> {
-    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
-    authority::over(&app, peer, &headers, &room).await?;
+pub(super) async fn list(State(app): State<App>, OwnRoom(room): OwnRoom) -> Result<Response, ApiError> {
     let room = app.store.room(&room).await?;
     let now = unix_millis();
     let invites = app.store.invites(&room.id).await?;

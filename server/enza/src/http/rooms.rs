@@ -1,7 +1,7 @@
 //! Rooms over HTTP: `/api/rooms`, and what a page may know of the server before anybody has a link.
 
 use super::api::unix_millis;
-use super::authority::{self, operator};
+use super::authority::{self, OwnRoom, operator};
 use super::invites::{InviteView, link, views};
 use super::problem::{ApiError, read};
 use super::{App, Peer};
@@ -196,27 +196,16 @@ async fn view(app: &App, room: &str) -> Result<RoomView, ApiError> {
 }
 
 /// `GET /api/rooms/{room}`.
-pub(super) async fn show(
-    State(app): State<App>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    room: Result<Path<String>, PathRejection>,
-) -> Result<Response, ApiError> {
-    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
-    authority::over(&app, peer, &headers, &room).await?;
+pub(super) async fn show(State(app): State<App>, OwnRoom(room): OwnRoom) -> Result<Response, ApiError> {
     Ok(Json(view(&app, &room).await?).into_response())
 }
 
 /// `PATCH /api/rooms/{room} {"title"?, "settings"?}`: told to everybody inside, and on disk when this is answered.
 pub(super) async fn change(
     State(app): State<App>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    room: Result<Path<String>, PathRejection>,
+    OwnRoom(room): OwnRoom,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
-    authority::over(&app, peer, &headers, &room).await?;
     let order: ChangeOrder = read(body)?;
     app.store.room(&room).await?;
     if let Some(set) = order.settings {
@@ -254,12 +243,8 @@ pub(super) async fn erase(
 /// `GET /api/rooms/{room}/participants`: who is inside now.
 pub(super) async fn participants(
     State(app): State<App>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    room: Result<Path<String>, PathRejection>,
+    OwnRoom(room): OwnRoom,
 ) -> Result<Response, ApiError> {
-    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
-    authority::over(&app, peer, &headers, &room).await?;
     let participants = match app.rooms.find(&room).await {
         Some(live) => live.ask(|reply| Question::Everybody { reply }).await.unwrap_or_default(),
         None => Vec::new(),
@@ -293,14 +278,7 @@ async fn bans_of(app: &App, room: &str) -> Result<Vec<BanView>, ApiError> {
 }
 
 /// `GET /api/rooms/{room}/bans`.
-pub(super) async fn bans(
-    State(app): State<App>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    room: Result<Path<String>, PathRejection>,
-) -> Result<Response, ApiError> {
-    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
-    authority::over(&app, peer, &headers, &room).await?;
+pub(super) async fn bans(State(app): State<App>, OwnRoom(room): OwnRoom) -> Result<Response, ApiError> {
     app.store.room(&room).await?;
     Ok(Json(BanList { bans: bans_of(&app, &room).await? }).into_response())
 }
@@ -326,13 +304,9 @@ pub(super) async fn lift(
 /// `PUT /api/rooms/{room}/passphrase {"passphrase"}`: asked of everybody who is new from now on; `null`: of nobody.
 pub(super) async fn set_passphrase(
     State(app): State<App>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    room: Result<Path<String>, PathRejection>,
+    OwnRoom(room): OwnRoom,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let Path(room) = room.map_err(|_| ApiError::RoomUnknown)?;
-    authority::over(&app, peer, &headers, &room).await?;
     let order: PassphraseOrder = read(body)?;
     app.store.room(&room).await?;
     let hash = match order.passphrase.as_deref() {
