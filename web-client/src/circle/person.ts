@@ -59,6 +59,9 @@ export interface Present {
   readonly gone: boolean;
 }
 
+/** Nothing is heard or seen of somebody. */
+export const unheard = { microphone: false, video: null, screen: null, resting: false, weak: false, gone: false } as const;
+
 /** Somebody as the page shows them: what the media side knows, and what the circle knows. */
 export interface Person extends Present {
   readonly role: CircleRole;

@@ -5,7 +5,7 @@
 
 import type { Participant } from '../protocol/circle';
 import type { Mark, Person, Present } from './person';
-import { keepSame, markFor, turned, withoutCircle } from './person';
+import { keepSame, markFor, turned, unheard, withoutCircle } from './person';
 import type { Table } from './table';
 import { handOf, moderates } from './table';
 
@@ -34,12 +34,7 @@ export function ringOf(before: Ring, table: Table, present: readonly Present[], 
       host: false,
       mark: mine ? me.mark : markFor(person.participant),
       joinedAt: person.joinedAt,
-      microphone: false,
-      video: null,
-      screen: null,
-      resting: false,
-      weak: false,
-      gone: false,
+      ...unheard,
     };
     return {
       ...base,

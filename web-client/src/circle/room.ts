@@ -11,7 +11,7 @@ import { firstLook, followed, reduceLooking } from './looking';
 import type { Meeting, MeetingEvent } from './meeting';
 import { firstMeeting, reduceMeeting } from './meeting';
 import type { Mark, Person, Present } from './person';
-import { seated } from './person';
+import { seated, unheard } from './person';
 import { ringOf, ringWithout } from './ring';
 import { myRole } from './table';
 import type { Voices } from './voices';
@@ -111,12 +111,7 @@ export function enterRoom(
     host: ticket.role === 'host',
     mark: ticket.mark,
     joinedAt: now,
-    microphone: false,
-    video: null,
-    screen: null,
-    resting: false,
-    weak: false,
-    gone: false,
+    ...unheard,
   };
   return {
     room: ticket.room,
