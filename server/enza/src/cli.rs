@@ -104,6 +104,9 @@ struct ServeFlags {
     /// Who may make rooms: whoever opens the page (open), or the operator [default: closed]
     #[arg(long, value_enum, value_name = "WHO")]
     rooms: Option<RoomsRule>,
+    /// Threads that forward media [default: one fewer than processors, at least 1]
+    #[arg(long, value_name = "N")]
+    media_threads: Option<u8>,
 }
 
 #[derive(Debug, Args)]
@@ -241,6 +244,7 @@ impl ServeFlags {
             announce: (!self.announce.is_empty()).then_some(self.announce),
             development: self.development.then_some(true),
             rooms: self.rooms,
+            media_threads: self.media_threads,
             ..self.common.settings()
         };
         settings.resolve(self.common.config.as_deref(), variable)

@@ -9,7 +9,7 @@ mod live;
 mod question;
 mod service;
 
-use crate::media::MediaHandle;
+use crate::media::{MediaHandle, MediaThreads};
 use crate::rooms::{Farewell, Fatal, now};
 use crate::token::TokenAuthority;
 use ::circle::Settings;
@@ -113,7 +113,7 @@ impl RoomControl {
 /// What every room's task is lent.
 #[derive(Clone)]
 pub(crate) struct Services {
-    pub(crate) media: MediaHandle,
+    pub(crate) media: MediaThreads,
     pub(crate) store: Store,
     pub(crate) tokens: Arc<TokenAuthority>,
     pub(crate) fatal: mpsc::Sender<Fatal>,
@@ -153,7 +153,7 @@ pub(crate) fn start(
             bans,
             metadata: String::new(),
             mirrored: String::new(),
-            media,
+            media: media.for_room(),
             tokens,
             fatal,
             ended: false,
