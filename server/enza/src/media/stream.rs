@@ -90,13 +90,6 @@ pub(crate) async fn carry(
     let (proof, proven) = watch::channel(false);
     let reading = async {
         loop {
-            let until = if *proven.borrow() { Instant::now() + SILENCE_MAX } else { begun + PROOF_PATIENCE };
-            match timeout_at(until, reader.read_buf(&mut buffer)).await {
-                Ok(Ok(1..)) => {}
-                // It may have been answered while nothing came.
-                Err(_) if *proven.borrow() && until < begun + SILENCE_MAX => continue,
-                _ => return,
-            }
             loop {
                 match take_frame(&mut buffer) {
                     Frame::Whole(datagram) if datagram.is_empty() => {}
@@ -107,6 +100,13 @@ pub(crate) async fn carry(
                     Frame::Partial => break,
                     Frame::TooLong => return,
                 }
+            }
+            let until = if *proven.borrow() { Instant::now() + SILENCE_MAX } else { begun + PROOF_PATIENCE };
+            match timeout_at(until, reader.read_buf(&mut buffer)).await {
+                Ok(Ok(1..)) => {}
+                // It may have been answered while nothing came.
+                Err(_) if *proven.borrow() && until < begun + SILENCE_MAX => {}
+                _ => return,
             }
         }
     };
