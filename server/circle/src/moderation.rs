@@ -22,7 +22,7 @@ impl Room {
         source: Source,
         except: &[Identity],
     ) -> Result<(), Refusal> {
-        let role = self.actor(who, Action::Mute)?.role;
+        let role = self.actor(who, Action::Mute)?;
         let spared: BTreeSet<&Identity> = except.iter().chain([who]).collect();
         let targets = self
             .participants

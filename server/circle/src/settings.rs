@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who has to wait for a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LobbyRule {
     #[default]
@@ -32,6 +33,7 @@ impl LobbyRule {
 
 /// Who may write to everybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TextRule {
     #[default]
@@ -42,6 +44,7 @@ pub enum TextRule {
 
 /// What newcomers see of earlier texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum History {
     /// Nothing is kept.
@@ -53,6 +56,7 @@ pub enum History {
 
 /// Whether people open their own microphones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Microphones {
     #[default]
@@ -63,6 +67,7 @@ pub enum Microphones {
 
 /// Who may show a screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Screens {
     #[default]
@@ -72,6 +77,7 @@ pub enum Screens {
 
 /// What happens when the last host has left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "rule", rename_all = "kebab-case")]
 pub enum HandOver {
     #[default]
@@ -84,6 +90,7 @@ pub enum HandOver {
 
 /// The rules of one room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
     /// Shown in the middle of the ring; empty: none.
@@ -122,6 +129,7 @@ impl Default for Settings {
 
 /// What a host changes; what is absent stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SettingsChange {
     pub question: Option<String>,
