@@ -9,6 +9,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use circle::Refusal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::StoreError;
@@ -66,12 +67,18 @@ pub(super) enum ApiError {
     RoomsClosed,
     #[error("This server keeps as many rooms as it can: one has to be deleted first.")]
     RoomsFull,
+    #[error("Nobody is in this room now.")]
+    NobodyInside,
+    /// The circle says no.
+    #[error("{0}")]
+    Refused(Refusal),
     #[error("The server has a fault and could not answer: try again.")]
     Unavailable,
 }
 
 impl ApiError {
-    const fn code(self) -> (StatusCode, &'static str) {
+    /// The status, and the code for programs.
+    pub(super) const fn code(self) -> (StatusCode, &'static str) {
         match self {
             Self::InviteUnknown => (StatusCode::NOT_FOUND, "invite-unknown"),
             Self::InviteRevoked => (StatusCode::GONE, "invite-revoked"),
@@ -97,6 +104,17 @@ impl ApiError {
             Self::InvitesFull => (StatusCode::CONFLICT, "invites-full"),
             Self::RoomsClosed => (StatusCode::FORBIDDEN, "rooms-closed"),
             Self::RoomsFull => (StatusCode::SERVICE_UNAVAILABLE, "rooms-full"),
+            Self::NobodyInside => (StatusCode::CONFLICT, "nobody-inside"),
+            Self::Refused(refusal) => {
+                let status = match refusal {
+                    Refusal::NotAllowed | Refusal::HostProtected => StatusCode::FORBIDDEN,
+                    Refusal::ParticipantUnknown => StatusCode::NOT_FOUND,
+                    Refusal::TooFast => StatusCode::TOO_MANY_REQUESTS,
+                    Refusal::LineTooLong => StatusCode::UNPROCESSABLE_ENTITY,
+                    _ => StatusCode::CONFLICT,
+                };
+                (status, refusal.code())
+            }
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
