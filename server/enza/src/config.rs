@@ -4,6 +4,7 @@
 
 use crate::start_error::StartError;
 use crate::token::ApiKey;
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -34,10 +35,11 @@ pub struct Settings {
     pub announce: Option<Vec<IpAddr>>,
     pub development: Option<bool>,
     pub rooms: Option<RoomsRule>,
+    pub webhooks: Option<Vec<String>>,
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "port",
     "bind",
     "data",
@@ -50,6 +52,7 @@ const KEYS: [&str; 12] = [
     "announce",
     "development",
     "rooms",
+    "webhooks",
 ];
 
 /// Who may make rooms.
@@ -101,6 +104,8 @@ pub struct Config {
     /// Clients may ask for simulated trouble.
     pub development: bool,
     pub rooms: RoomsRule,
+    /// Where LiveKit's webhooks go.
+    pub webhooks: Vec<Uri>,
 }
 
 impl Settings {
@@ -148,6 +153,7 @@ impl Settings {
             announce,
             development: parse("ENZA_DEVELOPMENT", get("ENZA_DEVELOPMENT"), TRUE_OR_FALSE)?,
             rooms: parse("ENZA_ROOMS", get("ENZA_ROOMS"), OPEN_OR_CLOSED)?,
+            webhooks: get("ENZA_WEBHOOKS").map(|list| list.split(',').map(str::to_owned).collect()),
         })
     }
 
@@ -203,6 +209,7 @@ impl Settings {
             announce: self.announce.or(weaker.announce),
             development: self.development.or(weaker.development),
             rooms: self.rooms.or(weaker.rooms),
+            webhooks: self.webhooks.or(weaker.webhooks),
         }
     }
 
@@ -265,6 +272,12 @@ impl Settings {
             announce: self.announce.unwrap_or_default(),
             development: self.development.unwrap_or(false),
             rooms: self.rooms.unwrap_or_default(),
+            webhooks: self
+                .webhooks
+                .unwrap_or_default()
+                .iter()
+                .map(|url| webhook(url))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -272,8 +285,19 @@ impl Settings {
 const PORT_NUMBER: &str = "a port number from 0 to 65535";
 const IP_ADDRESS: &str = "an IP address such as 127.0.0.1, 0.0.0.0 or ::";
 const IP_ADDRESSES: &str = "IP addresses with commas between them";
+const WEBHOOK_URL: &str = "a URL such as https://example.org/events";
 const OPEN_OR_CLOSED: &str = "open or closed";
 const TRUE_OR_FALSE: &str = "true or false";
+
+/// A URL that events can be sent to.
+fn webhook(url: &str) -> Result<Uri, StartError> {
+    let usable = |uri: &Uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"));
+    url.trim().parse().ok().filter(usable).ok_or_else(|| StartError::Value {
+        name: "A webhook".to_owned(),
+        value: url.to_owned(),
+        expected: WEBHOOK_URL,
+    })
+}
 
 /// `name` in the folder that holds `data`.
 fn beside(data: &Path, name: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 use super::{Message, NotKept, RoomHandle, RoomTask, ServiceCall, circle::circle_now, circle::pass};
 use crate::rooms::now;
 use circle::{Knock, Order, Person, Refusal, Settings};
+use livekit_protocol::RoomEndReason;
 use signal::Grants;
 use std::time::Duration;
 use store::Trace;
@@ -108,6 +109,7 @@ impl RoomTask {
                 }
             }
             Question::End { reply } => {
+                self.finished_by = RoomEndReason::RoomEndApiDelete;
                 // Ending cannot be refused.
                 let _ = self.circle.operate(circle_now(now), Order::End);
                 self.settle(now);
