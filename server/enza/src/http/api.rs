@@ -55,11 +55,11 @@ struct JoinQuestion {
     /// What stands after `/join#` in a link.
     invite: String,
     /// Without control characters; blanks around it do not count.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     passphrase: Option<String>,
     /// What the browser keeps, random: by it somebody who was banned is known again, in this room alone.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
     mark: Option<String>,
     /// An earlier room token: the person stays who they are, with their seat, hand and role.
     again: Option<String>,

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use circle::Refusal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use store::StoreError;
 
 /// `Display` is the sentence.
@@ -155,8 +156,52 @@ impl From<PassphraseError> for ApiError {
     }
 }
 
-/// A body's JSON.
+/// A body's JSON: an object, where `serde` would take an array of its fields as well.
 pub(super) fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, ApiError> {
     let body = body.map_err(|_| ApiError::BadRequest)?;
-    serde_json::from_slice(&body).map_err(|_| ApiError::BadRequest)
+    let object: Map<String, Value> = serde_json::from_slice(&body).map_err(|_| ApiError::BadRequest)?;
+    serde_json::from_value(whole(Value::Object(object))).map_err(|_| ApiError::BadRequest)
+}
+
+/// JSON has one kind of number: 5.0 is the whole number 5.
+fn whole(value: Value) -> Value {
+    /// From here on not every whole number has a place in an `f64`.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and small enough")]
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT => {
+                Value::from(float as i64)
+            }
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(whole).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, whole(value))).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Order {
+        seconds: Option<u64>,
+    }
+
+    fn order(json: &str) -> Result<Order, ApiError> {
+        read(Ok(Bytes::copy_from_slice(json.as_bytes())))
+    }
+
+    #[test]
+    fn a_body_is_an_object_and_a_whole_number_may_have_a_point() {
+        assert_eq!(order(r#"{"seconds": 5.0}"#), Ok(Order { seconds: Some(5) }));
+        assert_eq!(order(r#"{"seconds": 18446744073709551615}"#), Ok(Order { seconds: Some(u64::MAX) }));
+        assert_eq!(order("{}"), Ok(Order { seconds: None }));
+        for wrong in ["[5]", "[null]", r#"{"seconds": 5.5}"#, r#"{"seconds": -1}"#, "5", ""] {
+            assert_eq!(order(wrong), Err(ApiError::BadRequest), "{wrong}");
+        }
+    }
 }
