@@ -195,6 +195,13 @@ impl Settings {
         if changed.is_within_bounds() { Ok(changed) } else { Err(Refusal::SettingOutOfBounds) }
     }
 
+    /// Whether somebody with this role is told how many people there are. Seats are shown in any case: who hears you
+    /// is never hidden.
+    #[must_use]
+    pub const fn tells_count_to(&self, role: Role) -> bool {
+        self.count_shown || role.may(Action::Admit)
+    }
+
     fn is_within_bounds(&self) -> bool {
         let minutes = match self.hand_over {
             HandOver::Close { minutes } => (1..=CLOSE_MINUTES_MAX).contains(&minutes),

@@ -19,6 +19,8 @@ pub enum Effect {
     Arrived { connection: ConnectionId },
     /// A participant is out. `for_good`: it said so itself. Not for hidden ones.
     Departed { identity: String, for_good: bool },
+    /// A participant began to speak or stopped, as measured. Not for hidden ones.
+    Speaks { identity: String, speaks: bool },
     /// A participant changed its own name.
     Renamed { identity: String, name: String },
     /// Nobody came, or nobody came back: drop the room. Comes once; nothing follows but refusals.
