@@ -87,6 +87,8 @@ pub enum Input {
     MediaUp { pass: Pass },
     /// The person's media session ended. `for_good`: they left, it was not the network.
     MediaDown { identity: Identity, for_good: bool },
+    /// Somebody began to speak, or stopped, as the media side measured it.
+    Speaks { identity: Identity, speaks: bool },
     /// A LiveKit client changed its own name.
     Renamed { identity: Identity, name: String },
     /// [`Room::next_deadline`](crate::Room::next_deadline) passed.

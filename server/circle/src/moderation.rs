@@ -258,6 +258,9 @@ impl Room {
         if changed.screens != before.screens {
             self.apply_mode(Source::Screen, &changed);
         }
+        if changed.hands != before.hands && !self.hands.all().is_empty() {
+            self.tell_hands();
+        }
         self.look_at_the_door();
         Ok(())
     }

@@ -105,6 +105,7 @@ impl Room {
             Input::Closed { connection } => self.closed(connection),
             Input::MediaUp { pass } => self.media_up(pass),
             Input::MediaDown { identity, for_good } => self.media_down(&identity, for_good),
+            Input::Speaks { identity, speaks } => self.speaks(&identity, speaks),
             Input::Renamed { identity, name } => self.renamed(&identity, &name),
             Input::Tick => {}
             Input::Stop => self.stop(),

@@ -364,6 +364,10 @@ impl RoomTask {
                 let identity = identity.as_str().into();
                 self.circle.handle(circle_now, ::circle::Input::MediaDown { identity, for_good });
             }
+            Effect::Speaks { identity, speaks } => {
+                let identity = identity.as_str().into();
+                self.circle.handle(circle_now, ::circle::Input::Speaks { identity, speaks });
+            }
             Effect::Renamed { identity, name } => {
                 let identity = identity.as_str().into();
                 self.circle.handle(circle_now, ::circle::Input::Renamed { identity, name });

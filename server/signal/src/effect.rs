@@ -22,6 +22,8 @@ pub enum Effect {
     Arrived { connection: ConnectionId },
     /// A participant is out. `for_good`: it said so itself. Not for hidden ones.
     Departed { identity: String, for_good: bool },
+    /// A participant began to speak or stopped, as measured. Not for hidden ones.
+    Speaks { identity: String, speaks: bool },
     /// A participant changed its own name.
     Renamed { identity: String, name: String },
     /// What somebody who watches the room from outside is told (LiveKit's webhooks). Not of hidden participants.

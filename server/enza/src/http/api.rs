@@ -81,7 +81,7 @@ struct InviteAnswer {
     lobby: bool,
     /// Whether a passphrase is asked for.
     passphrase: bool,
-    /// While people are inside.
+    /// While people are inside, where the room shows their number.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<LiveAnswer>,
 }
@@ -132,6 +132,8 @@ pub(super) async fn invite(
     let kept = app.store.room_settings(&room.id).await?;
     let settings: Settings = kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
     let live = match app.rooms.find(&room.id).await {
+        // Not even whether there is anybody.
+        _ if !settings.tells_count_to(circle_role(role)) => None,
         Some(live) => live.ask(|reply| Question::People { reply }).await.filter(|people| *people > 0),
         None => None,
     };
