@@ -60,6 +60,7 @@ pub enum History {
 
 /// In which order raised hands are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum HandOrder {
     /// As they were raised.
@@ -100,7 +101,10 @@ pub enum HandOver {
     /// The co-host who has been here longest becomes host.
     CoHost,
     /// The room closes after this many minutes unless a host comes back.
-    Close { minutes: u32 },
+    Close {
+        #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 120))]
+        minutes: u32,
+    },
 }
 
 /// The rules of one room.
@@ -158,12 +162,15 @@ impl Default for Settings {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SettingsChange {
+    #[cfg_attr(feature = "schema", schema(max_length = 200))]
     pub question: Option<String>,
     pub locked: Option<bool>,
     pub lobby: Option<LobbyRule>,
+    #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 500))]
     pub capacity: Option<u32>,
     pub text: Option<TextRule>,
     pub history: Option<History>,
+    #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 90))]
     pub history_days: Option<u32>,
     pub hands: Option<HandOrder>,
     pub microphones: Option<Microphones>,
@@ -173,6 +180,7 @@ pub struct SettingsChange {
     pub count_shown: Option<bool>,
     pub encryption: Option<bool>,
     /// The agreement's words; the version follows by itself. Empty: nothing is asked.
+    #[cfg_attr(feature = "schema", schema(max_items = 12))]
     pub agreement: Option<Vec<String>>,
 }
 

@@ -19,10 +19,10 @@ use utoipa::ToSchema;
 pub(super) const INVITES_MAX: usize = 500;
 
 /// Longest time from now, seconds: ten years.
-const AHEAD_MAX: u64 = 10 * 365 * 86_400;
+pub(super) const AHEAD_MAX: u64 = 10 * 365 * 86_400;
 
 /// Most people by one link.
-const USES_MAX: u32 = 10_000;
+pub(super) const USES_MAX: u32 = 10_000;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

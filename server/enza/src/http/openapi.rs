@@ -149,11 +149,36 @@ fn refusal(problems: &[ApiError]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::passphrase::PASSPHRASE_MAX;
+
+    fn described() -> Value {
+        let (_, routes) = crate::http::api().split_for_parts();
+        serde_json::from_slice(&document(&routes).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_bounds_are_those_of_the_code() {
+        use crate::http::{api, invites};
+        use circle::limits;
+        let schemas = &described()["components"]["schemas"];
+        let bound = |of: &str, field: &str, kind: &str| schemas[of]["properties"][field][kind].as_u64();
+        let characters = |of: &str, field: &str| bound(of, field, "maxLength");
+        assert_eq!(characters("JoinQuestion", "name"), u64::try_from(api::NAME_MAX).ok());
+        assert_eq!(characters("PassphraseOrder", "passphrase"), u64::try_from(PASSPHRASE_MAX).ok());
+        assert_eq!(bound("InviteOrder", "expiresIn", "maximum"), Some(invites::AHEAD_MAX));
+        assert_eq!(bound("InviteOrder", "maxUses", "maximum"), Some(invites::USES_MAX.into()));
+        assert_eq!(bound("SettingsChange", "capacity", "maximum"), Some(limits::CAPACITY_MAX.into()));
+        assert_eq!(bound("SettingsChange", "historyDays", "maximum"), Some(limits::HISTORY_DAYS_MAX.into()));
+        assert_eq!(characters("SettingsChange", "question"), u64::try_from(limits::LINE_MAX).ok());
+        let lines = u64::try_from(limits::AGREEMENT_LINES_MAX).ok();
+        assert_eq!(bound("SettingsChange", "agreement", "maxItems"), lines);
+        let minutes = format!("\"maximum\":{},", limits::CLOSE_MINUTES_MAX);
+        assert!(schemas["HandOver"].to_string().contains(&minutes), "{}", schemas["HandOver"]);
+    }
 
     #[test]
     fn every_call_says_what_it_may_be_refused_with_and_every_command_over_http_is_there() {
-        let (_, routes) = crate::http::api().split_for_parts();
-        let document: Value = serde_json::from_slice(&document(&routes).unwrap()).unwrap();
+        let document = described();
         assert_eq!(document["openapi"], "3.1.0");
         let commands = document["components"]["schemas"]["Command"]["oneOf"].as_array().unwrap();
         assert_eq!(commands.len(), COMMANDS.len(), "{commands:#?}");
