@@ -54,13 +54,15 @@ pub use effect::{Effect, Removal};
 pub use event::{Answer, Deed, Event, Message, Person, State};
 pub use hands::Hand;
 pub use identity::Identity;
-pub use input::{ConnectionId, Input, Now, Order, Pass, Resume};
+pub use input::{ConnectionId, Input, Now, Order, Outsider, Pass, Resume};
 pub use lobby::{Knock, WaitsFor};
 pub use participant::Standing;
 pub use refusal::Refusal;
 pub use role::{Action, Role};
 pub use room::Room;
-pub use settings::{HandOver, History, LobbyRule, Microphones, Screens, Settings, SettingsChange, TextRule};
+pub use settings::{
+    HandOrder, HandOver, History, LobbyRule, Microphones, Screens, Settings, SettingsChange, TextRule,
+};
 pub use snapshot::Snapshot;
 pub use source::Source;
 pub use text::{Addressee, Text};

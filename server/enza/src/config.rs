@@ -4,6 +4,7 @@
 
 use crate::start_error::StartError;
 use crate::token::ApiKey;
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -38,10 +39,11 @@ pub struct Settings {
     pub development: Option<bool>,
     pub rooms: Option<RoomsRule>,
     pub media_threads: Option<u8>,
+    pub webhooks: Option<Vec<String>>,
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "port",
     "bind",
     "data",
@@ -55,10 +57,13 @@ const KEYS: [&str; 13] = [
     "development",
     "rooms",
     "media_threads",
+    "webhooks",
 ];
 
 /// Who may make rooms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum RoomsRule {
     /// Whoever opens the page.
@@ -106,6 +111,8 @@ pub struct Config {
     pub rooms: RoomsRule,
     /// Threads that forward media, from 1 to [`MEDIA_THREADS_MAX`]; a room lives on one of them.
     pub media_threads: u8,
+    /// Where LiveKit's webhooks go.
+    pub webhooks: Vec<Uri>,
 }
 
 impl Settings {
@@ -154,6 +161,7 @@ impl Settings {
             development: parse("ENZA_DEVELOPMENT", get("ENZA_DEVELOPMENT"), TRUE_OR_FALSE)?,
             rooms: parse("ENZA_ROOMS", get("ENZA_ROOMS"), OPEN_OR_CLOSED)?,
             media_threads: parse("ENZA_MEDIA_THREADS", get("ENZA_MEDIA_THREADS"), THREADS)?,
+            webhooks: get("ENZA_WEBHOOKS").map(|list| list.split(',').map(str::to_owned).collect()),
         })
     }
 
@@ -210,6 +218,7 @@ impl Settings {
             development: self.development.or(weaker.development),
             rooms: self.rooms.or(weaker.rooms),
             media_threads: self.media_threads.or(weaker.media_threads),
+            webhooks: self.webhooks.or(weaker.webhooks),
         }
     }
 
@@ -281,6 +290,12 @@ impl Settings {
             development: self.development.unwrap_or(false),
             rooms: self.rooms.unwrap_or_default(),
             media_threads,
+            webhooks: self
+                .webhooks
+                .unwrap_or_default()
+                .iter()
+                .map(|url| webhook(url))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -289,6 +304,7 @@ const PORT_NUMBER: &str = "a port number from 0 to 65535";
 const IP_ADDRESS: &str = "an IP address such as 127.0.0.1, 0.0.0.0 or ::";
 const IP_ADDRESSES: &str = "IP addresses with commas between them";
 const THREADS: &str = "a number from 1 to 16";
+const WEBHOOK_URL: &str = "a URL such as https://example.org/events";
 const OPEN_OR_CLOSED: &str = "open or closed";
 const TRUE_OR_FALSE: &str = "true or false";
 
@@ -298,6 +314,16 @@ fn media_threads_here() -> u8 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if cfg!(target_os = "linux") && processors > 2 { processors - 1 } else { 1 };
     u8::try_from(threads).unwrap_or(MEDIA_THREADS_MAX).min(MEDIA_THREADS_MAX)
+}
+
+/// A URL that events can be sent to.
+fn webhook(url: &str) -> Result<Uri, StartError> {
+    let usable = |uri: &Uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"));
+    url.trim().parse().ok().filter(usable).ok_or_else(|| StartError::Value {
+        name: "A webhook".to_owned(),
+        value: url.to_owned(),
+        expected: WEBHOOK_URL,
+    })
 }
 
 /// `name` in the folder that holds `data`.

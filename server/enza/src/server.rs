@@ -9,11 +9,14 @@ use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
 use crate::room::{FRESH, Services};
 use crate::rooms::{Fatal, Rooms};
+use crate::running::Running;
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
+use crate::webhook::Webhooks;
 use crate::{data_folder, rooms, tls};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -29,13 +32,17 @@ const PORT_TRIES: usize = 32;
 const ROOMS_PATIENCE: Duration = Duration::from_millis(1500);
 const SESSIONS_PATIENCE: Duration = Duration::from_millis(1500);
 const STORE_PATIENCE: Duration = Duration::from_millis(500);
+/// What a receiver that answers needs for a room's last events.
+const WEBHOOKS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The running program.
 pub struct Server {
     port: u16,
+    data: PathBuf,
     store: Store,
     rooms: Rooms,
     media: Media,
+    webhooks: Webhooks,
     stopping: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
     alive: mpsc::Receiver<std::convert::Infallible>,
@@ -79,11 +86,13 @@ impl Server {
         let (media, threads, events) =
             Media::start(sockets, &media_config, seed).map_err(StartError::Media)?;
         let (fatal_sender, fatal) = mpsc::channel(1);
+        let webhooks = Webhooks::start(&config.webhooks, &tokens);
         let services = Services {
             media: threads.clone(),
             store: store.clone(),
             tokens: Arc::clone(&tokens),
             fatal: fatal_sender,
+            webhooks: webhooks.clone(),
         };
         let rooms = Rooms::start(services, events, config.development);
 
@@ -117,8 +126,20 @@ impl Server {
             Transport::Plain => "HTTP",
             Transport::Development | Transport::Files { .. } => "HTTPS",
         };
+        Running::of(config, port)?.write(&config.data)?;
         tracing::info!(port, transport, "serving");
-        Ok(Self { port, store, rooms, media, stopping, stopped, alive, fatal })
+        Ok(Self {
+            port,
+            data: config.data.clone(),
+            store,
+            rooms,
+            media,
+            webhooks,
+            stopping,
+            stopped,
+            alive,
+            fatal,
+        })
     }
 
     /// The TCP and UDP port.
@@ -140,12 +161,16 @@ impl Server {
 
     /// Says goodbye to everybody and closes everything, within 5 s.
     pub async fn stop(self) {
-        let Self { store, rooms, media, stopping, stopped, mut alive, .. } = self;
+        let Self { data, store, rooms, media, webhooks, stopping, stopped, mut alive, .. } = self;
+        Running::forget(&data);
         stopping.send_replace(true);
         if timeout(ROOMS_PATIENCE, rooms.end()).await.is_err() {
             tracing::warn!("some rooms did not end in time");
         }
         drop(rooms);
+        if timeout(WEBHOOKS_PATIENCE, webhooks.flush()).await.is_err() {
+            tracing::warn!("the last events did not reach every webhook in time");
+        }
         // Sessions whose room is gone close by themselves; this reaches the others.
         let closing = async {
             if timeout(SESSIONS_PATIENCE / 2, alive.recv()).await.is_err() {
