@@ -18,6 +18,7 @@ import type { Pass } from './protocol/pass';
 import { readPass } from './protocol/pass';
 import { inviteDesk, makeRoom, roomsAreOpen } from './protocol/rooms';
 import type { Answer } from './protocol/socket';
+import { begin } from './strings';
 import App from './view/App.svelte';
 import type { Stage } from './view/stage';
 import './view/style/index.css';
@@ -327,4 +328,12 @@ function start(root: HTMLElement): void {
 }
 
 const root = document.getElementById('app');
-if (root !== null) start(root);
+// Without words the sentences in index.html stay, which say what to do in both languages.
+if (root !== null) {
+  begin().then(
+    () => {
+      start(root);
+    },
+    () => undefined,
+  );
+}

@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { marks } from '../src/circle/person';
-import { pickLanguage, wordsIn } from '../src/strings';
+import { pickLanguage, wordsOf } from '../src/strings';
 import { en } from '../src/strings/en';
 import { ja } from '../src/strings/ja';
 
@@ -67,8 +67,8 @@ describe('catalogues', () => {
   });
 
   it('fill slots and leave unknown braces alone', () => {
-    expect(wordsIn('ja')('count', { n: 7 })).toBe('7人');
-    expect(wordsIn('en')('join.room', { room: '{n}' })).toBe('Invitation to {n}');
+    expect(wordsOf(ja)('count', { n: 7 })).toBe('7人');
+    expect(wordsOf(en)('join.room', { room: '{n}' })).toBe('Invitation to {n}');
   });
 });
 

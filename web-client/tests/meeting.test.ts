@@ -11,7 +11,8 @@ import { handOf, hear, mayWrite, moderates, myRole, reaches } from '../src/circl
 import type { Message, Said } from '../src/protocol/circle';
 import { readMessage } from '../src/protocol/circle';
 import { arrivalsIn, sayArrivals } from '../src/view/announce';
-import { wordsIn } from '../src/strings';
+import { wordsOf } from '../src/strings';
+import { en } from '../src/strings/en';
 
 const golden = JSON.parse(
   readFileSync(new URL('../../server/circle/tests/golden/meeting.json', import.meta.url), 'utf8'),
@@ -219,7 +220,7 @@ describe('the ring', () => {
     const guest = roomAfter(circle(state({ hands: [{ participant: 'c', raisedAt: 1 }] })));
     expect(arrivalsIn(guest)).toEqual({ waiting: 0, hands: 0 });
     const host = roomAfter(circle(state({ you: 'a', lobby: [knock, { ...knock, participant: 'l' }], hands: [{ participant: 'c', raisedAt: 1 }] })));
-    const t = wordsIn('en');
+    const t = wordsOf(en);
     expect(sayArrivals({ waiting: 0, hands: 0 }, arrivalsIn(host), t)).toBe('2 waiting, 1 with a raised hand');
     expect(sayArrivals(arrivalsIn(host), arrivalsIn(host), t)).toBe('');
   });
