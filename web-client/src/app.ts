@@ -4,10 +4,11 @@
 
 import { mount } from 'svelte';
 import { beginArrival, noIds, noWish } from './app/arrival';
-import { keepSession, keptSession } from './app/memory';
+import { keepGuest, keepSession, keptGuest, keptSession } from './app/memory';
 import { openScreen } from './app/screen';
 import { openSettings } from './app/settings';
 import type { Entry, Stay, Surroundings } from './app/stay';
+import { guestOf } from './circle/guest';
 import type { Intent, Ticket } from './circle/journey';
 import { readPastedLink } from './circle/link';
 import { idsIn, sessionOf } from './circle/session';
@@ -109,11 +110,16 @@ function start(root: HTMLElement): void {
         break;
       }
       case 'agree':
-        if (journey.at === 'agreement' && stay !== null) stay.agree(journey.agreement.version);
-        else arrival.agree();
+        if (journey.at === 'agreement' && stay !== null) {
+          stay.agree(journey.agreement.version);
+          if (stay.ticket.remembered) keepGuest(guestOf(keptGuest(), stay.ticket));
+        } else arrival.agree();
         break;
       case 'name':
-        arrival.name(intent.typed, intent.mark, intent.passphrase);
+        arrival.name(intent);
+        break;
+      case 'forget':
+        keepGuest(null);
         break;
       case 'back':
         if (stay === null) arrival.back();

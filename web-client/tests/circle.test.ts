@@ -261,6 +261,7 @@ describe('the session of a tab', () => {
       agreed: 2,
       lobby: false,
       passphrase: null,
+      remembered: false,
     } as const;
     const stay = { token: 'a.b.c', way: 'listen' } as const;
     const before = { ...session, microphone: true, camera: true };

@@ -28,6 +28,8 @@ export interface Ticket {
   readonly lobby: boolean;
   /** The room's word, as it was typed; null where none is asked for. */
   readonly passphrase: string | null;
+  /** This browser was asked to remember name, mark and agreement. */
+  readonly remembered: boolean;
 }
 
 /** With sound and picture, hearing and seeing only, or by text alone. */
@@ -155,7 +157,15 @@ export type Intent =
   | { readonly type: 'create' }
   | { readonly type: 'make-room'; readonly title: string }
   | { readonly type: 'agree' }
-  | { readonly type: 'name'; readonly typed: string; readonly mark: Mark; readonly passphrase: string | null }
+  | {
+      readonly type: 'name';
+      readonly typed: string;
+      readonly mark: Mark;
+      readonly passphrase: string | null;
+      readonly remember: boolean;
+    }
+  /** What this browser remembers of us goes at once. */
+  | { readonly type: 'forget' }
   | { readonly type: 'back' }
   | { readonly type: 'enter'; readonly way: Way }
   /** From the waiting page to camera and microphone. */
