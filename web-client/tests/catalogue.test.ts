@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { reactions } from '../src/circle/reactions';
 import { marks } from '../src/circle/person';
 import { pickLanguage, wordsOf } from '../src/strings';
 import { en } from '../src/strings/en';
@@ -35,13 +36,14 @@ describe('catalogues', () => {
       .filter((file) => !file.includes('strings'))
       .map((file) => readFileSync(file, 'utf8'))
       .join('\n');
-    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`,
+    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`, `react.${name}`,
     // `deed.${deed}`, `deeds.${deed}`.
     const built = [
       ...marks.map((mark) => `mark.${mark}`),
       ...['ios', 'safari', 'android', 'firefox'].map((browser) => `e.denied.${browser}.b`),
       ...['mute', 'stop', 'lower-hands', 'remove', 'ban', 'remove-text'].flatMap((deed) => [`deed.${deed}`, `deeds.${deed}`]),
       ...['missing', 'odd'].map((problem) => `name.${problem}`),
+      ...reactions.map(({ name }) => `react.${name}`),
       ...['all', 'saver', 'none'].map((pictures) => `set.pic.${pictures}.b`),
       ...['none', 'unplugged', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),
       ...(code.match(/const icons: Readonly<Record<FaultKind[\s\S]*?\};/)?.[0].match(/^ {4}'?([a-z-]+)'?:/gm) ?? [])

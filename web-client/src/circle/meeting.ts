@@ -4,6 +4,8 @@
  */
 
 import type { Addressee, Deed, Message, Source } from '../protocol/circle';
+import type { Given } from './reactions';
+import { stillGiven, withReaction } from './reactions';
 import type { DeviceKind } from './room';
 import type { Table } from './table';
 import { hear, moderates, myRole } from './table';
@@ -43,6 +45,8 @@ export interface Meeting {
   readonly told: Told | null;
   /** Until when that is shown, milliseconds. */
   readonly toldUntil: number | null;
+  /** Signs without a word that are shown just now. */
+  readonly given: readonly Given[];
 }
 
 export const firstMeeting: Meeting = {
@@ -58,6 +62,7 @@ export const firstMeeting: Meeting = {
   away: false,
   told: null,
   toldUntil: null,
+  given: [],
 };
 
 export type MeetingEvent =
@@ -69,7 +74,8 @@ export type MeetingEvent =
   | { readonly type: 'answered' }
   | { readonly type: 'held-pressed'; readonly kind: DeviceKind | null }
   | { readonly type: 'stepped-away'; readonly away: boolean }
-  | { readonly type: 'told'; readonly told: Told | null; readonly at: number };
+  | { readonly type: 'told'; readonly told: Told | null; readonly at: number }
+  | { readonly type: 'faded'; readonly at: number };
 
 export function reduceMeeting(meeting: Meeting, event: MeetingEvent): Meeting {
   switch (event.type) {
@@ -91,6 +97,10 @@ export function reduceMeeting(meeting: Meeting, event: MeetingEvent): Meeting {
       return { ...meeting, away: event.away, asked: null };
     case 'told':
       return telling(meeting, event.told, event.at);
+    case 'faded': {
+      const given = stillGiven(meeting.given, event.at);
+      return given === meeting.given ? meeting : { ...meeting, given };
+    }
   }
 }
 
@@ -119,6 +129,8 @@ function heard(meeting: Meeting, message: Message, at: number): Meeting {
     }
     case 'away':
       return { ...next, away: message.away };
+    case 'reaction':
+      return { ...next, given: withReaction(next.given, message.participant, message.reaction, at) };
     case 'asked-to-unmute':
       return { ...next, asked: message.source, heldPressed: null };
     case 'muted':

@@ -155,7 +155,8 @@ function step(state: RoomState, event: RoomEvent): RoomState {
     case 'answered':
     case 'held-pressed':
     case 'stepped-away':
-    case 'told': {
+    case 'told':
+    case 'faded': {
       const meeting = reduceMeeting(state.meeting, event);
       if (meeting === state.meeting) return state;
       const next: RoomState = { ...state, meeting };
@@ -237,10 +238,12 @@ function step(state: RoomState, event: RoomEvent): RoomState {
         now: event.at,
         voices: settled(state.voices, event.at),
         backUntil: state.backUntil !== null && event.at >= state.backUntil ? null : state.backUntil,
-        meeting:
+        meeting: reduceMeeting(
           state.meeting.toldUntil !== null && event.at >= state.meeting.toldUntil
             ? reduceMeeting(state.meeting, { type: 'told', told: null, at: event.at })
             : state.meeting,
+          { type: 'faded', at: event.at },
+        ),
       };
   }
 }
@@ -295,6 +298,7 @@ export function nextTick(state: RoomState): number | null {
   if (voice !== null) due.push(voice);
   if (state.backUntil !== null) due.push(state.backUntil);
   if (state.meeting.toldUntil !== null) due.push(state.meeting.toldUntil);
+  due.push(...state.meeting.given.map((one) => one.until));
   const since = lostSince(state.line);
   if (since !== null) {
     for (const wait of [SAY_RECONNECTING_AFTER_MS, SAY_STILL_LOST_AFTER_MS]) {

@@ -21,6 +21,8 @@ const switches = {
   gain: true,
   /** One's own picture as in a mirror. For oneself only: the others see it the right way round. */
   mirror: true,
+  /** Signs that others give without a word are shown and said. */
+  reactions: true,
   /** The keys with Alt. */
   keys: true,
 } as const;
@@ -66,6 +68,7 @@ export function readSettings(text: string | null): Settings {
     echo: on('echo'),
     gain: on('gain'),
     mirror: on('mirror'),
+    reactions: on('reactions'),
     keys: on('keys'),
   };
 }

@@ -46,4 +46,9 @@ export type IconName =
   | 'print'
   | 'pencil'
   | 'plus'
-  | 'help';
+  | 'help'
+  | 'nod'
+  | 'clap'
+  | 'heart'
+  | 'smile'
+  | 'sprout';
