@@ -17,7 +17,7 @@ import { canShareScreen } from './media/support';
 import type { Addressee, Command } from './protocol/circle';
 import type { Pass } from './protocol/pass';
 import { readPass } from './protocol/pass';
-import { inviteDesk, makeRoom, roomsAreOpen } from './protocol/rooms';
+import { inviteDesk, makeRoom, roomDesk, roomsAreOpen } from './protocol/rooms';
 import type { Answer } from './protocol/socket';
 import { begin } from './strings';
 import App from './view/App.svelte';
@@ -304,6 +304,10 @@ function start(root: HTMLElement): void {
     invites: () => {
       const pass = stay?.pass() ?? null;
       return pass === null ? null : inviteDesk(pass.room, () => stay?.pass()?.token ?? '', location.href);
+    },
+    desk: () => {
+      const pass = stay?.pass() ?? null;
+      return pass === null ? null : roomDesk(pass.room, () => stay?.pass()?.token ?? '');
     },
     level: (report) => {
       const track = arrival.desk()?.microphone() ?? stay?.call?.microphoneTrack() ?? null;

@@ -36,13 +36,14 @@ describe('catalogues', () => {
       .filter((file) => !file.includes('strings'))
       .map((file) => readFileSync(file, 'utf8'))
       .join('\n');
-    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`, `react.${name}`,
+    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`, `react.${name}`, `word.said.${said}`,
     // `deed.${deed}`, `deeds.${deed}`.
     const built = [
       ...marks.map((mark) => `mark.${mark}`),
       ...['ios', 'safari', 'android', 'firefox'].map((browser) => `e.denied.${browser}.b`),
       ...['mute', 'stop', 'lower-hands', 'remove', 'ban', 'remove-text'].flatMap((deed) => [`deed.${deed}`, `deeds.${deed}`]),
       ...['missing', 'odd'].map((problem) => `name.${problem}`),
+      ...['set', 'gone', 'failed'].map((said) => `word.said.${said}`),
       ...reactions.map(({ name }) => `react.${name}`),
       ...['all', 'saver', 'none'].map((pictures) => `set.pic.${pictures}.b`),
       ...['none', 'unplugged', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),

@@ -72,6 +72,7 @@ if (wanted.get('view') === 'stage') room = reduceRoom(room, { type: 'view', view
 
 const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび', mark: 'moon', agreement: null, agreed: null, lobby: false, passphrase: null, remembered: false } as const;
 const stage: Stage = {
+  desk: () => null,
   preview: () => () => undefined,
   canShareScreen: true,
   invites: () => null,
