@@ -210,6 +210,7 @@ function start(root: HTMLElement): void {
       case 'set': {
         const now = settings.change(intent.change);
         void stay?.call?.apply(now);
+        if (intent.change.background !== undefined) void arrival.desk()?.setBackground(now.background);
         break;
       }
       case 'return':
@@ -291,7 +292,7 @@ function start(root: HTMLElement): void {
 
   const stage: Stage = {
     preview: (element) => {
-      const track = arrival.desk()?.camera() ?? null;
+      const track = arrival.desk()?.picture() ?? null;
       element.muted = true;
       element.srcObject = track === null ? null : new MediaStream([track]);
       void element.play().catch(() => undefined);

@@ -46,7 +46,7 @@ describe('catalogues', () => {
       ...['set', 'gone', 'failed'].map((said) => `word.said.${said}`),
       ...reactions.map(({ name }) => `react.${name}`),
       ...['all', 'saver', 'none'].map((pictures) => `set.pic.${pictures}.b`),
-      ...['none', 'unplugged', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),
+      ...['none', 'unplugged', 'denied', 'busy', 'failed', 'background'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),
       ...(code.match(/const icons: Readonly<Record<FaultKind[\s\S]*?\};/)?.[0].match(/^ {4}'?([a-z-]+)'?:/gm) ?? [])
         .map((line) => line.replace(/[\s':]/g, ''))
         .flatMap((kind) => [`e.${kind}`, `e.${kind}.b`]),

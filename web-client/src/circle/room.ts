@@ -19,7 +19,7 @@ import { heard, nextVoiceChange, settled, silence } from './voices';
 
 export type DeviceKind = 'microphone' | 'camera';
 /** Why a device cannot be used now; each has its own words. */
-export type DeviceFault = 'none' | 'unplugged' | 'denied' | 'busy' | 'insecure' | 'failed';
+export type DeviceFault = 'none' | 'unplugged' | 'denied' | 'busy' | 'insecure' | 'failed' | 'background';
 export type OwnDevice =
   | { readonly at: 'off' }
   | { readonly at: 'opening' }

@@ -22,9 +22,10 @@ import type { LocalTrack, LocalTrackPublication, TrackPublication } from 'liveki
 import type { Volume } from '../circle/looking';
 import type { Present } from '../circle/person';
 import type { DeviceKind, Ending } from '../circle/room';
-import type { Settings } from '../circle/settings';
+import type { Backdrop, Settings } from '../circle/settings';
 import { soundChanged } from '../circle/settings';
-import { cameraConstraints, faultOf, microphoneConstraints } from './devices';
+import type { Background } from './background';
+import { BackgroundError, cameraConstraints, faultOf, microphoneConstraints } from './devices';
 import type { Call, CallEvent, CallOptions, ConnectFailure, Connected, Wish } from './contract';
 import { roomOptions, screenCapture, screenPublish } from './options';
 import { peopleIn } from './people';
@@ -86,6 +87,8 @@ class LiveCall implements Call {
   /** Our own tracks, kept because livekit-client forgets them before it says that the call was lost. */
   #microphone: LocalAudioTrack | null = null;
   #camera: LocalVideoTrack | null = null;
+  /** What is drawn behind us; it goes with the camera's track. */
+  #background: Background | null = null;
   /** Own tracks whose device went away by itself. */
   readonly #ended = new WeakSet<Track>();
   /** Presses of ours under way, to tell them from a host's hand. */
@@ -189,14 +192,17 @@ class LiveCall implements Call {
           ? (this.#microphone = new LocalAudioTrack(track, microphoneConstraints(microphoneId, this.#settings), false))
           : (this.#camera = new LocalVideoTrack(track, cameraConstraints(cameraId), false));
       try {
+        // The room is hidden before the first picture leaves.
+        if (local instanceof LocalVideoTrack) await this.#hideRoom(local);
         // The cast is for livekit-client's own types, which are not written for exact optional properties.
         await own.publishTrack(local as LocalTrack, { source: SOURCES[kind] });
         this.#emit({ type: 'device', kind, device: { at: 'on' } });
-      } catch {
+      } catch (error) {
         // Lost in the middle: the track already went on to the next call.
         if (this.#over) return;
         track.stop();
-        this.#emit({ type: 'device', kind, device: { at: 'fault', why: 'failed' } });
+        const why = error instanceof BackgroundError ? 'background' : 'failed';
+        this.#emit({ type: 'device', kind, device: { at: 'fault', why } });
       }
     };
     await Promise.all([
@@ -227,7 +233,7 @@ class LiveCall implements Call {
     if (on) this.#emit({ type: 'device', kind, device: { at: 'opening' } });
     try {
       if (kind === 'microphone') await own.setMicrophoneEnabled(on);
-      else await own.setCameraEnabled(on);
+      else await this.#setCamera(on);
       this.#emit({ type: 'device', kind, device: { at: on ? 'on' : 'off' } });
     } catch (error) {
       this.#emit({ type: 'device', kind, device: { at: 'fault', why: faultOf(error) } });
@@ -235,6 +241,61 @@ class LiveCall implements Call {
       this.#asked[kind] -= 1;
       this.#tellPeople();
     }
+  }
+
+  async #setCamera(on: boolean): Promise<void> {
+    const own = this.#room.localParticipant;
+    const { background } = this.#settings;
+    // A track that rests keeps what is drawn behind it.
+    if (!on || background === 'none' || own.getTrackPublication(Track.Source.Camera) !== undefined) {
+      await own.setCameraEnabled(on);
+      return;
+    }
+    const processor = await this.#makeBackground(background);
+    await own.setCameraEnabled(true, { processor });
+    this.#background = processor;
+  }
+
+  async #makeBackground(backdrop: Backdrop): Promise<Background> {
+    try {
+      const module = await import('./background');
+      return new module.Background(backdrop, () => {
+        this.#backgroundGone();
+      });
+    } catch (error) {
+      throw new BackgroundError('the background did not load', { cause: error });
+    }
+  }
+
+  async #hideRoom(camera: LocalVideoTrack): Promise<void> {
+    const { background } = this.#settings;
+    if (background === 'none') return;
+    const processor = await this.#makeBackground(background);
+    await camera.setProcessor(processor);
+    this.#background = processor;
+  }
+
+  /** No picture is better than one that shows the room. */
+  #backgroundGone(): void {
+    void this.setDevice('camera', false).then(() => {
+      this.#emit({ type: 'device', kind: 'camera', device: { at: 'fault', why: 'background' } });
+    });
+  }
+
+  async #changeBackground(): Promise<void> {
+    const camera = this.#camera;
+    const { background } = this.#settings;
+    if (camera === null) return;
+    try {
+      if (background !== 'none' && this.#background !== null) this.#background.show(background);
+      else if (background === 'none') {
+        this.#background = null;
+        await camera.stopProcessor();
+      } else await this.#hideRoom(camera);
+    } catch {
+      this.#backgroundGone();
+    }
+    this.#tellPeople();
   }
 
   async choose(device: DeviceKind | 'speaker', id: string): Promise<void> {
@@ -291,6 +352,7 @@ class LiveCall implements Call {
       this.#reception.setPictures(settings.pictures);
       this.#limitOwnCamera();
     }
+    if (before.background !== settings.background) await this.#changeBackground();
     if (!soundChanged(before, settings)) return;
     const { audioCaptureDefaults } = roomOptions(this.#options.ids, settings);
     if (audioCaptureDefaults !== undefined) this.#room.options.audioCaptureDefaults = audioCaptureDefaults;
@@ -319,6 +381,8 @@ class LiveCall implements Call {
     await this.#room.disconnect(true);
     this.#microphone?.stop();
     this.#camera?.stop();
+    this.#background?.source?.stop();
+    await this.#background?.destroy();
   }
 
   #keep(publication: LocalTrackPublication): void {
@@ -366,7 +430,7 @@ class LiveCall implements Call {
         track.stop();
         return null;
       }
-      return track.mediaStreamTrack;
+      return track === this.#camera ? (this.#background?.source ?? track.mediaStreamTrack) : track.mediaStreamTrack;
     };
     const tracks: OwnTracks = { microphone: carried(this.#microphone), camera: carried(this.#camera) };
     if (ending === null) {
@@ -379,6 +443,7 @@ class LiveCall implements Call {
   }
 
   #lose(tracks: OwnTracks): void {
+    void this.#background?.destroy();
     this.#reception.close();
     this.#emit({ type: 'lost', tracks });
     this.#over = true;
