@@ -139,7 +139,7 @@ impl Room {
             waits_for,
             question: self.settings.question.clone(),
             agreement: self.settings.agreement.clone(),
-            inside: self.participants.len(),
+            inside: self.settings.count_shown.then_some(self.participants.len()),
         };
         self.answer(connection, answer);
     }

@@ -45,7 +45,14 @@ pub enum Answer {
     /// A client that came back has seen everything now.
     CaughtUp { revision: u64 },
     /// The person stands before the door.
-    Waiting { waits_for: WaitsFor, question: String, agreement: Agreement, inside: usize },
+    Waiting {
+        waits_for: WaitsFor,
+        question: String,
+        agreement: Agreement,
+        /// How many people are inside, where the room says so.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inside: Option<usize>,
+    },
     /// A host's line to somebody who waits.
     Line { line: String },
     /// The same person came in with another socket; this one closes.

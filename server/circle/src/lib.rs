@@ -60,7 +60,9 @@ pub use participant::Standing;
 pub use refusal::Refusal;
 pub use role::{Action, Role};
 pub use room::Room;
-pub use settings::{HandOver, History, LobbyRule, Microphones, Screens, Settings, SettingsChange, TextRule};
+pub use settings::{
+    HandOrder, HandOver, History, LobbyRule, Microphones, Screens, Settings, SettingsChange, TextRule,
+};
 pub use snapshot::Snapshot;
 pub use source::Source;
 pub use text::{Addressee, Text};

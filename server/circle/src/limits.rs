@@ -35,6 +35,10 @@ pub const LIST_MAX: usize = CAPACITY_MAX as usize;
 pub const NAME_MAX: usize = 64;
 /// Minutes that a room may stay open without a host before it closes.
 pub const CLOSE_MINUTES_MAX: u32 = 120;
+/// Days that a room may keep its texts: a season, not an archive.
+pub const HISTORY_DAYS_MAX: u32 = 90;
+/// What a room that keeps texts for days starts with: until the same circle meets again.
+pub const HISTORY_DAYS_DEFAULT: u32 = 7;
 /// One command, bytes of JSON. The longest is a seat order of a full room.
 pub const REQUEST_MAX: usize = 64 * 1024;
 /// Commands of one person at once, and per second after that. Higher: one person keeps everybody's client busy;

@@ -1,7 +1,8 @@
 //! Why a command or a person is refused: a code for programs, and a sentence that says what to do.
 
 use crate::limits::{
-    AGREEMENT_LINES_MAX, CAPACITY_MAX, CLOSE_MINUTES_MAX, LINE_MAX, LIST_MAX, SPOTLIGHT_MAX, TEXT_MAX,
+    AGREEMENT_LINES_MAX, CAPACITY_MAX, CLOSE_MINUTES_MAX, HISTORY_DAYS_MAX, LINE_MAX, LIST_MAX,
+    SPOTLIGHT_MAX, TEXT_MAX,
 };
 
 /// `Display` is the sentence.
@@ -39,7 +40,7 @@ pub enum Refusal {
     SeatsChanged,
     #[error(
         "The setting is out of bounds: at most {CAPACITY_MAX} people, {CLOSE_MINUTES_MAX} minutes, \
-         {AGREEMENT_LINES_MAX} lines of {LINE_MAX} characters."
+         {HISTORY_DAYS_MAX} days, {AGREEMENT_LINES_MAX} lines of {LINE_MAX} characters."
     )]
     SettingOutOfBounds,
     #[error("The agreement changed: read it again.")]

@@ -1,7 +1,9 @@
 //! The room's rules, as its hosts set them while it runs.
 
 use crate::agreement::is_line;
-use crate::limits::{CAPACITY_DEFAULT, CAPACITY_MAX, CLOSE_MINUTES_MAX};
+use crate::limits::{
+    CAPACITY_DEFAULT, CAPACITY_MAX, CLOSE_MINUTES_MAX, HISTORY_DAYS_DEFAULT, HISTORY_DAYS_MAX,
+};
 use crate::{Action, Agreement, Refusal, Role};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,19 @@ pub enum History {
     /// Until the meeting ends.
     #[default]
     Meeting,
+    /// For [`Settings::history_days`] days, over meetings.
+    Days,
+}
+
+/// In which order raised hands are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HandOrder {
+    /// As they were raised.
+    #[default]
+    InOrder,
+    /// Whoever has spoken least in this meeting comes first.
+    LeastSpokenFirst,
 }
 
 /// Whether people open their own microphones.
@@ -94,11 +109,18 @@ pub struct Settings {
     pub capacity: u32,
     pub text: TextRule,
     pub history: History,
+    /// Days that texts are kept, where `history` says days.
+    pub history_days: u32,
+    pub hands: HandOrder,
     pub microphones: Microphones,
     pub screens: Screens,
     pub hand_over: HandOver,
     /// Everybody sees one line for each thing a host does to others.
     pub moderation_shown: bool,
+    /// How many people there are is shown to everybody; else to those who moderate.
+    pub count_shown: bool,
+    /// The room asks for end-to-end encryption of sound and picture: pages act on it when they come in.
+    pub encryption: bool,
     pub agreement: Agreement,
 }
 
@@ -111,10 +133,14 @@ impl Default for Settings {
             capacity: CAPACITY_DEFAULT,
             text: TextRule::default(),
             history: History::default(),
+            history_days: HISTORY_DAYS_DEFAULT,
+            hands: HandOrder::default(),
             microphones: Microphones::default(),
             screens: Screens::default(),
             hand_over: HandOver::default(),
             moderation_shown: true,
+            count_shown: true,
+            encryption: false,
             agreement: Agreement::default(),
         }
     }
@@ -130,10 +156,14 @@ pub struct SettingsChange {
     pub capacity: Option<u32>,
     pub text: Option<TextRule>,
     pub history: Option<History>,
+    pub history_days: Option<u32>,
+    pub hands: Option<HandOrder>,
     pub microphones: Option<Microphones>,
     pub screens: Option<Screens>,
     pub hand_over: Option<HandOver>,
     pub moderation_shown: Option<bool>,
+    pub count_shown: Option<bool>,
+    pub encryption: Option<bool>,
     /// The agreement's words; the version follows by itself. Empty: nothing is asked.
     pub agreement: Option<Vec<String>>,
 }
@@ -152,10 +182,14 @@ impl Settings {
             capacity: change.capacity.unwrap_or(self.capacity),
             text: change.text.unwrap_or(self.text),
             history: change.history.unwrap_or(self.history),
+            history_days: change.history_days.unwrap_or(self.history_days),
+            hands: change.hands.unwrap_or(self.hands),
             microphones: change.microphones.unwrap_or(self.microphones),
             screens: change.screens.unwrap_or(self.screens),
             hand_over: change.hand_over.unwrap_or(self.hand_over),
             moderation_shown: change.moderation_shown.unwrap_or(self.moderation_shown),
+            count_shown: change.count_shown.unwrap_or(self.count_shown),
+            encryption: change.encryption.unwrap_or(self.encryption),
             agreement,
         };
         if changed.is_within_bounds() { Ok(changed) } else { Err(Refusal::SettingOutOfBounds) }
@@ -168,6 +202,7 @@ impl Settings {
         };
         (self.question.is_empty() || is_line(&self.question))
             && (1..=CAPACITY_MAX).contains(&self.capacity)
+            && (1..=HISTORY_DAYS_MAX).contains(&self.history_days)
             && minutes
     }
 }
@@ -191,6 +226,8 @@ mod tests {
             r#"{"capacity":501}"#,
             r#"{"handOver":{"rule":"close","minutes":0}}"#,
             r#"{"agreement":[""]}"#,
+            r#"{"historyDays":0}"#,
+            r#"{"history":"days","historyDays":91}"#,
             "{\"question\":\"a\\u0007\"}",
         ] {
             assert_eq!(change(bad), Err(Refusal::SettingOutOfBounds), "{bad}");
@@ -213,7 +250,11 @@ mod tests {
 
     #[test]
     fn settings_are_read_back_and_older_ones_get_todays_defaults() {
-        let changed = change(r#"{"lobby":"guests","text":"hosts"}"#).unwrap();
+        let changed = change(
+            r#"{"lobby":"guests","text":"hosts","history":"days","historyDays":30,"hands":"least-spoken-first",
+                "countShown":false,"encryption":true}"#,
+        )
+        .unwrap();
         let json = serde_json::to_string(&changed).unwrap();
         assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), changed);
         assert_eq!(serde_json::from_str::<Settings>("{}").unwrap(), Settings::default());

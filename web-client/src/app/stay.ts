@@ -304,7 +304,7 @@ export class Stay {
     }
   }
 
-  #standBefore({ waitsFor, agreement, question, inside }: Said<'waiting'>): void {
+  #standBefore({ waitsFor, agreement, question, inside = 0 }: Said<'waiting'>): void {
     this.#stepOut();
     if (waitsFor === 'host') {
       const { line } = this.#waiting;
