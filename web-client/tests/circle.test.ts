@@ -225,6 +225,7 @@ describe('rejoining', () => {
 
 describe('the session of a tab', () => {
   const session = {
+    room: 'Thursday',
     invite: 'abc',
     name: 'こもれび',
     mark: 'fern',

@@ -65,9 +65,9 @@ export function beginArrival(
     }
     const session = keptSession();
     if (session !== null && comesStraightBack(session, invite, Date.now())) {
-      const { name, mark, agreed } = session;
+      const { room, name, mark, agreed } = session;
       comeBack(
-        { invite, room: '', role: 'guest', name, mark, agreement: null, agreed, lobby: false, passphrase: null, remembered: keptGuest() !== null },
+        { invite, room, role: 'guest', name, mark, agreement: null, agreed, lobby: false, passphrase: null, remembered: keptGuest() !== null },
         session,
         [...(session.microphone ? ['microphone' as const] : []), ...(session.camera ? ['camera' as const] : [])],
       );

@@ -170,6 +170,11 @@ export function knocking(meeting: Meeting): number {
   return meeting.table?.lobby?.length ?? 0;
 }
 
+/** Whether we are told how many people there are. */
+export function countIsMine(meeting: Meeting): boolean {
+  return meeting.table?.settings.countShown !== false || iModerate(meeting);
+}
+
 export function iModerate(meeting: Meeting): boolean {
   return meeting.table !== null && moderates(myRole(meeting.table));
 }
