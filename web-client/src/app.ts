@@ -10,7 +10,7 @@ import { openSettings } from './app/settings';
 import type { Entry, Stay, Surroundings } from './app/stay';
 import { guestOf } from './circle/guest';
 import type { Intent, Ticket } from './circle/journey';
-import { readPastedLink } from './circle/link';
+import { fragmentOf, newKey, readPastedLink, withKey } from './circle/link';
 import { idsIn, sessionOf } from './circle/session';
 import { ringBell, watchLevel } from './media/sound';
 import { canShareScreen } from './media/support';
@@ -90,8 +90,12 @@ function start(root: HTMLElement): void {
       return;
     }
     const answer = await makeRoom(title.trim(), location.href);
-    if (answer.kind === 'ok') screen.go({ at: 'made', room: answer.value });
-    else screen.go({ at: 'create', problem: answer.kind === 'refused' && answer.code === 'rooms-closed' ? 'closed' : 'failed' });
+    if (answer.kind === 'ok') {
+      const { name, hostLink, guestLink } = answer.value;
+      // Made here and known to nobody else: whether the room asks for encryption or not, its links are ready for it.
+      const key = newKey();
+      screen.go({ at: 'made', room: { name, hostLink: withKey(hostLink, key), guestLink: withKey(guestLink, key) } });
+    } else screen.go({ at: 'create', problem: answer.kind === 'refused' && answer.code === 'rooms-closed' ? 'closed' : 'failed' });
   };
 
   // ---- Intents ----
@@ -104,7 +108,7 @@ function start(root: HTMLElement): void {
         if (pasted.kind === 'elsewhere') location.assign(pasted.address);
         else if (pasted.kind === 'none') home(true);
         else {
-          history.pushState(null, '', `/join#${pasted.invite}`);
+          history.pushState(null, '', `/join${fragmentOf(pasted)}`);
           void arrival.openLink();
         }
         break;
@@ -146,6 +150,7 @@ function start(root: HTMLElement): void {
         stay?.addMedia();
         break;
       case 'command':
+        if (intent.command.type === 'change-room' && intent.command.set.encryption === true) stay?.makeKey();
         void stay?.command(intent.command).then((answer) => {
           afterCommand(intent.command, answer);
         });
@@ -167,7 +172,8 @@ function start(root: HTMLElement): void {
         break;
       }
       case 'put-away':
-        if (intent.what === 'held') screen.tell({ type: 'held-pressed', kind: null });
+        if (intent.what === 'undecoded') screen.tell({ type: 'sealed', on: true });
+        else if (intent.what === 'held') screen.tell({ type: 'held-pressed', kind: null });
         else screen.tell({ type: 'told', told: null, at: Date.now() });
         break;
       case 'toggle':
@@ -304,7 +310,11 @@ function start(root: HTMLElement): void {
     canShareScreen: canShareScreen(),
     invites: () => {
       const pass = stay?.pass() ?? null;
-      return pass === null ? null : inviteDesk(pass.room, () => stay?.pass()?.token ?? '', location.href);
+      return pass === null ? null : inviteDesk(
+            pass.room,
+            () => stay?.pass()?.token ?? '',
+            (link) => withKey(new URL(link, location.href).href, stay?.ticket.key ?? null),
+          );
     },
     desk: () => {
       const pass = stay?.pass() ?? null;
@@ -319,7 +329,9 @@ function start(root: HTMLElement): void {
   root.replaceChildren();
   mount(App, { target: root, props: { journey: screen.shown, settings: settings.shown, send, stage } });
 
+  let routed = '';
   const route = (): void => {
+    routed = location.href;
     if (location.pathname === '/join') void arrival.openLink();
     else home(false);
   };
@@ -329,8 +341,8 @@ function start(root: HTMLElement): void {
     route();
   });
   window.addEventListener('hashchange', () => {
-    // Another invite pasted into the address line of this very page.
-    if (stay === null) {
+    // Another invite pasted into the address line of this very page; most browsers tell of it above, too.
+    if (stay === null && location.href !== routed) {
       arrival.close();
       route();
     }

@@ -7,7 +7,7 @@ import type { ChosenIds, Preview } from '../circle/devices';
 import { accepted, guestOf } from '../circle/guest';
 import type { Intent, Ticket, Way } from '../circle/journey';
 import { faultForRefusal } from '../circle/journey';
-import { readInviteFragment } from '../circle/link';
+import { readFragment } from '../circle/link';
 import { checkName } from '../circle/name';
 import { marks } from '../circle/person';
 import type { DeviceKind } from '../circle/room';
@@ -54,20 +54,21 @@ export function beginArrival(
   let desk: PreviewDesk | null = null;
 
   const openLink = async (): Promise<void> => {
-    const invite = readInviteFragment(location.hash);
+    const fragment = readFragment(location.hash);
     if (!canTakePart()) {
       screen.fail({ kind: 'old', detail: null }, () => undefined);
       return;
     }
-    if (invite === null) {
+    if (fragment === null) {
       screen.fail({ kind: 'no-invite', detail: null }, () => undefined);
       return;
     }
+    const { invite, key } = fragment;
     const session = keptSession();
     if (session !== null && comesStraightBack(session, invite, Date.now())) {
       const { room, name, mark, agreed } = session;
       comeBack(
-        { invite, room, role: 'guest', name, mark, agreement: null, agreed, lobby: false, passphrase: null, remembered: keptGuest() !== null },
+        { invite, room, role: 'guest', name, mark, agreement: null, agreed, lobby: false, passphrase: null, remembered: keptGuest() !== null, key },
         session,
         [...(session.microphone ? ['microphone' as const] : []), ...(session.camera ? ['camera' as const] : [])],
       );
@@ -89,6 +90,7 @@ export function beginArrival(
         agreement,
         lobby,
         passphrase: passphrase ? '' : null,
+        key,
         ...before,
       };
       if (agreement !== null && agreement.version !== before.agreed) screen.go({ at: 'agreement', ticket, agreement });

@@ -30,6 +30,8 @@ export interface Ticket {
   readonly passphrase: string | null;
   /** This browser was asked to remember name, mark and agreement. */
   readonly remembered: boolean;
+  /** Of the room's sound and picture, from the link; never told to the server. */
+  readonly key: string | null;
 }
 
 /** With sound and picture, hearing and seeing only, or by text alone. */
@@ -180,7 +182,7 @@ export type Intent =
   | { readonly type: 'write'; readonly to: Addressee }
   /** The answer to a host who asks us to open something. */
   | { readonly type: 'answer'; readonly open: boolean }
-  | { readonly type: 'put-away'; readonly what: 'told' | 'held' }
+  | { readonly type: 'put-away'; readonly what: 'told' | 'held' | 'undecoded' }
   | { readonly type: 'toggle'; readonly kind: DeviceKind }
   /** Tries both devices of the preview again. */
   | { readonly type: 'reopen' }

@@ -31,6 +31,8 @@ import { roomOptions, screenCapture, screenPublish } from './options';
 import { peopleIn } from './people';
 import type { PictureSource } from './reception';
 import { Reception } from './reception';
+import type { Seal } from './seal';
+import { openSeal } from './seal';
 import type { OwnTracks } from './preview';
 
 export type { Call, CallEvent, Wish } from './contract';
@@ -42,9 +44,12 @@ const SOURCES = { microphone: Track.Source.Microphone, camera: Track.Source.Came
 setLogLevel(LogLevel.warn);
 
 export async function connect(options: CallOptions, emit: (event: CallEvent) => void): Promise<Connected> {
-  const room = new Room(roomOptions(options.ids, options.settings));
-  const call = new LiveCall(room, options, emit);
+  const seal = options.key === null ? null : await openSeal(options.key);
+  const room = new Room({ ...roomOptions(options.ids, options.settings), ...(seal === null ? {} : { encryption: seal.options }) });
+  const call = new LiveCall(room, options, seal, emit);
   try {
+    // Before the first frame: nothing may leave that is not encrypted.
+    if (seal !== null) await room.setE2EEEnabled(true);
     await room.connect(options.url, options.token, { maxRetries: 0 });
   } catch (error) {
     await call.abandon();
@@ -83,6 +88,7 @@ class LiveCall implements Call {
   readonly #options: CallOptions;
   readonly #emit: (event: CallEvent) => void;
   readonly #reception: Reception;
+  readonly #seal: Seal | null;
   #settings: Settings;
   /** Our own tracks, kept because livekit-client forgets them before it says that the call was lost. */
   #microphone: LocalAudioTrack | null = null;
@@ -98,8 +104,9 @@ class LiveCall implements Call {
   #begun = false;
   #peopleDue = false;
 
-  constructor(room: Room, options: CallOptions, emit: (event: CallEvent) => void) {
+  constructor(room: Room, options: CallOptions, seal: Seal | null, emit: (event: CallEvent) => void) {
     this.#room = room;
+    this.#seal = seal;
     this.#options = options;
     this.#settings = options.settings;
     this.#emit = (event) => {
@@ -155,6 +162,9 @@ class LiveCall implements Call {
       })
       .on(RoomEvent.AudioPlaybackStatusChanged, () => {
         this.#emit({ type: 'sound', blocked: !this.#room.canPlaybackAudio });
+      })
+      .on(RoomEvent.EncryptionError, () => {
+        this.#emit({ type: 'undecoded' });
       })
       .on(RoomEvent.SignalReconnecting, () => {
         this.#emit({ type: 'resuming' });
@@ -219,6 +229,7 @@ class LiveCall implements Call {
     this.#over = true;
     this.#reception.close();
     await this.#room.disconnect(false);
+    this.#seal?.close();
   }
 
   /** One after the other: closing while it still opens would be overtaken by the opening. */
@@ -379,6 +390,7 @@ class LiveCall implements Call {
     this.#over = true;
     this.#reception.close();
     await this.#room.disconnect(true);
+    this.#seal?.close();
     this.#microphone?.stop();
     this.#camera?.stop();
     this.#background?.source?.stop();
@@ -438,11 +450,13 @@ class LiveCall implements Call {
       return;
     }
     this.#reception.close();
+    this.#seal?.close();
     this.#emit({ type: 'ended', ending });
     this.#over = true;
   }
 
   #lose(tracks: OwnTracks): void {
+    this.#seal?.close();
     void this.#background?.destroy();
     this.#reception.close();
     this.#emit({ type: 'lost', tracks });

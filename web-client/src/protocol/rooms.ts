@@ -56,7 +56,8 @@ export interface InviteDesk {
   revoke(id: number): Promise<Answer<true>>;
 }
 
-export function inviteDesk(room: string, token: () => string, here: string, send: typeof fetch = fetch): InviteDesk {
+/** `whole` makes a link's path the address that is given away. */
+export function inviteDesk(room: string, token: () => string, whole: (link: string) => string, send: typeof fetch = fetch): InviteDesk {
   const path = `/api/rooms/${encodeURIComponent(room)}/invites`;
   return {
     list: () => ask({ method: 'GET', path, token: token() }, (value) => orNothing(invites)(value)?.invites ?? null, send),
@@ -65,7 +66,7 @@ export function inviteDesk(room: string, token: () => string, here: string, send
         { method: 'POST', path, token: token(), body: { role, expiresIn: forSeconds } },
         (value) => {
           const fresh = orNothing(invite)(value);
-          return fresh?.link === undefined ? null : { ...fresh, link: new URL(fresh.link, here).href };
+          return fresh?.link === undefined ? null : { ...fresh, link: whole(fresh.link) };
         },
         send,
       ),

@@ -47,6 +47,7 @@ export type IconName =
   | 'pencil'
   | 'plus'
   | 'help'
+  | 'sealed'
   | 'nod'
   | 'clap'
   | 'heart'
