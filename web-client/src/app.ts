@@ -4,20 +4,22 @@
 
 import { mount } from 'svelte';
 import { beginArrival, noIds, noWish } from './app/arrival';
-import { keepSession, keptSession } from './app/memory';
+import { keepGuest, keepSession, keptGuest, keptSession } from './app/memory';
 import { openScreen } from './app/screen';
 import { openSettings } from './app/settings';
 import type { Entry, Stay, Surroundings } from './app/stay';
+import { guestOf } from './circle/guest';
 import type { Intent, Ticket } from './circle/journey';
-import { readPastedLink } from './circle/link';
+import { fragmentOf, newKey, readPastedLink, withKey } from './circle/link';
 import { idsIn, sessionOf } from './circle/session';
 import { ringBell, watchLevel } from './media/sound';
 import { canShareScreen } from './media/support';
 import type { Addressee, Command } from './protocol/circle';
 import type { Pass } from './protocol/pass';
 import { readPass } from './protocol/pass';
-import { inviteDesk, makeRoom, roomsAreOpen } from './protocol/rooms';
+import { inviteDesk, makeRoom, roomDesk, roomsAreOpen } from './protocol/rooms';
 import type { Answer } from './protocol/socket';
+import { begin } from './strings';
 import App from './view/App.svelte';
 import type { Stage } from './view/stage';
 import './view/style/index.css';
@@ -88,8 +90,12 @@ function start(root: HTMLElement): void {
       return;
     }
     const answer = await makeRoom(title.trim(), location.href);
-    if (answer.kind === 'ok') screen.go({ at: 'made', room: answer.value });
-    else screen.go({ at: 'create', problem: answer.kind === 'refused' && answer.code === 'rooms-closed' ? 'closed' : 'failed' });
+    if (answer.kind === 'ok') {
+      const { name, hostLink, guestLink } = answer.value;
+      // Made here and known to nobody else: whether the room asks for encryption or not, its links are ready for it.
+      const key = newKey();
+      screen.go({ at: 'made', room: { name, hostLink: withKey(hostLink, key), guestLink: withKey(guestLink, key) } });
+    } else screen.go({ at: 'create', problem: answer.kind === 'refused' && answer.code === 'rooms-closed' ? 'closed' : 'failed' });
   };
 
   // ---- Intents ----
@@ -102,17 +108,22 @@ function start(root: HTMLElement): void {
         if (pasted.kind === 'elsewhere') location.assign(pasted.address);
         else if (pasted.kind === 'none') home(true);
         else {
-          history.pushState(null, '', `/join#${pasted.invite}`);
+          history.pushState(null, '', `/join${fragmentOf(pasted)}`);
           void arrival.openLink();
         }
         break;
       }
       case 'agree':
-        if (journey.at === 'agreement' && stay !== null) stay.agree(journey.agreement.version);
-        else arrival.agree();
+        if (journey.at === 'agreement' && stay !== null) {
+          stay.agree(journey.agreement.version);
+          if (stay.ticket.remembered) keepGuest(guestOf(keptGuest(), stay.ticket));
+        } else arrival.agree();
         break;
       case 'name':
-        arrival.name(intent.typed, intent.mark, intent.passphrase);
+        arrival.name(intent);
+        break;
+      case 'forget':
+        keepGuest(null);
         break;
       case 'back':
         if (stay === null) arrival.back();
@@ -139,6 +150,7 @@ function start(root: HTMLElement): void {
         stay?.addMedia();
         break;
       case 'command':
+        if (intent.command.type === 'change-room' && intent.command.set.encryption === true) stay?.makeKey();
         void stay?.command(intent.command).then((answer) => {
           afterCommand(intent.command, answer);
         });
@@ -160,7 +172,8 @@ function start(root: HTMLElement): void {
         break;
       }
       case 'put-away':
-        if (intent.what === 'held') screen.tell({ type: 'held-pressed', kind: null });
+        if (intent.what === 'undecoded') screen.tell({ type: 'sealed', on: true });
+        else if (intent.what === 'held') screen.tell({ type: 'held-pressed', kind: null });
         else screen.tell({ type: 'told', told: null, at: Date.now() });
         break;
       case 'toggle':
@@ -203,6 +216,7 @@ function start(root: HTMLElement): void {
       case 'set': {
         const now = settings.change(intent.change);
         void stay?.call?.apply(now);
+        if (intent.change.background !== undefined) void arrival.desk()?.setBackground(now.background);
         break;
       }
       case 'return':
@@ -284,7 +298,7 @@ function start(root: HTMLElement): void {
 
   const stage: Stage = {
     preview: (element) => {
-      const track = arrival.desk()?.camera() ?? null;
+      const track = arrival.desk()?.picture() ?? null;
       element.muted = true;
       element.srcObject = track === null ? null : new MediaStream([track]);
       void element.play().catch(() => undefined);
@@ -296,7 +310,15 @@ function start(root: HTMLElement): void {
     canShareScreen: canShareScreen(),
     invites: () => {
       const pass = stay?.pass() ?? null;
-      return pass === null ? null : inviteDesk(pass.room, () => stay?.pass()?.token ?? '', location.href);
+      return pass === null ? null : inviteDesk(
+            pass.room,
+            () => stay?.pass()?.token ?? '',
+            (link) => withKey(new URL(link, location.href).href, stay?.ticket.key ?? null),
+          );
+    },
+    desk: () => {
+      const pass = stay?.pass() ?? null;
+      return pass === null ? null : roomDesk(pass.room, () => stay?.pass()?.token ?? '');
     },
     level: (report) => {
       const track = arrival.desk()?.microphone() ?? stay?.call?.microphoneTrack() ?? null;
@@ -307,7 +329,9 @@ function start(root: HTMLElement): void {
   root.replaceChildren();
   mount(App, { target: root, props: { journey: screen.shown, settings: settings.shown, send, stage } });
 
+  let routed = '';
   const route = (): void => {
+    routed = location.href;
     if (location.pathname === '/join') void arrival.openLink();
     else home(false);
   };
@@ -317,8 +341,8 @@ function start(root: HTMLElement): void {
     route();
   });
   window.addEventListener('hashchange', () => {
-    // Another invite pasted into the address line of this very page.
-    if (stay === null) {
+    // Another invite pasted into the address line of this very page; most browsers tell of it above, too.
+    if (stay === null && location.href !== routed) {
       arrival.close();
       route();
     }
@@ -327,4 +351,12 @@ function start(root: HTMLElement): void {
 }
 
 const root = document.getElementById('app');
-if (root !== null) start(root);
+// Without words the sentences in index.html stay, which say what to do in both languages.
+if (root !== null) {
+  begin().then(
+    () => {
+      start(root);
+    },
+    () => undefined,
+  );
+}

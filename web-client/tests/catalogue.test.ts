@@ -1,8 +1,9 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { reactions } from '../src/circle/reactions';
 import { marks } from '../src/circle/person';
-import { pickLanguage, wordsIn } from '../src/strings';
+import { pickLanguage, wordsOf } from '../src/strings';
 import { en } from '../src/strings/en';
 import { ja } from '../src/strings/ja';
 
@@ -35,15 +36,18 @@ describe('catalogues', () => {
       .filter((file) => !file.includes('strings'))
       .map((file) => readFileSync(file, 'utf8'))
       .join('\n');
-    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`,
+    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`, `react.${name}`, `seal.${why}`, `word.said.${said}`,
     // `deed.${deed}`, `deeds.${deed}`.
     const built = [
       ...marks.map((mark) => `mark.${mark}`),
       ...['ios', 'safari', 'android', 'firefox'].map((browser) => `e.denied.${browser}.b`),
       ...['mute', 'stop', 'lower-hands', 'remove', 'ban', 'remove-text'].flatMap((deed) => [`deed.${deed}`, `deeds.${deed}`]),
       ...['missing', 'odd'].map((problem) => `name.${problem}`),
+      ...['set', 'gone', 'failed'].map((said) => `word.said.${said}`),
+      ...['no-key', 'no-cipher'].flatMap((why) => [`seal.${why}`, `seal.${why}.b`]),
+      ...reactions.map(({ name }) => `react.${name}`),
       ...['all', 'saver', 'none'].map((pictures) => `set.pic.${pictures}.b`),
-      ...['none', 'unplugged', 'denied', 'busy', 'failed'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),
+      ...['none', 'unplugged', 'denied', 'busy', 'failed', 'background'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),
       ...(code.match(/const icons: Readonly<Record<FaultKind[\s\S]*?\};/)?.[0].match(/^ {4}'?([a-z-]+)'?:/gm) ?? [])
         .map((line) => line.replace(/[\s':]/g, ''))
         .flatMap((kind) => [`e.${kind}`, `e.${kind}.b`]),
@@ -67,8 +71,8 @@ describe('catalogues', () => {
   });
 
   it('fill slots and leave unknown braces alone', () => {
-    expect(wordsIn('ja')('count', { n: 7 })).toBe('7人');
-    expect(wordsIn('en')('join.room', { room: '{n}' })).toBe('Invitation to {n}');
+    expect(wordsOf(ja)('count', { n: 7 })).toBe('7人');
+    expect(wordsOf(en)('join.room', { room: '{n}' })).toBe('Invitation to {n}');
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { faultForRefusal, remedyFor } from '../src/circle/journey';
-import { readInviteFragment, readPastedLink } from '../src/circle/link';
+import { fragmentOf, keyOf, readFragment, readPastedLink, withKey } from '../src/circle/link';
 import { NAME_MAX, checkName } from '../src/circle/name';
 import type { Person } from '../src/circle/person';
 import { markFor, marks, seated } from '../src/circle/person';
@@ -225,6 +225,7 @@ describe('rejoining', () => {
 
 describe('the session of a tab', () => {
   const session = {
+    room: 'Thursday',
     invite: 'abc',
     name: 'こもれび',
     mark: 'fern',
@@ -261,6 +262,8 @@ describe('the session of a tab', () => {
       agreed: 2,
       lobby: false,
       passphrase: null,
+      remembered: false,
+      key: null,
     } as const;
     const stay = { token: 'a.b.c', way: 'listen' } as const;
     const before = { ...session, microphone: true, camera: true };
@@ -299,7 +302,7 @@ describe('links', () => {
       '#AbC_12-34xyz',
       '/join#AbC_12-34xyz',
     ]) {
-      expect(readPastedLink(text, here)).toEqual({ kind: 'invite', invite: 'AbC_12-34xyz' });
+      expect(readPastedLink(text, here)).toEqual({ kind: 'invite', invite: 'AbC_12-34xyz', key: null });
     }
   });
 
@@ -315,9 +318,20 @@ describe('links', () => {
 
   it('with a broken or huge fragment hold no invite', () => {
     for (const fragment of ['', '#', '#a b', '#<script>', `#${'a'.repeat(513)}`]) {
-      expect(readInviteFragment(fragment)).toBeNull();
+      expect(readFragment(fragment)).toBeNull();
     }
-    expect(readInviteFragment('#abc-DEF_1.2~')).toBe('abc-DEF_1.2~');
+    expect(readFragment('#abc-DEF_1.2~')).toEqual({ invite: 'abc-DEF_1.2~', key: null });
+  });
+
+  it('carry the key of sound and picture, whole or not at all', () => {
+    const key = keyOf(new Uint8Array(32).fill(251));
+    expect(key).toMatch(/^[\w-]{43}$/);
+    const whole = { invite: 'AbC_12-34xyz', key };
+    expect(readFragment(fragmentOf(whole))).toEqual(whole);
+    expect(readFragment(`#AbC_12-34xyz&k=${key.slice(1)}`)).toEqual({ invite: 'AbC_12-34xyz', key: null });
+    expect(withKey('https://enza.example/join#AbC_12-34xyz', key)).toBe(`https://enza.example/join${fragmentOf(whole)}`);
+    expect(withKey('https://enza.example/join#AbC_12-34xyz', null)).toBe('https://enza.example/join#AbC_12-34xyz');
+    expect(readPastedLink(`<https://enza.example/join${fragmentOf(whole)}>`, here)).toEqual({ kind: 'invite', ...whole });
   });
 });
 

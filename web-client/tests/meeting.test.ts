@@ -5,13 +5,15 @@ import type { MeetingEvent } from '../src/circle/meeting';
 import { TELL_FOR_MS, firstMeeting, iModerate, knocking, reduceMeeting, unread } from '../src/circle/meeting';
 import type { Present } from '../src/circle/person';
 import type { RoomEvent, RoomState } from '../src/circle/room';
+import { SHOW_REACTION_MS } from '../src/circle/reactions';
 import { enterRoom, nextTick, reduceRoom } from '../src/circle/room';
 import type { Table } from '../src/circle/table';
 import { handOf, hear, mayWrite, moderates, myRole, reaches } from '../src/circle/table';
 import type { Message, Said } from '../src/protocol/circle';
 import { readMessage } from '../src/protocol/circle';
 import { arrivalsIn, sayArrivals } from '../src/view/announce';
-import { wordsIn } from '../src/strings';
+import { wordsOf } from '../src/strings';
+import { en } from '../src/strings/en';
 
 const golden = JSON.parse(
   readFileSync(new URL('../../server/circle/tests/golden/meeting.json', import.meta.url), 'utf8'),
@@ -220,7 +222,7 @@ describe('the ring', () => {
     const guest = roomAfter(circle(state({ hands: [{ participant: 'c', raisedAt: 1 }] })));
     expect(arrivalsIn(guest)).toEqual({ waiting: 0, hands: 0 });
     const host = roomAfter(circle(state({ you: 'a', lobby: [knock, { ...knock, participant: 'l' }], hands: [{ participant: 'c', raisedAt: 1 }] })));
-    const t = wordsIn('en');
+    const t = wordsOf(en);
     expect(sayArrivals({ waiting: 0, hands: 0 }, arrivalsIn(host), t)).toBe('2 waiting, 1 with a raised hand');
     expect(sayArrivals(arrivalsIn(host), arrivalsIn(host), t)).toBe('');
   });
@@ -252,5 +254,27 @@ describe('links in what people write', () => {
       expect(withLinks(body).every(({ href }) => href === null), body).toBe(true);
       expect(withLinks(body).map((part) => part.text).join('')).toBe(body);
     }
+  });
+});
+
+describe('signs without a word', () => {
+  const give = (state: RoomState, participant: string, reaction: string, at: number): RoomState =>
+    reduceRoom(state, { type: 'circle', message: { type: 'reaction', revision: 1, participant, reaction }, at });
+  const room = enterRoom({ room: 'Thursday', role: 'guest', name: 'Fern', mark: 'fern' }, 0);
+  const shown = (state: RoomState): string[] => state.meeting.given.map((one) => `${one.participant} ${one.name}`);
+
+  it('are shown for a moment, the newest of each person, and then gone', () => {
+    let state = give(give(room, 'a', '👏', 1_000), 'b', '❤', 2_000);
+    expect(shown(state)).toEqual(['a clap', 'b heart']);
+    state = give(state, 'a', '👍', 3_000);
+    expect(shown(state)).toEqual(['b heart', 'a nod']);
+    expect(nextTick(state)).toBe(2_000 + SHOW_REACTION_MS);
+    state = reduceRoom(state, { type: 'tick', at: 2_000 + SHOW_REACTION_MS });
+    expect(shown(state)).toEqual(['a nod']);
+    expect(shown(reduceRoom(state, { type: 'tick', at: 3_000 + SHOW_REACTION_MS }))).toEqual([]);
+  });
+
+  it('that have no picture here are not shown', () => {
+    expect(shown(give(room, 'a', '🦀', 1_000))).toEqual([]);
   });
 });

@@ -4,11 +4,11 @@
  */
 
 import type { ChosenIds, Preview } from '../circle/devices';
-import type { Ticket, Way } from '../circle/journey';
+import { accepted, guestOf } from '../circle/guest';
+import type { Intent, Ticket, Way } from '../circle/journey';
 import { faultForRefusal } from '../circle/journey';
-import { readInviteFragment } from '../circle/link';
+import { readFragment } from '../circle/link';
 import { checkName } from '../circle/name';
-import type { Mark } from '../circle/person';
 import { marks } from '../circle/person';
 import type { DeviceKind } from '../circle/room';
 import type { Session } from '../circle/session';
@@ -17,19 +17,23 @@ import type { Settings } from '../circle/settings';
 import type { OwnTracks, PreviewDesk } from '../media/preview';
 import { canTakePart } from '../media/support';
 import type { Wish } from '../media/call';
+import type { Agreement } from '../protocol/circle';
 import { openInvite } from '../protocol/http';
-import { keptSession } from './memory';
+import { keepGuest, keptGuest, keptSession } from './memory';
 import type { Screen } from './screen';
 
 export const noIds: ChosenIds = { microphoneId: null, cameraId: null, speakerId: null };
 export const noTracks: OwnTracks = { microphone: null, camera: null };
 export const noWish: Wish = { tracks: noTracks, open: [] };
 
+/** What somebody says about themselves. */
+export type Given = Omit<Extract<Intent, { readonly type: 'name' }>, 'type'>;
+
 export interface Arrival {
   /** Reads the invite in the page's address. */
   openLink(): Promise<void>;
   agree(): void;
-  name(typed: string, mark: Mark, passphrase: string | null): void;
+  name(given: Given): void;
   /** Camera and microphone once more, for somebody who waits before the door. */
   look(ticket: Ticket): void;
   back(): void;
@@ -50,20 +54,21 @@ export function beginArrival(
   let desk: PreviewDesk | null = null;
 
   const openLink = async (): Promise<void> => {
-    const invite = readInviteFragment(location.hash);
+    const fragment = readFragment(location.hash);
     if (!canTakePart()) {
       screen.fail({ kind: 'old', detail: null }, () => undefined);
       return;
     }
-    if (invite === null) {
+    if (fragment === null) {
       screen.fail({ kind: 'no-invite', detail: null }, () => undefined);
       return;
     }
+    const { invite, key } = fragment;
     const session = keptSession();
     if (session !== null && comesStraightBack(session, invite, Date.now())) {
-      const { name, mark, agreed } = session;
+      const { room, name, mark, agreed } = session;
       comeBack(
-        { invite, room: '', role: 'guest', name, mark, agreement: null, agreed, lobby: false, passphrase: null },
+        { invite, room, role: 'guest', name, mark, agreement: null, agreed, lobby: false, passphrase: null, remembered: keptGuest() !== null, key },
         session,
         [...(session.microphone ? ['microphone' as const] : []), ...(session.camera ? ['camera' as const] : [])],
       );
@@ -77,7 +82,7 @@ export function beginArrival(
       screen.fail(faultForRefusal(answer.code, answer.message) ?? { kind: 'broken', detail: answer.message }, retry);
     } else {
       const { room, role, agreement, lobby, passphrase } = answer.value;
-      const before = nameBefore(session, invite);
+      const before = knownBefore(session, invite, room, agreement);
       const ticket: Ticket = {
         invite,
         room,
@@ -85,6 +90,7 @@ export function beginArrival(
         agreement,
         lobby,
         passphrase: passphrase ? '' : null,
+        key,
         ...before,
       };
       if (agreement !== null && agreement.version !== before.agreed) screen.go({ at: 'agreement', ticket, agreement });
@@ -127,14 +133,18 @@ export function beginArrival(
       screen.go({ at: 'name', problem: null, ticket });
     },
     look: showPreview,
-    name: (typed, mark, passphrase) => {
+    name: ({ typed, mark, passphrase, remember }) => {
       const journey = screen.now();
       if (journey.at !== 'name') return;
       const checked = checkName(typed);
-      const ticket: Ticket = { ...journey.ticket, mark, passphrase };
+      const ticket: Ticket = { ...journey.ticket, mark, passphrase, remembered: remember };
       if (passphrase === '') screen.go({ at: 'name', ticket: { ...ticket, name: typed }, problem: 'passphrase-needed' });
       else if ('problem' in checked) screen.go({ at: 'name', ticket, problem: checked.problem });
-      else showPreview({ ...ticket, name: checked.name });
+      else {
+        const named = { ...ticket, name: checked.name };
+        keepGuest(remember ? guestOf(keptGuest(), named) : null);
+        showPreview(named);
+      }
     },
     back: () => {
       const journey = screen.now();
@@ -154,7 +164,19 @@ export function beginArrival(
   };
 }
 
-function nameBefore(session: Session | null, invite: string): Pick<Ticket, 'name' | 'mark' | 'agreed'> {
-  if (session?.invite === invite) return { name: session.name, mark: session.mark, agreed: session.agreed };
-  return { name: '', agreed: null, mark: marks[Math.floor(Math.random() * marks.length)] ?? 'moon' };
+/** From this tab, else from what this browser was asked to remember. */
+function knownBefore(
+  session: Session | null,
+  invite: string,
+  room: string,
+  agreement: Agreement | null,
+): Pick<Ticket, 'name' | 'mark' | 'agreed' | 'remembered'> {
+  const guest = keptGuest();
+  const remembered = guest !== null;
+  if (session?.invite === invite) return { name: session.name, mark: session.mark, agreed: session.agreed, remembered };
+  if (guest === null) {
+    return { name: '', agreed: null, mark: marks[Math.floor(Math.random() * marks.length)] ?? 'moon', remembered };
+  }
+  const agreed = agreement !== null && accepted(guest, room, agreement) ? agreement.version : null;
+  return { name: guest.name, mark: guest.mark, agreed, remembered };
 }

@@ -9,13 +9,15 @@ import type { ChosenDevice, Fault, FaultKind, Ticket, Waiting, Way } from '../ci
 import { faultForDoor, faultForRefusal } from '../circle/journey';
 import { moderates } from '../circle/table';
 import { FIRST_JOIN_TRIES, REJOIN_FOR_MS, rejoinDelay } from '../circle/rejoin';
-import type { DeviceKind } from '../circle/room';
+import { fragmentOf, newKey } from '../circle/link';
+import type { ByTextWhy, DeviceKind, RoomState } from '../circle/room';
 import { enterRoom } from '../circle/room';
 import type { Settings } from '../circle/settings';
 import type * as CallModule from '../media/call';
 import type { Call, CallEvent, Wish } from '../media/call';
 import { listDevices, watchDevices } from '../media/devices';
 import type { OwnTracks } from '../media/preview';
+import { canSeal } from '../media/support';
 import { keepAwake } from '../media/wake';
 import type { Command, Message, Said } from '../protocol/circle';
 import type { RefusalCode } from '../protocol/http';
@@ -299,6 +301,12 @@ export class Stay {
       case 'ended':
         this.#fail({ kind: 'ended', detail: null });
         break;
+      case 'settings': {
+        const before = this.#encryption();
+        this.#screen.tell({ type: 'circle', message, at: Date.now() });
+        if (before !== null && before !== this.#encryption()) this.#callAnew();
+        break;
+      }
       default:
         this.#screen.tell({ type: 'circle', message, at: Date.now() });
     }
@@ -332,8 +340,12 @@ export class Stay {
       this.choseAnew(tracks, ids, 'full');
     }
     if (journey.at !== 'room') this.#showRoom();
+    const before = this.#encryption();
     this.#screen.tell({ type: 'circle', message, at: Date.now() });
-    if (this.#inside) return;
+    if (this.#inside) {
+      if (before !== null && before !== this.#encryption()) this.#callAnew();
+      return;
+    }
     this.#inside = true;
     if (this.#way !== 'text') void this.#stand(true);
   }
@@ -342,12 +354,7 @@ export class Stay {
   #stepOut(): void {
     this.#inside = false;
     const journey = this.#screen.now();
-    if (journey.at === 'room' && this.call !== null) {
-      const { room } = journey;
-      this.#wish = { tracks: noTracks, open: (['microphone', 'camera'] as const).filter((kind) => room[kind].at === 'on') };
-      void this.call.leave();
-      this.call = null;
-    }
+    if (journey.at === 'room' && this.call !== null) this.#keepOpen(journey.room);
   }
 
   #turnedAway(code: RefusalCode, message: string): void {
@@ -386,6 +393,57 @@ export class Stay {
 
   /** Tries until the call stands, the stay is over, or it is time to go on by text. */
   async #stand(first: boolean): Promise<void> {
+    const why = this.#noSeal();
+    if (why === null) await this.#standNow(first);
+    else this.#byText(why);
+  }
+
+  /** Whether the room asks for it; null while that is not known. */
+  #encryption(): boolean | null {
+    const journey = this.#screen.now();
+    return journey.at === 'room' ? (journey.room.meeting.table?.settings.encryption ?? null) : null;
+  }
+
+  /** Why the encryption that the room asks for cannot be had here. */
+  #noSeal(): 'no-key' | 'no-cipher' | null {
+    if (this.#encryption() !== true) return null;
+    if (this.ticket.key === null) return 'no-key';
+    return canSeal() ? null : 'no-cipher';
+  }
+
+  #byText(why: ByTextWhy): void {
+    this.#wish.tracks.microphone?.stop();
+    this.#wish.tracks.camera?.stop();
+    this.#wish = { tracks: noTracks, open: wished(this.#wish) };
+    this.#way = 'text';
+    this.#screen.tell({ type: 'text-only', why });
+  }
+
+  /** A host turns encryption on and came without a key: theirs is made here, and stands in their links from now on. */
+  makeKey(): void {
+    if (this.ticket.key !== null) return;
+    this.ticket = { ...this.ticket, key: newKey() };
+    history.replaceState(null, '', `/join${fragmentOf(this.ticket)}`);
+    const journey = this.#screen.now();
+    if (journey.at === 'room') this.#screen.go({ ...journey, ticket: this.ticket });
+  }
+
+  /** The room asks for encryption now, or no more: the call is made anew, with what was open. */
+  #callAnew(): void {
+    const journey = this.#screen.now();
+    if (journey.at !== 'room' || this.call === null) return;
+    this.#keepOpen(journey.room);
+    this.#screen.tell({ type: 'lost', at: Date.now() });
+    void this.#stand(false);
+  }
+
+  #keepOpen(room: RoomState): void {
+    this.#wish = { tracks: noTracks, open: (['microphone', 'camera'] as const).filter((kind) => room[kind].at === 'on') };
+    void this.call?.leave();
+    this.call = null;
+  }
+
+  async #standNow(first: boolean): Promise<void> {
     const begun = Date.now();
     let why: { kind: FaultKind; detail: string } = { kind: 'unreachable', detail: '' };
     for (let tried = 0; ; tried += 1) {
@@ -402,15 +460,8 @@ export class Stay {
       if (!this.#mayCall() || result === 'stands' || result === 'final') return;
       why = result;
     }
-    this.#wish.tracks.microphone?.stop();
-    this.#wish.tracks.camera?.stop();
-    this.#wish = { tracks: noTracks, open: wished(this.#wish) };
-    if (why.kind === 'full') {
-      this.#fail({ kind: 'full', detail: null });
-      return;
-    }
-    this.#way = 'text';
-    this.#screen.tell({ type: 'text-only', why: why.kind === 'blocked' ? 'blocked' : 'unreachable' });
+    if (why.kind === 'full') this.#fail({ kind: 'full', detail: null });
+    else this.#byText(why.kind === 'blocked' ? 'blocked' : 'unreachable');
   }
 
   #mayCall(): boolean {
@@ -421,6 +472,7 @@ export class Stay {
     const pass = this.pass();
     const journey = this.#screen.now();
     if (pass === null || journey.at !== 'room') return 'final';
+    const sealed = journey.room.meeting.table?.settings.encryption === true;
     let media: typeof CallModule;
     try {
       media = await import('../media/call');
@@ -436,6 +488,7 @@ export class Stay {
         ids: this.ids,
         settings: this.#around.settings(),
         quieter: journey.room.looking.quieter,
+        key: sealed ? this.ticket.key : null,
       },
       (event) => {
         this.#hear(event);
@@ -446,8 +499,14 @@ export class Stay {
       await connected.call.leave();
       return 'final';
     }
+    if (this.#encryption() !== sealed) {
+      // Decided otherwise while we connected.
+      await connected.call.leave();
+      return this.#noSeal() === null ? { kind: 'unreachable', detail: 'encryption' } : 'final';
+    }
     const wish = this.#wish;
     this.call = connected.call;
+    this.#screen.tell({ type: 'sealed', on: sealed });
     this.#wish = noWish;
     await connected.call.begin(wish);
     await this.listDevices();
@@ -463,6 +522,7 @@ export class Stay {
       case 'closed-by-host':
       case 'sound':
       case 'screen':
+      case 'undecoded':
       case 'interrupted':
         this.#screen.tell(event);
         break;

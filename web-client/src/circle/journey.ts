@@ -28,6 +28,10 @@ export interface Ticket {
   readonly lobby: boolean;
   /** The room's word, as it was typed; null where none is asked for. */
   readonly passphrase: string | null;
+  /** This browser was asked to remember name, mark and agreement. */
+  readonly remembered: boolean;
+  /** Of the room's sound and picture, from the link; never told to the server. */
+  readonly key: string | null;
 }
 
 /** With sound and picture, hearing and seeing only, or by text alone. */
@@ -155,7 +159,15 @@ export type Intent =
   | { readonly type: 'create' }
   | { readonly type: 'make-room'; readonly title: string }
   | { readonly type: 'agree' }
-  | { readonly type: 'name'; readonly typed: string; readonly mark: Mark; readonly passphrase: string | null }
+  | {
+      readonly type: 'name';
+      readonly typed: string;
+      readonly mark: Mark;
+      readonly passphrase: string | null;
+      readonly remember: boolean;
+    }
+  /** What this browser remembers of us goes at once. */
+  | { readonly type: 'forget' }
   | { readonly type: 'back' }
   | { readonly type: 'enter'; readonly way: Way }
   /** From the waiting page to camera and microphone. */
@@ -170,7 +182,7 @@ export type Intent =
   | { readonly type: 'write'; readonly to: Addressee }
   /** The answer to a host who asks us to open something. */
   | { readonly type: 'answer'; readonly open: boolean }
-  | { readonly type: 'put-away'; readonly what: 'told' | 'held' }
+  | { readonly type: 'put-away'; readonly what: 'told' | 'held' | 'undecoded' }
   | { readonly type: 'toggle'; readonly kind: DeviceKind }
   /** Tries both devices of the preview again. */
   | { readonly type: 'reopen' }

@@ -4,6 +4,8 @@
  */
 
 import type { Addressee, Deed, Message, Source } from '../protocol/circle';
+import type { Given } from './reactions';
+import { stillGiven, withReaction } from './reactions';
 import type { DeviceKind } from './room';
 import type { Table } from './table';
 import { hear, moderates, myRole } from './table';
@@ -44,6 +46,8 @@ export interface Meeting {
   readonly told: Told | null;
   /** Until when that is shown, milliseconds. */
   readonly toldUntil: number | null;
+  /** Signs without a word that are shown just now. */
+  readonly given: readonly Given[];
 }
 
 export const firstMeeting: Meeting = {
@@ -59,6 +63,7 @@ export const firstMeeting: Meeting = {
   away: false,
   told: null,
   toldUntil: null,
+  given: [],
 };
 
 export type MeetingEvent =
@@ -70,7 +75,8 @@ export type MeetingEvent =
   | { readonly type: 'answered' }
   | { readonly type: 'held-pressed'; readonly kind: DeviceKind | null }
   | { readonly type: 'stepped-away'; readonly away: boolean }
-  | { readonly type: 'told'; readonly told: Told | null; readonly at: number };
+  | { readonly type: 'told'; readonly told: Told | null; readonly at: number }
+  | { readonly type: 'faded'; readonly at: number };
 
 export function reduceMeeting(meeting: Meeting, event: MeetingEvent): Meeting {
   switch (event.type) {
@@ -92,6 +98,10 @@ export function reduceMeeting(meeting: Meeting, event: MeetingEvent): Meeting {
       return { ...meeting, away: event.away, asked: null };
     case 'told':
       return telling(meeting, event.told, event.at);
+    case 'faded': {
+      const given = stillGiven(meeting.given, event.at);
+      return given === meeting.given ? meeting : { ...meeting, given };
+    }
   }
 }
 
@@ -120,6 +130,8 @@ function heard(meeting: Meeting, message: Message, at: number): Meeting {
     }
     case 'away':
       return { ...next, away: message.away };
+    case 'reaction':
+      return { ...next, given: withReaction(next.given, message.participant, message.reaction, at) };
     case 'asked-to-unmute':
       return { ...next, asked: message.source, heldPressed: null };
     case 'muted':
@@ -157,6 +169,11 @@ export function unread(meeting: Meeting): number {
 /** How many people wait before the door, as far as that is ours to know. */
 export function knocking(meeting: Meeting): number {
   return meeting.table?.lobby?.length ?? 0;
+}
+
+/** Whether we are told how many people there are. */
+export function countIsMine(meeting: Meeting): boolean {
+  return meeting.table?.settings.countShown !== false || iModerate(meeting);
 }
 
 export function iModerate(meeting: Meeting): boolean {

@@ -19,7 +19,7 @@ import { heard, nextVoiceChange, settled, silence } from './voices';
 
 export type DeviceKind = 'microphone' | 'camera';
 /** Why a device cannot be used now; each has its own words. */
-export type DeviceFault = 'none' | 'unplugged' | 'denied' | 'busy' | 'insecure' | 'failed';
+export type DeviceFault = 'none' | 'unplugged' | 'denied' | 'busy' | 'insecure' | 'failed' | 'background';
 export type OwnDevice =
   | { readonly at: 'off' }
   | { readonly at: 'opening' }
@@ -34,7 +34,13 @@ export type Line =
   /** livekit-client gave up; the page joins anew. */
   | { readonly at: 'rejoining'; readonly since: number }
   /** No sound and no picture: chosen, or (`why`) they do not get through. The circle goes on by text. */
-  | { readonly at: 'text'; readonly why: 'chosen' | 'blocked' | 'unreachable' };
+  | { readonly at: 'text'; readonly why: ByTextWhy };
+
+/**
+ * Why there is no sound and no picture. `no-key`: the room asks for encryption and our link has no key; `no-cipher`: this
+ * browser cannot encrypt.
+ */
+export type ByTextWhy = 'chosen' | 'blocked' | 'unreachable' | 'no-key' | 'no-cipher';
 
 /** Why a call ended for good. Everything else is a lost line, and the page comes back by itself. */
 export type Ending = 'removed' | 'ended' | 'twice' | 'full';
@@ -61,6 +67,10 @@ export interface RoomState {
   readonly camera: OwnDevice;
   /** The browser wants a press before it plays sound. */
   readonly soundBlocked: boolean;
+  /** Sound and picture are encrypted from end to end. */
+  readonly sealed: boolean;
+  /** Somebody has another key than we. */
+  readonly undecoded: boolean;
   /** Something else took the sound away (a phone call): a press brings it back. */
   readonly interrupted: boolean;
   /** A host closed this device of ours; shown until our next press. */
@@ -80,7 +90,11 @@ export type RoomEvent =
   | { readonly type: 'screen'; readonly screen: OwnScreen }
   | MeetingEvent
   | { readonly type: 'people'; readonly people: readonly Present[] }
-  | { readonly type: 'text-only'; readonly why: 'chosen' | 'blocked' | 'unreachable' }
+  | { readonly type: 'text-only'; readonly why: ByTextWhy }
+  /** Whether our sound and picture go out encrypted from end to end. */
+  | { readonly type: 'sealed'; readonly on: boolean }
+  /** What somebody sends cannot be opened with our key. */
+  | { readonly type: 'undecoded' }
   | { readonly type: 'connecting' }
   | { readonly type: 'voices'; readonly identities: readonly string[]; readonly at: number }
   | { readonly type: 'live'; readonly at: number }
@@ -129,6 +143,8 @@ export function enterRoom(
     microphone: { at: 'off' },
     camera: { at: 'off' },
     soundBlocked: false,
+    sealed: false,
+    undecoded: false,
     interrupted: false,
     closedByHost: null,
     devices: noDevices,
@@ -155,7 +171,8 @@ function step(state: RoomState, event: RoomEvent): RoomState {
     case 'answered':
     case 'held-pressed':
     case 'stepped-away':
-    case 'told': {
+    case 'told':
+    case 'faded': {
       const meeting = reduceMeeting(state.meeting, event);
       if (meeting === state.meeting) return state;
       const next: RoomState = { ...state, meeting };
@@ -172,6 +189,8 @@ function step(state: RoomState, event: RoomEvent): RoomState {
       return {
         ...state,
         line: { at: 'text', why: event.why },
+        sealed: false,
+        undecoded: false,
         microphone: { at: 'off' },
         camera: { at: 'off' },
         screen: { at: 'off' },
@@ -223,6 +242,10 @@ function step(state: RoomState, event: RoomEvent): RoomState {
       };
     case 'sound':
       return state.soundBlocked === event.blocked ? state : { ...state, soundBlocked: event.blocked };
+    case 'sealed':
+      return { ...state, sealed: event.on, undecoded: false };
+    case 'undecoded':
+      return state.undecoded ? state : { ...state, undecoded: true };
     case 'devices':
       return { ...state, devices: event.devices };
     case 'screen':
@@ -237,10 +260,12 @@ function step(state: RoomState, event: RoomEvent): RoomState {
         now: event.at,
         voices: settled(state.voices, event.at),
         backUntil: state.backUntil !== null && event.at >= state.backUntil ? null : state.backUntil,
-        meeting:
+        meeting: reduceMeeting(
           state.meeting.toldUntil !== null && event.at >= state.meeting.toldUntil
             ? reduceMeeting(state.meeting, { type: 'told', told: null, at: event.at })
             : state.meeting,
+          { type: 'faded', at: event.at },
+        ),
       };
   }
 }
@@ -295,6 +320,7 @@ export function nextTick(state: RoomState): number | null {
   if (voice !== null) due.push(voice);
   if (state.backUntil !== null) due.push(state.backUntil);
   if (state.meeting.toldUntil !== null) due.push(state.meeting.toldUntil);
+  due.push(...state.meeting.given.map((one) => one.until));
   const since = lostSince(state.line);
   if (since !== null) {
     for (const wait of [SAY_RECONNECTING_AFTER_MS, SAY_STILL_LOST_AFTER_MS]) {

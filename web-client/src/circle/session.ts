@@ -11,6 +11,8 @@ import type { OwnDevice, RoomState } from './room';
 
 export interface Session extends ChosenIds {
   readonly invite: string;
+  /** The room's title, so that it stands in the head again at once. */
+  readonly room: string;
   readonly name: string;
   readonly mark: Mark;
   /** Open when the page was last seen; a reload opens exactly these again and nothing else. */
@@ -49,6 +51,7 @@ export function sessionOf(
   const opened = (device: OwnDevice): boolean => device.at === 'on' || device.at === 'opening';
   return {
     invite: ticket.invite,
+    room: ticket.room,
     name: ticket.name,
     mark: ticket.mark,
     microphone: opened(room.microphone),
@@ -86,6 +89,7 @@ export function readSession(text: string | null): Session | null {
   if (typeof invite !== 'string' || typeof name !== 'string' || mark === null || typeof seenAt !== 'number') return null;
   return {
     invite,
+    room: typeof kept['room'] === 'string' ? kept['room'] : '',
     name,
     mark,
     microphone: kept['microphone'] === true,

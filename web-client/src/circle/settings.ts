@@ -10,6 +10,8 @@ const choices = {
   theme: ['device', 'light', 'dark'],
   contrast: ['device', 'more'],
   motion: ['device', 'less'],
+  /** What is seen behind oneself. */
+  background: ['none', 'blur', 'paper', 'moss', 'indigo'],
 } as const;
 
 type Choices = { readonly [Name in keyof typeof choices]: (typeof choices)[Name][number] };
@@ -21,11 +23,16 @@ const switches = {
   gain: true,
   /** One's own picture as in a mirror. For oneself only: the others see it the right way round. */
   mirror: true,
+  /** Signs that others give without a word are shown and said. */
+  reactions: true,
   /** The keys with Alt. */
   keys: true,
 } as const;
 
 type Switches = { readonly [Name in keyof typeof switches]: boolean };
+
+/** A background that hides the room. */
+export type Backdrop = Exclude<Choices['background'], 'none'>;
 
 export type Settings = Choices & Switches;
 export type Switch = keyof Switches;
@@ -37,6 +44,7 @@ export const firstSettings: Settings = {
   theme: 'device',
   contrast: 'device',
   motion: 'device',
+  background: 'none',
   ...switches,
 };
 
@@ -62,10 +70,12 @@ export function readSettings(text: string | null): Settings {
     theme: choice('theme', choices.theme, firstSettings.theme),
     contrast: choice('contrast', choices.contrast, firstSettings.contrast),
     motion: choice('motion', choices.motion, firstSettings.motion),
+    background: choice('background', choices.background, firstSettings.background),
     noise: on('noise'),
     echo: on('echo'),
     gain: on('gain'),
     mirror: on('mirror'),
+    reactions: on('reactions'),
     keys: on('keys'),
   };
 }

@@ -22,14 +22,17 @@ import type { LocalTrack, LocalTrackPublication, TrackPublication } from 'liveki
 import type { Volume } from '../circle/looking';
 import type { Present } from '../circle/person';
 import type { DeviceKind, Ending } from '../circle/room';
-import type { Settings } from '../circle/settings';
+import type { Backdrop, Settings } from '../circle/settings';
 import { soundChanged } from '../circle/settings';
-import { cameraConstraints, faultOf, microphoneConstraints } from './devices';
+import type { Background } from './background';
+import { BackgroundError, cameraConstraints, faultOf, microphoneConstraints } from './devices';
 import type { Call, CallEvent, CallOptions, ConnectFailure, Connected, Wish } from './contract';
 import { roomOptions, screenCapture, screenPublish } from './options';
 import { peopleIn } from './people';
 import type { PictureSource } from './reception';
 import { Reception } from './reception';
+import type { Seal } from './seal';
+import { openSeal } from './seal';
 import type { OwnTracks } from './preview';
 
 export type { Call, CallEvent, Wish } from './contract';
@@ -41,9 +44,12 @@ const SOURCES = { microphone: Track.Source.Microphone, camera: Track.Source.Came
 setLogLevel(LogLevel.warn);
 
 export async function connect(options: CallOptions, emit: (event: CallEvent) => void): Promise<Connected> {
-  const room = new Room(roomOptions(options.ids, options.settings));
-  const call = new LiveCall(room, options, emit);
+  const seal = options.key === null ? null : await openSeal(options.key);
+  const room = new Room({ ...roomOptions(options.ids, options.settings), ...(seal === null ? {} : { encryption: seal.options }) });
+  const call = new LiveCall(room, options, seal, emit);
   try {
+    // Before the first frame: nothing may leave that is not encrypted.
+    if (seal !== null) await room.setE2EEEnabled(true);
     await room.connect(options.url, options.token, { maxRetries: 0 });
   } catch (error) {
     await call.abandon();
@@ -82,10 +88,13 @@ class LiveCall implements Call {
   readonly #options: CallOptions;
   readonly #emit: (event: CallEvent) => void;
   readonly #reception: Reception;
+  readonly #seal: Seal | null;
   #settings: Settings;
   /** Our own tracks, kept because livekit-client forgets them before it says that the call was lost. */
   #microphone: LocalAudioTrack | null = null;
   #camera: LocalVideoTrack | null = null;
+  /** What is drawn behind us; it goes with the camera's track. */
+  #background: Background | null = null;
   /** Own tracks whose device went away by itself. */
   readonly #ended = new WeakSet<Track>();
   /** Presses of ours under way, to tell them from a host's hand. */
@@ -95,8 +104,9 @@ class LiveCall implements Call {
   #begun = false;
   #peopleDue = false;
 
-  constructor(room: Room, options: CallOptions, emit: (event: CallEvent) => void) {
+  constructor(room: Room, options: CallOptions, seal: Seal | null, emit: (event: CallEvent) => void) {
     this.#room = room;
+    this.#seal = seal;
     this.#options = options;
     this.#settings = options.settings;
     this.#emit = (event) => {
@@ -153,6 +163,9 @@ class LiveCall implements Call {
       .on(RoomEvent.AudioPlaybackStatusChanged, () => {
         this.#emit({ type: 'sound', blocked: !this.#room.canPlaybackAudio });
       })
+      .on(RoomEvent.EncryptionError, () => {
+        this.#emit({ type: 'undecoded' });
+      })
       .on(RoomEvent.SignalReconnecting, () => {
         this.#emit({ type: 'resuming' });
       })
@@ -189,14 +202,17 @@ class LiveCall implements Call {
           ? (this.#microphone = new LocalAudioTrack(track, microphoneConstraints(microphoneId, this.#settings), false))
           : (this.#camera = new LocalVideoTrack(track, cameraConstraints(cameraId), false));
       try {
+        // The room is hidden before the first picture leaves.
+        if (local instanceof LocalVideoTrack) await this.#hideRoom(local);
         // The cast is for livekit-client's own types, which are not written for exact optional properties.
         await own.publishTrack(local as LocalTrack, { source: SOURCES[kind] });
         this.#emit({ type: 'device', kind, device: { at: 'on' } });
-      } catch {
+      } catch (error) {
         // Lost in the middle: the track already went on to the next call.
         if (this.#over) return;
         track.stop();
-        this.#emit({ type: 'device', kind, device: { at: 'fault', why: 'failed' } });
+        const why = error instanceof BackgroundError ? 'background' : 'failed';
+        this.#emit({ type: 'device', kind, device: { at: 'fault', why } });
       }
     };
     await Promise.all([
@@ -213,6 +229,7 @@ class LiveCall implements Call {
     this.#over = true;
     this.#reception.close();
     await this.#room.disconnect(false);
+    this.#seal?.close();
   }
 
   /** One after the other: closing while it still opens would be overtaken by the opening. */
@@ -227,7 +244,7 @@ class LiveCall implements Call {
     if (on) this.#emit({ type: 'device', kind, device: { at: 'opening' } });
     try {
       if (kind === 'microphone') await own.setMicrophoneEnabled(on);
-      else await own.setCameraEnabled(on);
+      else await this.#setCamera(on);
       this.#emit({ type: 'device', kind, device: { at: on ? 'on' : 'off' } });
     } catch (error) {
       this.#emit({ type: 'device', kind, device: { at: 'fault', why: faultOf(error) } });
@@ -235,6 +252,61 @@ class LiveCall implements Call {
       this.#asked[kind] -= 1;
       this.#tellPeople();
     }
+  }
+
+  async #setCamera(on: boolean): Promise<void> {
+    const own = this.#room.localParticipant;
+    const { background } = this.#settings;
+    // A track that rests keeps what is drawn behind it.
+    if (!on || background === 'none' || own.getTrackPublication(Track.Source.Camera) !== undefined) {
+      await own.setCameraEnabled(on);
+      return;
+    }
+    const processor = await this.#makeBackground(background);
+    await own.setCameraEnabled(true, { processor });
+    this.#background = processor;
+  }
+
+  async #makeBackground(backdrop: Backdrop): Promise<Background> {
+    try {
+      const module = await import('./background');
+      return new module.Background(backdrop, () => {
+        this.#backgroundGone();
+      });
+    } catch (error) {
+      throw new BackgroundError('the background did not load', { cause: error });
+    }
+  }
+
+  async #hideRoom(camera: LocalVideoTrack): Promise<void> {
+    const { background } = this.#settings;
+    if (background === 'none') return;
+    const processor = await this.#makeBackground(background);
+    await camera.setProcessor(processor);
+    this.#background = processor;
+  }
+
+  /** No picture is better than one that shows the room. */
+  #backgroundGone(): void {
+    void this.setDevice('camera', false).then(() => {
+      this.#emit({ type: 'device', kind: 'camera', device: { at: 'fault', why: 'background' } });
+    });
+  }
+
+  async #changeBackground(): Promise<void> {
+    const camera = this.#camera;
+    const { background } = this.#settings;
+    if (camera === null) return;
+    try {
+      if (background !== 'none' && this.#background !== null) this.#background.show(background);
+      else if (background === 'none') {
+        this.#background = null;
+        await camera.stopProcessor();
+      } else await this.#hideRoom(camera);
+    } catch {
+      this.#backgroundGone();
+    }
+    this.#tellPeople();
   }
 
   async choose(device: DeviceKind | 'speaker', id: string): Promise<void> {
@@ -291,6 +363,7 @@ class LiveCall implements Call {
       this.#reception.setPictures(settings.pictures);
       this.#limitOwnCamera();
     }
+    if (before.background !== settings.background) await this.#changeBackground();
     if (!soundChanged(before, settings)) return;
     const { audioCaptureDefaults } = roomOptions(this.#options.ids, settings);
     if (audioCaptureDefaults !== undefined) this.#room.options.audioCaptureDefaults = audioCaptureDefaults;
@@ -317,8 +390,11 @@ class LiveCall implements Call {
     this.#over = true;
     this.#reception.close();
     await this.#room.disconnect(true);
+    this.#seal?.close();
     this.#microphone?.stop();
     this.#camera?.stop();
+    this.#background?.source?.stop();
+    await this.#background?.destroy();
   }
 
   #keep(publication: LocalTrackPublication): void {
@@ -366,7 +442,7 @@ class LiveCall implements Call {
         track.stop();
         return null;
       }
-      return track.mediaStreamTrack;
+      return track === this.#camera ? (this.#background?.source ?? track.mediaStreamTrack) : track.mediaStreamTrack;
     };
     const tracks: OwnTracks = { microphone: carried(this.#microphone), camera: carried(this.#camera) };
     if (ending === null) {
@@ -374,11 +450,14 @@ class LiveCall implements Call {
       return;
     }
     this.#reception.close();
+    this.#seal?.close();
     this.#emit({ type: 'ended', ending });
     this.#over = true;
   }
 
   #lose(tracks: OwnTracks): void {
+    this.#seal?.close();
+    void this.#background?.destroy();
     this.#reception.close();
     this.#emit({ type: 'lost', tracks });
     this.#over = true;

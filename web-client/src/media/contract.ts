@@ -18,6 +18,8 @@ export type CallEvent =
   | { readonly type: 'device'; readonly kind: DeviceKind; readonly device: OwnDevice }
   | { readonly type: 'closed-by-host'; readonly kind: DeviceKind }
   | { readonly type: 'screen'; readonly screen: OwnScreen }
+  /** What somebody sends cannot be opened with our key. */
+  | { readonly type: 'undecoded' }
   /** Something else took the sound away: a phone call, another app. */
   | { readonly type: 'interrupted'; readonly on: boolean }
   | { readonly type: 'sound'; readonly blocked: boolean }
@@ -35,6 +37,8 @@ export interface CallOptions {
   readonly settings: Settings;
   /** Who is quieter for us, by identity. */
   readonly quieter: ReadonlyMap<string, Volume>;
+  /** Encrypts sound and picture from end to end; null sends them as they are. */
+  readonly key: string | null;
 }
 
 /** What shall be open in the room. */

@@ -28,6 +28,11 @@ export function cameraConstraints(id: string | null): MediaTrackConstraints {
   };
 }
 
+/** The background that was chosen cannot be had, so the camera stays shut: the room is not to be seen. */
+export class BackgroundError extends Error {
+  override readonly name = 'BackgroundError';
+}
+
 export function faultOf(error: unknown): DeviceFault {
   if (!(error instanceof Error)) return 'failed';
   switch (error.name) {
@@ -37,6 +42,8 @@ export function faultOf(error: unknown): DeviceFault {
     case 'NotAllowedError':
     case 'SecurityError':
       return mayUseDevices() ? 'denied' : 'insecure';
+    case 'BackgroundError':
+      return 'background';
     case 'NotReadableError':
     case 'AbortError':
       return 'busy';

@@ -6,7 +6,8 @@
 import type { ChosenIds, Preview } from '../circle/devices';
 import { emptyPreview } from '../circle/devices';
 import type { DeviceKind, OwnDevice } from '../circle/room';
-import type { SoundSettings } from '../circle/settings';
+import type { Settings } from '../circle/settings';
+import type { Background } from './background';
 import type { Opened } from './devices';
 import { listDevices, openBoth, openDevice, watchDevices } from './devices';
 import { ringBell } from './sound';
@@ -20,7 +21,10 @@ export interface OwnTracks {
 
 export interface PreviewDesk {
   readonly microphone: () => MediaStreamTrack | null;
-  readonly camera: () => MediaStreamTrack | null;
+  /** What is seen of us: the camera, with what was chosen behind us. */
+  readonly picture: () => MediaStreamTrack | null;
+  /** What is seen behind us from now on. */
+  setBackground(background: Settings['background']): Promise<void>;
   toggle(kind: DeviceKind): Promise<void>;
   /** Opens both again, with one question of the browser. */
   reopen(): Promise<void>;
@@ -32,7 +36,7 @@ export interface PreviewDesk {
   close(): void;
 }
 
-export function openPreview(wanted: ChosenIds, sound: SoundSettings, show: (preview: Preview) => void): PreviewDesk {
+export function openPreview(wanted: ChosenIds, settings: Settings, show: (preview: Preview) => void): PreviewDesk {
   let state: Preview = {
     ...emptyPreview,
     microphone: mayUseDevices() ? { at: 'opening' } : { at: 'fault', why: 'insecure' },
@@ -40,6 +44,8 @@ export function openPreview(wanted: ChosenIds, sound: SoundSettings, show: (prev
     devices: { ...emptyPreview.devices, ...wanted },
   };
   const tracks: Record<DeviceKind, MediaStreamTrack | null> = { microphone: null, camera: null };
+  let backdrop = settings.background;
+  let background: Background | null = null;
   let over = false;
 
   const change = (next: Partial<Preview>): void => {
@@ -55,6 +61,7 @@ export function openPreview(wanted: ChosenIds, sound: SoundSettings, show: (prev
     change({ devices: { ...devices, ...ids() } });
   };
   const shut = (kind: DeviceKind): void => {
+    if (kind === 'camera') uncover();
     tracks[kind]?.stop();
     tracks[kind] = null;
   };
@@ -81,11 +88,42 @@ export function openPreview(wanted: ChosenIds, sound: SoundSettings, show: (prev
       device = { at: 'fault', why: opened.fault };
     }
     const shown = tracks[kind]?.id ?? null;
-    change(kind === 'microphone' ? { microphone: device, sound: shown } : { camera: device, picture: shown });
+    if (kind === 'microphone') change({ microphone: device, sound: shown });
+    else if (shown === null || backdrop === 'none') change({ camera: device, picture: shown });
+    else void hideRoom();
+  };
+  /** Until the room is hidden the camera is "opening", and nothing is shown. */
+  const hideRoom = async (): Promise<void> => {
+    const track = tracks.camera;
+    uncover();
+    if (track === null || backdrop === 'none') {
+      change({ picture: track?.id ?? null });
+      return;
+    }
+    change({ camera: { at: 'opening' }, picture: null });
+    try {
+      const module = await import('./background');
+      const drawn = new module.Background(backdrop, () => {
+        put('camera', { fault: 'background' });
+      });
+      await drawn.init({ track });
+      if (over || tracks.camera !== track) {
+        await drawn.destroy();
+        return;
+      }
+      background = drawn;
+      change({ camera: { at: 'on' }, picture: drawn.processedTrack.id });
+    } catch {
+      if (tracks.camera === track) put('camera', { fault: 'background' });
+    }
+  };
+  const uncover = (): void => {
+    void background?.destroy();
+    background = null;
   };
   const openAgain = async (kind: DeviceKind): Promise<void> => {
     change(kind === 'microphone' ? { microphone: { at: 'opening' } } : { camera: { at: 'opening' } });
-    put(kind, await openDevice(kind, kind === 'microphone' ? ids().microphoneId : ids().cameraId, sound));
+    put(kind, await openDevice(kind, kind === 'microphone' ? ids().microphoneId : ids().cameraId, settings));
     await list();
   };
 
@@ -95,7 +133,7 @@ export function openPreview(wanted: ChosenIds, sound: SoundSettings, show: (prev
   show(state);
   const openAll = async (): Promise<void> => {
     change({ microphone: { at: 'opening' }, camera: { at: 'opening' } });
-    const { microphone, camera } = await openBoth(ids(), sound);
+    const { microphone, camera } = await openBoth(ids(), settings);
     put('microphone', microphone);
     put('camera', camera);
     await list();
@@ -104,7 +142,12 @@ export function openPreview(wanted: ChosenIds, sound: SoundSettings, show: (prev
 
   return {
     microphone: () => tracks.microphone,
-    camera: () => tracks.camera,
+    picture: () => background?.processedTrack ?? (backdrop === 'none' ? tracks.camera : null),
+    async setBackground(next) {
+      backdrop = next;
+      if (background !== null && next !== 'none') background.show(next);
+      else await hideRoom();
+    },
     ids,
     async toggle(kind) {
       if (kind === 'microphone') {
@@ -141,6 +184,7 @@ export function openPreview(wanted: ChosenIds, sound: SoundSettings, show: (prev
       tracks.microphone = null;
       tracks.camera = null;
       over = true;
+      uncover();
       unwatch();
       return taken;
     },

@@ -12,6 +12,15 @@ export function canTakePart(): boolean {
   );
 }
 
+/** Whether sound and picture can be encrypted from end to end: Chrome 86, Safari 15.4, Firefox 117. */
+export function canSeal(): boolean {
+  return (
+    window.isSecureContext &&
+    ('RTCRtpScriptTransform' in window ||
+      (typeof RTCRtpSender === 'function' && 'createEncodedStreams' in RTCRtpSender.prototype))
+  );
+}
+
 /** Browsers keep cameras and microphones from pages that did not come over https (or from this very machine). */
 export function mayUseDevices(): boolean {
   // The DOM types promise `mediaDevices` everywhere; on an insecure page it is not there.

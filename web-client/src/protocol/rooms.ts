@@ -3,7 +3,7 @@
 import type { Answer } from './http';
 import { ask } from './http';
 import type { Reader } from './read';
-import { list, number, oneOf, record, recordWith, text } from './read';
+import { flag, list, number, oneOf, record, recordWith, text } from './read';
 
 const server = record({ rooms: oneOf('open', 'closed') });
 const made = record({ room: record({ id: text, name: text }), hostLink: text, guestLink: text });
@@ -11,6 +11,7 @@ const invite = recordWith(
   { id: number, role: oneOf('host', 'co-host', 'guest', 'listener'), state: text, uses: number },
   { expiresAt: number, maxUses: number, link: text },
 );
+const room = record({ passphrase: flag });
 const invites = record({ invites: list(invite) });
 
 export type Invite = ReturnType<typeof invite>;
@@ -55,7 +56,8 @@ export interface InviteDesk {
   revoke(id: number): Promise<Answer<true>>;
 }
 
-export function inviteDesk(room: string, token: () => string, here: string, send: typeof fetch = fetch): InviteDesk {
+/** `whole` makes a link's path the address that is given away. */
+export function inviteDesk(room: string, token: () => string, whole: (link: string) => string, send: typeof fetch = fetch): InviteDesk {
   const path = `/api/rooms/${encodeURIComponent(room)}/invites`;
   return {
     list: () => ask({ method: 'GET', path, token: token() }, (value) => orNothing(invites)(value)?.invites ?? null, send),
@@ -64,11 +66,28 @@ export function inviteDesk(room: string, token: () => string, here: string, send
         { method: 'POST', path, token: token(), body: { role, expiresIn: forSeconds } },
         (value) => {
           const fresh = orNothing(invite)(value);
-          return fresh?.link === undefined ? null : { ...fresh, link: new URL(fresh.link, here).href };
+          return fresh?.link === undefined ? null : { ...fresh, link: whole(fresh.link) };
         },
         send,
       ),
     // The answer is empty: whatever came with a good status is a yes.
     revoke: (id) => ask({ method: 'DELETE', path: `${path}/${id}`, token: token() }, () => true as const, send),
+  };
+}
+
+/** What a host may do with the room itself, beyond what the circle is asked. */
+export interface RoomDesk {
+  /** Whether somebody new is asked for a word. */
+  passphrase(): Promise<Answer<boolean>>;
+  /** From now on; null asks nobody. */
+  setPassphrase(word: string | null): Promise<Answer<true>>;
+}
+
+export function roomDesk(name: string, token: () => string, send: typeof fetch = fetch): RoomDesk {
+  const path = `/api/rooms/${encodeURIComponent(name)}`;
+  return {
+    passphrase: () => ask({ method: 'GET', path, token: token() }, (value) => orNothing(room)(value)?.passphrase ?? null, send),
+    setPassphrase: (passphrase) =>
+      ask({ method: 'PUT', path: `${path}/passphrase`, token: token(), body: { passphrase } }, () => true as const, send),
   };
 }

@@ -1,17 +1,19 @@
 /**
- * The words on the page, in the reader's language. Owns which language that is; must never know a screen.
+ * The words on the page, in the reader's language: only that language is loaded. Owns which language that is; must
+ * never know a screen.
  */
 import { derived, writable } from 'svelte/store';
 import type { Catalogue, Key, Slots } from './catalogue';
 import { fill } from './catalogue';
-import { en } from './en';
-import { ja } from './ja';
 
 export type { PlainKey } from './catalogue';
 export type Language = 'ja' | 'en';
 export type Words = <K extends Key>(key: K, ...slots: Slots<K>) => string;
 
-const catalogues: Readonly<Record<Language, Catalogue>> = { ja, en };
+const catalogues: Readonly<Record<Language, () => Promise<Catalogue>>> = {
+  ja: async () => (await import('./ja')).ja,
+  en: async () => (await import('./en')).en,
+};
 const KEPT_AS = 'enza.language';
 
 /** The reader's own choice, else the first of the browser's languages we speak, else English. */
@@ -24,8 +26,7 @@ export function pickLanguage(kept: string | null, wanted: readonly string[]): La
   return 'en';
 }
 
-export function wordsIn(language: Language): Words {
-  const catalogue = catalogues[language];
+export function wordsOf(catalogue: Catalogue): Words {
   return (key, ...slots) => fill(catalogue[key], slots[0]);
 }
 
@@ -37,19 +38,33 @@ function keptLanguage(): string | null {
   }
 }
 
-const chosen = writable<Language>(
-  typeof navigator === 'undefined' ? 'en' : pickLanguage(keptLanguage(), navigator.languages),
-);
+/** What is spoken now; before `begin` is done there are no words, and nothing may be drawn. */
+const spoken = writable<{ readonly language: Language; readonly words: Words }>({ language: 'en', words: () => '' });
 
-export const language = { subscribe: chosen.subscribe };
+export const language = derived(spoken, (now) => now.language);
 /** `$t('leave')`, `$t('count', { n: 7 })`. */
-export const t = derived(chosen, wordsIn);
+export const t = derived(spoken, (now): Words => now.words);
 
-export function speak(next: Language): void {
-  chosen.set(next);
+/** Loads the reader's language; rejects when it cannot be had. */
+export async function begin(): Promise<void> {
+  await change(pickLanguage(keptLanguage(), navigator.languages));
+}
+
+/** Another language, once it is loaded. Without a line the present one stays. */
+export async function speak(next: Language): Promise<void> {
+  try {
+    await change(next);
+  } catch {
+    return;
+  }
   try {
     localStorage.setItem(KEPT_AS, next);
   } catch {
     // A browser that keeps nothing still shows the chosen language until the page is closed.
   }
+}
+
+async function change(next: Language): Promise<void> {
+  const words = wordsOf(await catalogues[next]());
+  spoken.set({ language: next, words });
 }

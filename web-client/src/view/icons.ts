@@ -46,4 +46,10 @@ export type IconName =
   | 'print'
   | 'pencil'
   | 'plus'
-  | 'help';
+  | 'help'
+  | 'sealed'
+  | 'nod'
+  | 'clap'
+  | 'heart'
+  | 'smile'
+  | 'sprout';

@@ -2,7 +2,7 @@
  * What a screen may do with live media: draw it and measure it; and with the room's invites. Implemented by the
  * composition root. Each call on media starts something and returns its end.
  */
-import type { InviteDesk } from '../protocol/rooms';
+import type { InviteDesk, RoomDesk } from '../protocol/rooms';
 
 export interface Stage {
   /** Our own picture before entering. */
@@ -15,4 +15,6 @@ export interface Stage {
   readonly canShareScreen: boolean;
   /** The invites of the room we are in; null outside one. */
   readonly invites: () => InviteDesk | null;
+  /** The room itself, for its hosts; null outside one. */
+  readonly desk: () => RoomDesk | null;
 }

@@ -11,7 +11,7 @@ import { marks } from '../../src/circle/person';
 import type { Line, OwnDevice, RoomEvent } from '../../src/circle/room';
 import { enterRoom, reduceRoom } from '../../src/circle/room';
 import { firstSettings } from '../../src/circle/settings';
-import { speak } from '../../src/strings';
+import { begin, speak } from '../../src/strings';
 import App from '../../src/view/App.svelte';
 import type { Stage } from '../../src/view/stage';
 import '../../src/view/style/index.css';
@@ -70,8 +70,9 @@ if (speaking >= 0) room = reduceRoom(room, { type: 'voices', identities: [`seat-
 room = reduceRoom(room, { type: 'tick', at: now });
 if (wanted.get('view') === 'stage') room = reduceRoom(room, { type: 'view', view: 'stage' });
 
-const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび', mark: 'moon', agreement: null, agreed: null, lobby: false, passphrase: null } as const;
+const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび', mark: 'moon', agreement: null, agreed: null, lobby: false, passphrase: null, remembered: false, key: null } as const;
 const stage: Stage = {
+  desk: () => null,
   preview: () => () => undefined,
   canShareScreen: true,
   invites: () => null,
@@ -122,16 +123,9 @@ const send: Send = (intent) => {
   room = reduceRoom(room, intent);
   journey.set({ at: 'room', ticket, room });
 };
-if (wanted.has('lang')) speak(wanted.get('lang') === 'en' ? 'en' : 'ja');
-const root = document.getElementById('app');
-if (root !== null) {
-  mount(App, {
-    target: root,
-    props: {
-      journey,
-      settings,
-      send,
-      stage,
-    },
-  });
+async function draw(): Promise<void> {
+  await (wanted.has('lang') ? speak(wanted.get('lang') === 'en' ? 'en' : 'ja') : begin());
+  const root = document.getElementById('app');
+  if (root !== null) mount(App, { target: root, props: { journey, settings, send, stage } });
 }
+void draw();

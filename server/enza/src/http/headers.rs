@@ -55,12 +55,14 @@ pub(super) async fn security(request: Request, next: Next) -> Response {
     response
 }
 
-/// `'self'` covers WebSockets in current browsers only, so this host's are named too.
+/// `'self'` covers WebSockets in current browsers only, so this host's are named too. `'wasm-unsafe-eval'` compiles
+/// WebAssembly, which the page's backgrounds are; it allows no script.
 fn content_policy(request: &HeaderMap) -> HeaderValue {
     let host = request.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| is_host(host));
     let sockets = host.map_or_else(String::new, |host| format!(" ws://{host} wss://{host}"));
     let policy = format!(
-        "default-src 'self'; connect-src 'self'{sockets}; img-src 'self' data: blob:; \
+        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'{sockets}; \
+         img-src 'self' data: blob:; \
          media-src 'self' blob: mediastream:; worker-src 'self' blob:; style-src 'self'; \
          style-src-attr 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'self'; \
          frame-ancestors 'none'"

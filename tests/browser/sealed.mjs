@@ -1,0 +1,140 @@
+#!/usr/bin/env node
+// End-to-end encryption: a room that asks for it is heard and seen with the key of its links, with another key nothing is
+// decoded, without one there is text. The key is in no request of any page and in no line of the server's log.
+// Needs a running server on which anybody may make a room (ENZA_ROOMS=open); tests/run starts one.
+import { existsSync, readFileSync } from 'node:fs';
+import { violations } from './axe.mjs';
+import { clip, voice } from './fake.mjs';
+import { check, DESK, heard, launch, openPage, PHONE, run, seconds, shot, sleep, until, watch } from './kit.mjs';
+import { base, enter, isLive, line, moves, openLink, press, pressed, seat } from './room.mjs';
+
+const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
+const id = (name) => `[data-testid="${name}"]`;
+const tap = async (page, selector) => {
+  await page.waitForSelector(selector, { visible: true, timeout: 5000 });
+  await page.click(selector);
+};
+/** Everything that left any page: addresses, bodies, headers, frames of sockets. */
+let left = '';
+
+async function record(page) {
+  const session = await page.createCDPSession();
+  await session.send('Network.enable');
+  session.on('Network.requestWillBeSent', ({ request, documentURL }) => {
+    // The address without its fragment is what is sent; `documentURL` is the browser's own.
+    void documentURL;
+    left += `${request.url} ${JSON.stringify(request.headers)} ${request.postData ?? ''}\n`;
+  });
+  session.on('Network.webSocketCreated', ({ url }) => { left += `${url}\n`; });
+  session.on('Network.webSocketFrameSent', ({ response }) => {
+    left += `${response.opcode === 2 ? Buffer.from(response.payloadData, 'base64').toString('latin1') : response.payloadData}\n`;
+  });
+}
+
+const decoded = (page) => page.evaluate(async () => {
+  const sum = { received: 0, frames: 0 };
+  for (const connection of window.watched.peerConnections) {
+    if (connection.connectionState === 'closed') continue;
+    for (const entry of (await connection.getStats()).values()) {
+      if (entry.type !== 'inbound-rtp' || entry.kind !== 'video') continue;
+      sum.received += entry.packetsReceived ?? 0;
+      sum.frames += entry.framesDecoded ?? 0;
+    }
+  }
+  return sum;
+});
+const sealed = (page) => page.$(id('sealed'));
+
+async function meet(page, link, name, microphone = true) {
+  await record(page);
+  await openLink(page, link, name);
+  await enter(page, microphone);
+}
+
+async function hears(page, name) {
+  const first = await until(async () => (await heard(page)).voices > 0, 15_000);
+  const before = (await heard(page)).energy;
+  await sleep(1500);
+  const after = (await heard(page)).energy;
+  check(name, first !== null && after > before, `energy ${before.toFixed(4)} to ${after.toFixed(4)}`);
+}
+
+async function main() {
+  const chromium = await launch('chromium', { language: 'en', camera: clip('red'), microphone: voice() });
+  const [host, ann, carl, dora] = await Promise.all([DESK, PHONE, DESK, DESK].map((size) => openPage(chromium, size)));
+  for (const [name, page] of Object.entries({ host, ann, carl, dora })) watch(`sealed-${name}`, page);
+  await host.goto(`${base}/`, { waitUntil: 'load' });
+  await tap(host, id('make-room'));
+  await host.waitForSelector('#title');
+  await host.type('#title', 'Sealed circle');
+  await host.click(`${id('create')} .btn.main`);
+  await host.waitForSelector(id('made'));
+  const [guestLink, hostLink] = [await host.$eval('#guest-link', (field) => field.value), await host.$eval('#host-link', (field) => field.value)];
+  const key = /&k=([\w-]{43})$/.exec(guestLink)?.[1];
+  check('the links of a new room hold one key', key !== undefined && hostLink.endsWith(`&k=${key}`));
+
+  await meet(host, hostLink, names[0]);
+  await until(() => isLive(host), 15_000);
+  await meet(ann, guestLink, names[1]);
+  await until(() => isLive(ann), 15_000);
+  await until(async () => (await seat(host, names[1]))?.width > 0, 15_000);
+  check('a room that does not ask for it shows no lock', (await sealed(host)) === null && (await sealed(ann)) === null);
+
+  await press(host, 'people');
+  await tap(host, id('room-actions'));
+  await tap(host, id('room-settings'));
+  await host.$eval('#rule-sealed', (box) => box.scrollIntoView({ block: 'center' }));
+  await host.click('#rule-sealed');
+  const turned = await until(async () => (await sealed(host)) && (await sealed(ann)) && (await isLive(host)) && (await isLive(ann)), 20_000);
+  check('turned on, everybody’s call is made anew and has the lock', turned !== null, seconds(turned));
+  await host.keyboard.press('Escape');
+  check('what was open is open, on both sides', (await until(async () => (await pressed(host, 'microphone')) && (await pressed(ann, 'camera')), 10_000)) !== null);
+  const seen = await until(() => moves(ann, names[0], 1000), 20_000, 0);
+  check('with the key pictures are decoded', seen !== null && (await until(() => moves(host, names[1], 1000), 10_000, 0)) !== null, seconds(seen));
+  await hears(ann, 'and voices');
+  check('who speaks is still seen', (await until(async () => (await seat(ann, names[0])).speaking, 10_000)) !== null);
+  await shot(host, 'sealed-host');
+  await shot(ann, 'sealed-phone');
+  const wrong = await violations(host);
+  check('axe finds nothing', wrong.length === 0, wrong.join(' | '));
+
+  const other = `${guestLink.slice(0, -43)}${'A'.repeat(43)}`;
+  await meet(carl, other, names[2]);
+  await until(() => isLive(carl), 15_000);
+  const flows = await until(async () => (await decoded(carl)).received > 100, 20_000);
+  await sleep(3000);
+  const got = await decoded(carl);
+  const silent = (await heard(carl)).energy;
+  check('with another key packets come and nothing is decoded', flows !== null && got.frames === 0 && silent === 0,
+    `${got.received} packets, ${got.frames} frames, energy ${silent}`);
+  check('which is said', (await until(() => carl.$(id('undecoded')), 5000)) !== null);
+  await shot(carl, 'sealed-other-key');
+
+  await record(dora);
+  await openLink(dora, guestLink.slice(0, guestLink.indexOf('&')), names[3]);
+  await dora.click('form.wide button.main');
+  const text = await until(async () => (await line(dora)) === 'text' && (await dora.$eval(id('text-only'), (one) => one.textContent)).includes('no key'), 15_000);
+  check('without a key one takes part by text, and is told the next step', text !== null, seconds(text));
+  check('and has no call', (await dora.evaluate(() => window.watched.peerConnections.length)) === 0);
+  await shot(dora, 'sealed-no-key');
+
+  await tap(host, id('room-actions'));
+  await tap(host, id('invites'));
+  await tap(host, id('make-invite'));
+  await until(async () => (await host.$eval('#fresh-link', (field) => field.value)).includes('/join#'), 5000);
+  const fresh = await host.$eval('#fresh-link', (field) => field.value);
+  check('links that a host makes hold the key', fresh.endsWith(`&k=${key}`));
+  await openLink(dora, fresh, names[3]);
+  await dora.click('form.wide button.main');
+  const now = await until(() => moves(dora, names[0], 1000), 25_000, 0);
+  check('and with such a link she sees and hears', now !== null, seconds(now));
+
+  check('the key left no page', left.length > 10_000 && !left.includes(key) && !left.includes(encodeURIComponent(key)), `${left.length} characters looked through`);
+  const log = process.env.ENZA_TEST_LOG;
+  if (log && existsSync(log)) {
+    const lines = readFileSync(log, 'utf8');
+    check('and stands in no line of the server’s log', lines.length > 0 && !lines.includes(key), `${lines.length} characters`);
+  }
+}
+
+await run(main, 150_000);
