@@ -10,11 +10,12 @@ use crate::operator_key;
 use crate::running::Running;
 use crate::start_error::StartError;
 use crate::welcome;
-use axum::http::Method;
+use axum::http::{Method, Uri};
 use clap::{Args, Subcommand, ValueEnum};
 use remote::{Remote, segment};
 use serde_json::{Map, Value, json};
 use std::io::BufRead as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use table::{minute, shown, table};
 
@@ -32,6 +33,11 @@ pub enum OperateError {
     Unreachable { url: String, reason: String },
     #[error("--url needs the operator's key of that server: give it in ENZA_OPERATOR_KEY or with --key.")]
     KeyMissing,
+    #[error(
+        "\"{given}\" cannot be used: give a URL such as https://circle.example.org. http:// is for this computer alone, \
+         since the key would go over the network in clear."
+    )]
+    Url { given: String },
     #[error("The server refuses: {message}")]
     Refused { message: String },
     #[error("What answers at {url} (status {status}) is no Enza, or another version of it.")]
@@ -48,7 +54,7 @@ impl OperateError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::NotRunning { .. } | Self::Unreachable { .. } => 3,
-            Self::KeyMissing | Self::Setting { .. } | Self::NotSure => 2,
+            Self::KeyMissing | Self::Url { .. } | Self::Setting { .. } | Self::NotSure => 2,
             Self::Refused { .. } | Self::Strange { .. } => 1,
         }
     }
@@ -235,6 +241,9 @@ impl RemoteFlags {
     fn remote(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Remote, StartError> {
         let given = self.key.clone().or_else(|| variable("ENZA_OPERATOR_KEY").filter(|key| !key.is_empty()));
         if let Some(url) = &self.url {
+            if !may_carry_a_key(url) {
+                return Err(OperateError::Url { given: url.clone() }.into());
+            }
             return Ok(Remote::at(url, given.ok_or(OperateError::KeyMissing)?));
         }
         let settings = Settings { data: self.data.clone(), ..Settings::default() };
@@ -423,6 +432,18 @@ impl BanCommands {
     }
 }
 
+/// HTTPS, or this computer.
+fn may_carry_a_key(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else { return false };
+    let Some(host) = url.host().map(|host| host.trim_matches(['[', ']'])) else { return false };
+    let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    match url.scheme_str() {
+        Some("https") => true,
+        Some("http") => local,
+        _ => false,
+    }
+}
+
 /// `KEY=VALUE`; what reads as JSON is JSON, everything else a text.
 fn setting(pair: &str) -> Result<(String, Value), OperateError> {
     let (key, value) = pair
@@ -526,6 +547,20 @@ fn fields(answer: &Value, indent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_goes_over_https_or_stays_on_this_computer() {
+        for good in
+            ["https://example.org", "https://example.org:8443/", "http://localhost:7880", "http://[::1]:7880"]
+        {
+            assert!(may_carry_a_key(good), "{good}");
+        }
+        for bad in
+            ["http://example.org", "http://127.0.0.1.example.org", "example.org", "ftp://localhost", ""]
+        {
+            assert!(!may_carry_a_key(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn a_setting_is_json_where_it_reads_as_json() {

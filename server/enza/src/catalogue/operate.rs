@@ -110,6 +110,10 @@ pub(super) fn japanese(error: &OperateError) -> String {
             --key で 指定して ください。"
                 .to_owned()
         }
+        OperateError::Url { given } => format!(
+            "「{given}」は 使えません。https://circle.example.org のような URL を 書いて ください。http:// は、鍵が そのまま \
+             ネットワークに 流れるので、この コンピューターだけで 使えます。"
+        ),
         OperateError::Refused { message } => format!("サーバーが 断りました: {message}"),
         OperateError::Strange { url, status } => {
             format!("{url} から 来た 答え (状態 {status}) は Enza の ものでは ないか、版が ちがいます。")
