@@ -11,6 +11,7 @@ use crate::running::Running;
 use crate::start_error::StartError;
 use crate::welcome;
 use axum::http::{Method, Uri};
+use circle::SettingsChange;
 use clap::{Args, Subcommand, ValueEnum};
 use remote::{Remote, segment};
 use serde_json::{Map, Value, json};
@@ -39,9 +40,11 @@ pub enum OperateError {
     )]
     Url { given: String },
     #[error("The server refuses: {message}")]
-    Refused { message: String },
+    Refused { code: String, message: String },
     #[error("What answers at {url} (status {status}) is no Enza, or another version of it.")]
     Strange { url: String, status: u16 },
+    #[error("A rule is not known, or its value does not fit ({reason}): `enza room show` lists the rules.")]
+    Rule { reason: String },
     #[error("\"{given}\" is no setting: write KEY=VALUE, such as lobby=guests.")]
     Setting { given: String },
     #[error("This erases the room and everything kept of it, for good: add --yes if you mean it.")]
@@ -55,7 +58,7 @@ impl OperateError {
         match self {
             Self::NotRunning { .. } | Self::Unreachable { .. } => 3,
             Self::KeyMissing | Self::Url { .. } | Self::Setting { .. } | Self::NotSure => 2,
-            Self::Refused { .. } | Self::Strange { .. } => 1,
+            Self::Refused { .. } | Self::Rule { .. } | Self::Strange { .. } => 1,
         }
     }
 }
@@ -107,6 +110,7 @@ pub(crate) enum RoomCommands {
         remote: RemoteFlags,
         /// Id as listed
         room: String,
+        /// What people read over the door
         #[arg(long)]
         title: Option<String>,
         /// A rule by its name in `room show`, such as lobby=guests, locked=true, capacity=12 (repeatable)
@@ -162,6 +166,7 @@ pub(crate) enum ParticipantCommands {
     Mute {
         #[command(flatten)]
         people: People,
+        /// What of theirs
         #[arg(long, value_enum, default_value = "microphone")]
         source: SourceFlag,
     },
@@ -347,7 +352,9 @@ impl RoomCommands {
                 if !settings.is_empty() {
                     order["settings"] = settings.into();
                 }
-                let answer = remote.call(&server, variable, Method::PATCH, &at(&room), Some(order)).await?;
+                let rules = order["settings"].clone();
+                let answer = remote.call(&server, variable, Method::PATCH, &at(&room), Some(order)).await;
+                let answer = answer.map_err(|error| explained(error, rules))?;
                 Ok(if remote.json { pretty(&answer) } else { fields(&answer, "") })
             }
             Self::End { remote, room } => {
@@ -429,6 +436,19 @@ impl BanCommands {
                 remote.ask(variable, Method::DELETE, &path, None, text).await
             }
         }
+    }
+}
+
+/// The server says only that it cannot read the rules; this program may know which of them, and why.
+fn explained(error: StartError, rules: Value) -> StartError {
+    match error {
+        StartError::Operate(OperateError::Refused { code, message }) if code == "bad-request" => {
+            match serde_json::from_value::<SettingsChange>(rules) {
+                Err(reason) => OperateError::Rule { reason: reason.to_string() }.into(),
+                Ok(_) => OperateError::Refused { code, message }.into(),
+            }
+        }
+        error => error,
     }
 }
 
