@@ -91,6 +91,7 @@ impl Room {
     /// Takes one input. `now` never goes back. Drain [`Room::poll_effect`] afterwards.
     pub fn handle(&mut self, now: Now, input: Input) {
         self.now = now;
+        self.forget_overdue_texts();
         match input {
             Input::Connect { connection, pass, resume } => self.connect(connection, pass, resume.as_ref()),
             Input::Request { connection, request } => self.request(connection, request),
@@ -116,6 +117,8 @@ impl Room {
     /// A setting is out of bounds.
     pub fn operate(&mut self, now: Now, order: Order) -> Result<(), Refusal> {
         self.now = now;
+        self.forget_overdue_texts();
+        let record = self.record_of_order(&order);
         let done = match order {
             Order::ChangeRoom(set) => self.change_settings(set),
             Order::Remove { participant } if self.participants.contains_key(&participant) => {
@@ -132,6 +135,9 @@ impl Room {
                 Ok(())
             }
         };
+        if done.is_ok() {
+            self.effect(Effect::Record(record));
+        }
         self.finish();
         done
     }
@@ -192,6 +198,15 @@ impl Room {
     }
 
     fn obey(&mut self, who: &Identity, command: Command) -> Result<(), Refusal> {
+        let record = self.record(who, &command);
+        self.carry_out(who, command)?;
+        if let Some(record) = record {
+            self.effect(Effect::Record(record));
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, who: &Identity, command: Command) -> Result<(), Refusal> {
         match command {
             Command::Agree { version } => self.agree(who, version),
             Command::RaiseHand => self.raise_hand(who),

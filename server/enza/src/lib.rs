@@ -27,6 +27,7 @@ mod media;
 mod operator_key;
 mod origin;
 mod passphrase;
+mod retention;
 mod room;
 mod rooms;
 pub mod server;

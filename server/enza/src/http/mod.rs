@@ -24,6 +24,7 @@ use axum::middleware::from_fn;
 use axum::routing::{any, delete, get, post, put};
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use store::Store;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
@@ -46,6 +47,8 @@ pub(crate) struct App {
     pub(crate) passphrases: Passphrases,
     pub(crate) operator: Arc<OperatorKey>,
     pub(crate) rooms_rule: RoomsRule,
+    /// The data folder.
+    pub(crate) data: Arc<Path>,
     /// True once the rooms have said goodbye.
     pub(crate) stopped: watch::Receiver<bool>,
     /// Held by every WebSocket session, so that the end of the last one is seen.
@@ -82,6 +85,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/api/rooms/{room}", get(rooms::show).patch(rooms::change).delete(rooms::erase))
         .route("/api/rooms/{room}/participants", get(rooms::participants))
         .route("/api/rooms/{room}/export", get(rooms::export))
+        .route("/api/rooms/{room}/audit", get(rooms::audit))
         .route("/api/rooms/{room}/bans", get(rooms::bans))
         .route("/api/rooms/{room}/bans/{ban}", delete(rooms::lift))
         .route("/api/rooms/{room}/passphrase", put(rooms::set_passphrase))
