@@ -140,6 +140,13 @@ pub(crate) enum RoomCommands {
         #[arg(long)]
         yes: bool,
     },
+    /// Show what hosts and the operator did in a room, without names
+    Audit {
+        #[command(flatten)]
+        remote: RemoteFlags,
+        /// Id as listed
+        room: String,
+    },
     /// Print everything that is kept of a room, as JSON
     Export {
         #[command(flatten)]
@@ -367,6 +374,11 @@ impl RoomCommands {
                 let text = |_: &Value| format!("{}\n", language.room_erased());
                 remote.ask(variable, Method::DELETE, &at(&room), None, text).await
             }
+            Self::Audit { remote, room } => {
+                let path = format!("{}/audit", at(&room));
+                let text = |answer: &Value| audit(language, answer);
+                remote.ask(variable, Method::GET, &path, None, text).await
+            }
             Self::Export { remote, room } => {
                 let path = format!("{}/export", at(&room));
                 remote.ask(variable, Method::GET, &path, None, pretty).await
@@ -550,6 +562,13 @@ fn bans(language: Language, answer: &Value) -> String {
         })
         .collect();
     if rows.is_empty() { format!("{}\n", language.no_bans()) } else { table(language.ban_headings(), &rows) }
+}
+
+fn audit(language: Language, answer: &Value) -> String {
+    let rows: Vec<[String; 4]> = items(answer, "audit")
+        .map(|one| [minute(&one["hour"]), shown(&one["by"]), shown(&one["people"]), shown(&one["act"])])
+        .collect();
+    if rows.is_empty() { format!("{}\n", language.no_acts()) } else { table(language.act_headings(), &rows) }
 }
 
 /// One field a line, what is inside one indented below it.

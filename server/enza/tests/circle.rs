@@ -494,13 +494,23 @@ async fn the_operator_and_hosts_by_token_moderate_over_http_by_the_circles_own_t
     assert_eq!(order(&ann_as_host, json!({"type": "end"})).await, (403, "not-allowed".to_owned()));
     assert_eq!(order(&key, json!({"type": "end"})).await.0, 204);
     hosts.until("ended").await;
-    let audit = daemon.get(&format!("/api/rooms/{room}/audit"), &headers).await.json();
-    let acts: Vec<String> = audit["audit"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| format!("{} {}", one["by"].as_str().unwrap(), one["act"].as_str().unwrap()))
-        .collect();
+    // The end is written while it is answered.
+    let acts = timeout(PATIENCE, async {
+        loop {
+            let audit = daemon.get(&format!("/api/rooms/{room}/audit"), &headers).await.json();
+            let acts: Vec<String> = audit["audit"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| format!("{} {}", one["by"].as_str().unwrap(), one["act"].as_str().unwrap()))
+                .collect();
+            if acts.len() == 5 {
+                break acts;
+            }
+        }
+    })
+    .await
+    .expect("five records in time");
     assert_eq!(acts, ["host change-room", "operator admit", "host mute", "operator ban", "operator end"]);
     daemon.server.stop().await;
 }

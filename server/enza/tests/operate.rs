@@ -116,6 +116,8 @@ async fn people_are_seen_moderated_banned_and_let_in_again() {
     let (status, _) = refused(&daemon, &["participant", "admit", room, "ben"]).await;
     assert_eq!(status, 1, "nobody waits");
     assert_eq!(json(&daemon, &["participant", "remove", room, "ann", "--ban"]).await, serde_json::json!({}));
+    let audit = said(&daemon, &["room", "audit", room]).await;
+    assert!(audit.contains("operator") && audit.contains("set-role") && audit.contains("ban"), "{audit}");
     let banned = json(&daemon, &["ban", "list", room]).await;
     let ban = banned["bans"][0]["id"].to_string();
     assert!(said(&daemon, &["ban", "list", room]).await.contains(&ban));

@@ -25,6 +25,20 @@ impl Language {
         }
     }
 
+    pub(crate) const fn act_headings(self) -> [&'static str; 4] {
+        match self {
+            Self::English => ["HOUR", "BY", "PEOPLE", "WHAT"],
+            Self::Japanese => ["時間", "だれが", "人数", "したこと"],
+        }
+    }
+
+    pub(crate) const fn no_acts(self) -> &'static str {
+        match self {
+            Self::English => "Nothing was done by hosts here.",
+            Self::Japanese => "進行役が したことの 記録は ありません。",
+        }
+    }
+
     pub(crate) const fn no_rooms(self) -> &'static str {
         match self {
             Self::English => "There are no rooms yet.",

@@ -101,8 +101,9 @@ impl RoomTask {
                 let changed = done.is_ok();
                 self.settle(now);
                 let _ = reply.send(done);
-                if changed && self.keeper.newest() == before {
-                    // Nothing of it lasts, or it was like this already.
+                if changed && (self.ended || self.keeper.newest() == before) {
+                    // Nothing of it lasts, or it was like this already; of an end, what is left is written before the
+                    // room counts as gone.
                     let _ = kept.send(Ok(()));
                 } else if changed {
                     self.keeper.reply_later(kept);
