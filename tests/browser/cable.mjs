@@ -1,6 +1,8 @@
-// A server and browsers near it, and other browsers far away behind one cable: two network namespaces and a veth pair.
+// A server and browsers near it, and other browsers far away behind one cable: two network namespaces and a veth pair, or
+// for a long way two TUN devices and `long_cable.py` between them.
 // Linux, root and iproute2; ENZA_TEST_BINARY is the server's program. All traffic stays in the namespaces.
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,9 +17,11 @@ const site = `http://${address}:${port}`;
 const folder = mkdtempSync(join(tmpdir(), 'enza-cable-'));
 const ip = (...args) => execFileSync('ip', args, { stdio: 'pipe' });
 let daemon;
+let carrier;
 
 function tidy() {
   daemon?.kill('SIGKILL');
+  carrier?.kill('SIGKILL');
   for (const name of [server, away]) {
     try {
       ip('netns', 'del', name);
@@ -30,15 +34,30 @@ function tidy() {
 process.on('exit', tidy);
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 
-export function lay() {
-  ip('netns', 'add', server);
-  ip('netns', 'add', away);
-  ip('link', 'add', cable, 'netns', server, 'type', 'veth', 'peer', 'name', farCable, 'netns', away);
+function plugIn() {
   for (const [space, link, own] of [[server, cable, address], [away, farCable, farAddress]]) {
     ip('-n', space, 'link', 'set', 'lo', 'up');
     ip('-n', space, 'addr', 'add', `${own}/24`, 'dev', link);
     ip('-n', space, 'link', 'set', link, 'up');
   }
+}
+
+export function lay() {
+  ip('netns', 'add', server);
+  ip('netns', 'add', away);
+  ip('link', 'add', cable, 'netns', server, 'type', 'veth', 'peer', 'name', farCable, 'netns', away);
+  plugIn();
+}
+
+/** A cable on which everything takes its time: `delay` in ms one way, `loss` in percent, `rate` in kbit/s. */
+export async function layLong({ delay = 0, loss = 0, rate = 0 }) {
+  ip('netns', 'add', server);
+  ip('netns', 'add', away);
+  const script = new URL('long_cable.py', import.meta.url).pathname;
+  carrier = spawn('python3', [script, server, cable, away, farCable,
+    '--delay', delay, '--loss', loss, '--rate', rate].map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(carrier.stdout, 'data');
+  plugIn();
 }
 
 export const pull = () => ip('-n', server, 'link', 'set', cable, 'down');
@@ -76,12 +95,17 @@ export async function serve() {
   return { host: `${site}/join#${host}`, guest: `${site}/join#${guest}` };
 }
 
+const browserIn = (space, colour) => launch('chromium', {
+  language: 'en', camera: clip(colour, true), pipe: true, executablePath: inside(space, browserPath('chromium')),
+  // The namespace has no certificate; this one address counts as secure, so camera and microphone work.
+  moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`],
+});
+
+/** A browser behind the cable, without a page yet. */
+export const farBrowser = (colour) => browserIn(away, colour);
+
 async function person(space, link, name, colour, microphone) {
-  const browser = await launch('chromium', {
-    language: 'en', camera: clip(colour, true), pipe: true, executablePath: inside(space, browserPath('chromium')),
-    // The namespace has no certificate; this one address counts as secure, so camera and microphone work.
-    moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`],
-  });
+  const browser = await browserIn(space, colour);
   const page = await openPage(browser, DESK);
   await openLink(page, link, name);
   await enter(page, microphone);

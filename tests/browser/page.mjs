@@ -197,7 +197,7 @@ async function wrongLinks() {
     });
     const numbers = () => cli('invite', 'list').split('\n').map((line) => line.trim().split(/\s+/)[0]).filter(Boolean);
     const before = numbers();
-    const secret = cli('invite', 'create', '--role', 'guest').trim();
+    const secret = JSON.parse(cli('invite', 'create', '--role', 'guest', '--json')).link.split('#')[1];
     const [number] = numbers().filter((one) => !before.includes(one));
     await page.goto(`${base}/join#${secret}`);
     check('a new invite opens', await until(() => page.$('#name'), 5000) !== null);

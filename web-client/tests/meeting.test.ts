@@ -129,6 +129,7 @@ describe('the meeting', () => {
       source: 'microphone',
       names: ['C'],
     });
+    expect(meetingAfter(said(state()), said(mute('', ['c']), 5)).told).toMatchObject({ kind: 'deed', by: null });
     expect(meetingAfter(said(state()), said(mute('b', ['c']))).told).toBeNull();
     expect(meetingAfter(said(state()), said(mute('a', ['b']))).told).toBeNull();
   });

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What people tick before they come in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Agreement {
     /// Grows with every change of the words.

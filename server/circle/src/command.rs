@@ -14,6 +14,7 @@ pub struct Request {
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Command {
     /// Accept the agreement of this version, before or after coming in.
@@ -93,6 +94,36 @@ pub enum Command {
     },
     /// End the circle for everybody.
     End,
+}
+
+impl Command {
+    /// Whether it is about others and needs no place in the room. Those may come from outside it.
+    #[must_use]
+    pub const fn is_about_others(&self) -> bool {
+        match self {
+            Self::Mute { .. }
+            | Self::MuteAll { .. }
+            | Self::AskToUnmute { .. }
+            | Self::SetRole { .. }
+            | Self::Spotlight { .. }
+            | Self::LowerHands { .. }
+            | Self::OrderSeats { .. }
+            | Self::Remove { .. }
+            | Self::Admit { .. }
+            | Self::Decline { .. }
+            | Self::TellWaiting { .. }
+            | Self::ChangeRoom { .. }
+            | Self::End => true,
+            Self::Agree { .. }
+            | Self::RaiseHand
+            | Self::LowerHand
+            | Self::StepAway { .. }
+            | Self::Write { .. }
+            | Self::RemoveText { .. }
+            | Self::React { .. }
+            | Self::Leave => false,
+        }
+    }
 }
 
 /// Reads one command.

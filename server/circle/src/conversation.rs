@@ -5,6 +5,7 @@ use crate::journal::Audience;
 use crate::limits::TEXT_MAX;
 use crate::text::Text;
 use crate::{Action, Addressee, Effect, Event, History, Identity, Refusal, Room, Source, TextRule};
+use std::time::Duration;
 
 /// Longest reaction in characters: an emoji may be made of several.
 const REACTION_MAX: usize = 8;
@@ -27,9 +28,33 @@ impl Room {
         Ok(())
     }
 
+    /// Puts the hands in order and tells them. Only here, where a hand went up or down or the rule changed: a queue
+    /// that moves while people only talk is one that nobody trusts.
     pub(crate) fn tell_hands(&mut self) {
+        let mut hands = std::mem::take(&mut self.hands);
+        hands.order(self.settings.hands, |who| self.spoken(who));
+        self.hands = hands;
         let hands = self.hands.all().to_vec();
         self.tell(Audience::Everyone, Event::Hands { hands });
+    }
+
+    /// Somebody began to speak or stopped. Nobody is told: it counts when hands are put in order.
+    pub(crate) fn speaks(&mut self, who: &Identity, speaks: bool) {
+        let now = self.now.instant;
+        let Some(person) = self.participants.get_mut(who) else { return };
+        if speaks && person.media {
+            person.speaks_since.get_or_insert(now);
+        } else if let Some(since) = person.speaks_since.take() {
+            let spoke = now.saturating_duration_since(since);
+            self.memory.note(who, |known| known.spoken = known.spoken.saturating_add(spoke));
+        }
+    }
+
+    /// How long somebody has spoken in this meeting.
+    fn spoken(&self, who: &Identity) -> Duration {
+        let since = self.participants.get(who).and_then(|person| person.speaks_since);
+        let now = since.map(|since| self.now.instant.saturating_duration_since(since)).unwrap_or_default();
+        self.memory.of(who).spoken.saturating_add(now)
     }
 
     /// Away: microphone and camera shut at once, whatever the browser does, and nobody is told why.

@@ -112,9 +112,9 @@ impl Room {
             self.send_away(connection, Refusal::Full);
             return;
         }
-        let identity = pass.identity.clone();
+        let (identity, role) = (pass.identity.clone(), self.role_of(&pass));
         self.lobby.enter(self.now, pass, connection, for_what);
-        self.show_waiting(connection, for_what);
+        self.show_waiting(connection, role, for_what);
         self.knock(&identity);
     }
 
@@ -134,12 +134,12 @@ impl Room {
         Some(waiting)
     }
 
-    fn show_waiting(&mut self, connection: ConnectionId, waits_for: WaitsFor) {
+    fn show_waiting(&mut self, connection: ConnectionId, role: Role, waits_for: WaitsFor) {
         let answer = Answer::Waiting {
             waits_for,
             question: self.settings.question.clone(),
             agreement: self.settings.agreement.clone(),
-            inside: self.settings.count_shown.then_some(self.participants.len()),
+            inside: self.settings.tells_count_to(role).then_some(self.participants.len()),
         };
         self.answer(connection, answer);
     }

@@ -89,6 +89,7 @@ pub struct State {
 
 /// One person as the others see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Person {
     pub participant: Identity,

@@ -1,7 +1,12 @@
-//! Raised hands, in the order they were raised.
+//! Raised hands, in the order in which they are shown.
 
-use crate::Identity;
+use crate::{HandOrder, Identity};
 use serde::Serialize;
+use std::time::Duration;
+
+/// Speaking times are compared in steps of so many seconds. Higher: who spoke a good while longer still comes first;
+/// lower: a greeting decides, and not who waits for longer.
+const SPOKEN_STEP: u64 = 10;
 
 /// One raised hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,14 +21,23 @@ pub struct Hand {
 pub(crate) struct Hands(Vec<Hand>);
 
 impl Hands {
-    /// Raises; false when it is up already. A hand that comes back takes its old place.
+    /// Raises; false when it is up already. [`Hands::order`] then gives it its place.
     pub(crate) fn raise(&mut self, participant: Identity, raised_at: u64) -> bool {
         if self.is_up(&participant).is_some() {
             return false;
         }
-        let place = self.0.partition_point(|hand| hand.raised_at <= raised_at);
-        self.0.insert(place, Hand { participant, raised_at });
+        self.0.push(Hand { participant, raised_at });
         true
+    }
+
+    /// Puts the queue in order. `spoken`: how long somebody has spoken so far.
+    pub(crate) fn order(&mut self, rule: HandOrder, spoken: impl Fn(&Identity) -> Duration) {
+        match rule {
+            HandOrder::InOrder => self.0.sort_by_key(|hand| hand.raised_at),
+            HandOrder::LeastSpokenFirst => self.0.sort_by_cached_key(|hand| {
+                (spoken(&hand.participant).as_secs().checked_div(SPOKEN_STEP), hand.raised_at)
+            }),
+        }
     }
 
     /// Lowers; when it was raised, if it was.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 /// The identity of a room token. Cheap to clone: it is the key of every table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = String))]
 pub struct Identity(Arc<str>);
 
 impl Identity {

@@ -1,6 +1,6 @@
 //! What a [`Room`](crate::Room) is told.
 
-use crate::{Identity, Request, Role, SettingsChange};
+use crate::{Command, Identity, Request, Role, SettingsChange};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,10 +36,31 @@ pub struct Resume {
     pub revision: u64,
 }
 
+/// Who gives a command without a circle socket: the operator, or a host by token. Somebody who is inside is what they
+/// are there, whatever `role` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outsider {
+    pub identity: Identity,
+    pub role: Role,
+}
+
+impl Outsider {
+    /// The operator may do what a host may. Nobody in a room has an empty identity.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self { identity: Identity::from(""), role: Role::Host }
+    }
+}
+
 /// What the operator wants of a running circle.
 #[derive(Clone, Debug)]
 pub enum Order {
     ChangeRoom(SettingsChange),
+    /// A command that is about others, obeyed as if it came by a socket.
+    Obey {
+        by: Outsider,
+        command: Command,
+    },
     /// As a host removes somebody, without a ban.
     Remove {
         participant: Identity,
@@ -66,6 +87,8 @@ pub enum Input {
     MediaUp { pass: Pass },
     /// The person's media session ended. `for_good`: they left, it was not the network.
     MediaDown { identity: Identity, for_good: bool },
+    /// Somebody began to speak, or stopped, as the media side measured it.
+    Speaks { identity: Identity, speaks: bool },
     /// A LiveKit client changed its own name.
     Renamed { identity: Identity, name: String },
     /// [`Room::next_deadline`](crate::Room::next_deadline) passed.

@@ -54,7 +54,7 @@ pub use effect::{Effect, Removal};
 pub use event::{Answer, Deed, Event, Message, Person, State};
 pub use hands::Hand;
 pub use identity::Identity;
-pub use input::{ConnectionId, Input, Now, Order, Pass, Resume};
+pub use input::{ConnectionId, Input, Now, Order, Outsider, Pass, Resume};
 pub use lobby::{Knock, WaitsFor};
 pub use participant::Standing;
 pub use refusal::Refusal;

@@ -36,6 +36,7 @@ impl Waiting {
 
 /// One row of the hosts' list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Knock {
     pub participant: Identity,

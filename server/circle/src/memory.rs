@@ -4,6 +4,7 @@
 use crate::limits::REMEMBERED_MAX;
 use crate::{Identity, Role};
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 /// What is known of one identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) struct Remembered {
     pub(crate) agreed: Option<u32>,
     /// When the hand was raised that they left with.
     pub(crate) hand: Option<u64>,
+    /// How long they have spoken in this meeting, until they last fell silent.
+    pub(crate) spoken: Duration,
     /// They had stepped away when the process ended.
     pub(crate) away: bool,
     pub(crate) declined: bool,

@@ -22,7 +22,7 @@ impl Room {
         source: Source,
         except: &[Identity],
     ) -> Result<(), Refusal> {
-        let role = self.actor(who, Action::Mute)?.role;
+        let role = self.actor(who, Action::Mute)?;
         let spared: BTreeSet<&Identity> = except.iter().chain([who]).collect();
         let targets = self
             .participants
@@ -257,6 +257,9 @@ impl Room {
         }
         if changed.screens != before.screens {
             self.apply_mode(Source::Screen, &changed);
+        }
+        if changed.hands != before.hands && !self.hands.all().is_empty() {
+            self.tell_hands();
         }
         self.look_at_the_door();
         Ok(())

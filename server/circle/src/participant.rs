@@ -18,6 +18,8 @@ pub(crate) struct Participant {
     pub(crate) media: bool,
     /// Since when both are gone.
     pub(crate) absent_since: Option<Instant>,
+    /// Since when they speak.
+    pub(crate) speaks_since: Option<Instant>,
     /// "Someone came in": nobody else is told.
     pub(crate) away: bool,
     /// Sources that stay shut whatever the person does.

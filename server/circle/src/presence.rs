@@ -53,6 +53,7 @@ impl Room {
             circle: None,
             media: false,
             absent_since: None,
+            speaks_since: None,
             away: known.away,
             held: held_by_mode(&self.settings, role),
             allowance: Allowance::new(self.now.instant),
@@ -88,6 +89,8 @@ impl Room {
 
     pub(crate) fn media_up(&mut self, pass: Pass) {
         let who = pass.identity.clone();
+        // A new session of somebody who spoke is silent until it is heard.
+        self.speaks(&who, false);
         match self.participants.get_mut(&who) {
             Some(person) => {
                 let changed = !std::mem::replace(&mut person.media, true) || person.absent_since.is_some();
@@ -107,6 +110,7 @@ impl Room {
     }
 
     pub(crate) fn media_down(&mut self, who: &Identity, for_good: bool) {
+        self.speaks(who, false);
         let Some(person) = self.participants.get_mut(who) else { return };
         if !std::mem::replace(&mut person.media, false) {
             return;
@@ -160,6 +164,7 @@ impl Room {
 
     /// Takes somebody out of every table; their seat is kept for a while.
     pub(crate) fn depart(&mut self, who: &Identity) {
+        self.speaks(who, false);
         let Some(person) = self.participants.remove(who) else { return };
         if let Some(connection) = person.circle {
             self.connections.remove(&connection);

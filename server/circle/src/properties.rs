@@ -3,8 +3,8 @@
 use crate::event::Answer;
 use crate::limits::{JOURNAL_MAX, RETURN_GRACE, SEAT_KEPT};
 use crate::{
-    Action, Addressee, Command, ConnectionId, Effect, Event, Identity, Input, Message, Now, Pass, Request,
-    Resume, Role, Room, Settings, SettingsChange, Source,
+    Action, Addressee, Command, ConnectionId, Effect, Event, HandOrder, Identity, Input, Message, Now, Pass,
+    Request, Resume, Role, Room, Settings, SettingsChange, Source,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,10 @@ enum Step {
     MediaDown {
         person: usize,
         for_good: bool,
+    },
+    Speaks {
+        person: usize,
+        speaks: bool,
     },
     Wait {
         millis: u64,
@@ -76,6 +80,13 @@ fn change() -> impl Strategy<Value = SettingsChange> {
         Just(r#"{"handOver":{"rule":"close","minutes":1}}"#),
         Just(r#"{"text":"hosts"}"#),
         Just(r#"{"history":"none"}"#),
+        Just(r#"{"history":"meeting"}"#),
+        Just(r#"{"history":"days","historyDays":1}"#),
+        Just(r#"{"history":"days","historyDays":9}"#),
+        Just(r#"{"hands":"least-spoken-first"}"#),
+        Just(r#"{"hands":"in-order"}"#),
+        Just(r#"{"countShown":false}"#),
+        Just(r#"{"encryption":true}"#),
     ]
     .prop_map(|json| serde_json::from_str(json).unwrap())
 }
@@ -122,6 +133,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => person().prop_map(|person| Step::Close { person }),
         2 => person().prop_map(|person| Step::MediaUp { person }),
         1 => (person(), any::<bool>()).prop_map(|(person, for_good)| Step::MediaDown { person, for_good }),
+        2 => (person(), any::<bool>()).prop_map(|(person, speaks)| Step::Speaks { person, speaks }),
         3 => (0..8_000_u64).prop_map(|millis| Step::Wait { millis }),
     ]
 }
@@ -215,6 +227,11 @@ impl World {
             Step::MediaDown { person, for_good } => {
                 self.input(Input::MediaDown { identity: name(person), for_good });
             }
+            Step::Speaks { person, speaks } => {
+                let hands = self.room.hands.all().to_vec();
+                let effects = self.input(Input::Speaks { identity: name(person), speaks });
+                assert!(effects.is_empty() && self.room.hands.all() == hands, "speaking alone moves nothing");
+            }
             Step::Wait { millis } => {
                 self.now.instant += Duration::from_millis(millis);
                 self.now.unix_millis += millis;
@@ -277,7 +294,9 @@ impl World {
         );
         assert_eq!(room.seats.taken().count(), sitting.len());
         assert!(room.hands.all().iter().all(|hand| inside.contains(&hand.participant)));
-        assert!(room.hands.all().is_sorted_by_key(|hand| hand.raised_at));
+        if room.settings.hands == HandOrder::InOrder {
+            assert!(room.hands.all().is_sorted_by_key(|hand| hand.raised_at));
+        }
         assert!(room.spotlight.shown().iter().all(|who| inside.contains(who)));
         let sockets: BTreeMap<ConnectionId, Identity> =
             room.participants.iter().filter_map(|(who, p)| Some((p.circle?, who.clone()))).collect();
@@ -290,6 +309,7 @@ impl World {
         );
         for (who, person) in &room.participants {
             assert_eq!(person.absent_since.is_none(), person.is_connected());
+            assert!(person.media || person.speaks_since.is_none(), "who has no media does not speak");
             assert!(!room.memory.of(who).banned);
             if person.media {
                 let told: BTreeSet<Source> =

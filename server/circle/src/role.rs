@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a person is in the room. A room may have several hosts, all equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     Host,

@@ -10,8 +10,8 @@ use crate::seat::Seats;
 use crate::spotlight::Spotlight;
 use crate::text::Texts;
 use crate::{
-    Action, Command, ConnectionId, Effect, Event, Identity, Input, Message, Now, Order, Refusal, Request,
-    Settings,
+    Action, Command, ConnectionId, Effect, Event, Identity, Input, Message, Now, Order, Outsider, Refusal,
+    Request, Role, Settings,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Room {
     pub(crate) participants: BTreeMap<Identity, Participant>,
     pub(crate) connections: HashMap<ConnectionId, Identity>,
     pub(crate) arrivals: u64,
+    /// Whose command from outside is being obeyed.
+    outsider: Option<Outsider>,
     pub(crate) lobby: Lobby,
     pub(crate) memory: Memory,
     pub(crate) seats: Seats,
@@ -72,6 +74,7 @@ impl Room {
             participants: BTreeMap::new(),
             connections: HashMap::new(),
             arrivals: 0,
+            outsider: None,
             lobby: Lobby::default(),
             memory: Memory::default(),
             seats: Seats::default(),
@@ -102,6 +105,7 @@ impl Room {
             Input::Closed { connection } => self.closed(connection),
             Input::MediaUp { pass } => self.media_up(pass),
             Input::MediaDown { identity, for_good } => self.media_down(&identity, for_good),
+            Input::Speaks { identity, speaks } => self.speaks(&identity, speaks),
             Input::Renamed { identity, name } => self.renamed(&identity, &name),
             Input::Tick => {}
             Input::Stop => self.stop(),
@@ -112,11 +116,12 @@ impl Room {
     /// Does what the operator wants, or says why not. Drain [`Room::poll_effect`] afterwards.
     ///
     /// # Errors
-    /// A setting is out of bounds.
+    /// A [`Refusal`], as it would be by a socket.
     pub fn operate(&mut self, now: Now, order: Order) -> Result<(), Refusal> {
         self.now = now;
         let done = match order {
             Order::ChangeRoom(set) => self.change_settings(set),
+            Order::Obey { by, command } => self.obey_outsider(by, command),
             Order::Remove { participant } if self.participants.contains_key(&participant) => {
                 self.send_out(&participant, false);
                 Ok(())
@@ -190,6 +195,22 @@ impl Room {
         }
     }
 
+    fn obey_outsider(&mut self, by: Outsider, command: Command) -> Result<(), Refusal> {
+        let who = by.identity.clone();
+        if !command.is_about_others() {
+            return Err(Refusal::ParticipantUnknown);
+        }
+        if let Some(person) = self.participants.get_mut(&who)
+            && !person.allowance.take(self.now.instant)
+        {
+            return Err(Refusal::TooFast);
+        }
+        self.outsider = Some(by);
+        let done = self.obey(&who, command);
+        self.outsider = None;
+        done
+    }
+
     fn obey(&mut self, who: &Identity, command: Command) -> Result<(), Refusal> {
         match command {
             Command::Agree { version } => self.agree(who, version),
@@ -229,10 +250,12 @@ impl Room {
         if allowance.take(now) { Ok(()) } else { Err(Refusal::TooFast) }
     }
 
-    /// The person who commands, if their role allows this.
-    pub(crate) fn actor(&self, who: &Identity, action: Action) -> Result<&Participant, Refusal> {
-        let person = self.participants.get(who).ok_or(Refusal::ParticipantUnknown)?;
-        if person.role.may(action) { Ok(person) } else { Err(Refusal::NotAllowed) }
+    /// The role of whoever commands, if it allows this.
+    pub(crate) fn actor(&self, who: &Identity, action: Action) -> Result<Role, Refusal> {
+        let inside = self.participants.get(who).map(|person| person.role);
+        let outside = || self.outsider.as_ref().filter(|by| by.identity == *who).map(|by| by.role);
+        let role = inside.or_else(outside).ok_or(Refusal::ParticipantUnknown)?;
+        if role.may(action) { Ok(role) } else { Err(Refusal::NotAllowed) }
     }
 
     /// Everybody in `named`, if `who` may do `action` to each of them. All or nobody.
@@ -242,7 +265,7 @@ impl Room {
         action: Action,
         named: &[Identity],
     ) -> Result<Vec<Target>, Refusal> {
-        let role = self.actor(who, action)?.role;
+        let role = self.actor(who, action)?;
         if named.len() > crate::limits::LIST_MAX {
             return Err(Refusal::TooMany);
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who has to wait for a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LobbyRule {
     #[default]
@@ -34,6 +35,7 @@ impl LobbyRule {
 
 /// Who may write to everybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TextRule {
     #[default]
@@ -44,6 +46,7 @@ pub enum TextRule {
 
 /// What newcomers see of earlier texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum History {
     /// Nothing is kept.
@@ -57,6 +60,7 @@ pub enum History {
 
 /// In which order raised hands are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum HandOrder {
     /// As they were raised.
@@ -68,6 +72,7 @@ pub enum HandOrder {
 
 /// Whether people open their own microphones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Microphones {
     #[default]
@@ -78,6 +83,7 @@ pub enum Microphones {
 
 /// Who may show a screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Screens {
     #[default]
@@ -87,6 +93,7 @@ pub enum Screens {
 
 /// What happens when the last host has left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "rule", rename_all = "kebab-case")]
 pub enum HandOver {
     #[default]
@@ -94,11 +101,15 @@ pub enum HandOver {
     /// The co-host who has been here longest becomes host.
     CoHost,
     /// The room closes after this many minutes unless a host comes back.
-    Close { minutes: u32 },
+    Close {
+        #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 120))]
+        minutes: u32,
+    },
 }
 
 /// The rules of one room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
     /// Shown in the middle of the ring; empty: none.
@@ -148,14 +159,18 @@ impl Default for Settings {
 
 /// What a host changes; what is absent stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SettingsChange {
+    #[cfg_attr(feature = "schema", schema(max_length = 200))]
     pub question: Option<String>,
     pub locked: Option<bool>,
     pub lobby: Option<LobbyRule>,
+    #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 500))]
     pub capacity: Option<u32>,
     pub text: Option<TextRule>,
     pub history: Option<History>,
+    #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 90))]
     pub history_days: Option<u32>,
     pub hands: Option<HandOrder>,
     pub microphones: Option<Microphones>,
@@ -165,6 +180,7 @@ pub struct SettingsChange {
     pub count_shown: Option<bool>,
     pub encryption: Option<bool>,
     /// The agreement's words; the version follows by itself. Empty: nothing is asked.
+    #[cfg_attr(feature = "schema", schema(max_items = 12))]
     pub agreement: Option<Vec<String>>,
 }
 
@@ -193,6 +209,13 @@ impl Settings {
             agreement,
         };
         if changed.is_within_bounds() { Ok(changed) } else { Err(Refusal::SettingOutOfBounds) }
+    }
+
+    /// Whether somebody with this role is told how many people there are. Seats are shown in any case: who hears you
+    /// is never hidden.
+    #[must_use]
+    pub const fn tells_count_to(&self, role: Role) -> bool {
+        self.count_shown || role.may(Action::Admit)
     }
 
     fn is_within_bounds(&self) -> bool {

@@ -4,6 +4,7 @@
 use crate::memory::Remembered;
 use crate::{Identity, Role, Room};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What is needed so that people who come back sit where they sat.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ struct Known {
     agreed: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hand: Option<u64>,
+    /// Seconds.
+    #[serde(default)]
+    spoken: u64,
     #[serde(default)]
     away: bool,
     #[serde(default)]
@@ -46,6 +50,7 @@ impl Room {
             admitted: known.admitted,
             agreed: known.agreed,
             hand: self.hands.is_up(participant).or(known.hand),
+            spoken: known.spoken.as_secs(),
             away: self.participants.get(participant).is_some_and(|person| person.away),
             declined: known.declined,
             banned: known.banned,
@@ -70,6 +75,7 @@ impl Room {
                 remembered.admitted = known.admitted;
                 remembered.agreed = known.agreed;
                 remembered.hand = known.hand;
+                remembered.spoken = Duration::from_secs(known.spoken);
                 remembered.away = known.away;
                 remembered.declined = known.declined;
                 remembered.banned = known.banned;

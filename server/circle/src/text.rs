@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 /// To whom a text goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Addressee {
     Everyone,

@@ -2,6 +2,7 @@
 
 use crate::event::{Answer, Person, State};
 use crate::journal::Audience;
+use crate::lobby::Knock;
 use crate::room::Life;
 use crate::{Action, ConnectionId, Event, Identity, Room};
 
@@ -26,6 +27,12 @@ impl Room {
             self.participants.iter().map(|(who, person)| (person.arrival, who)).collect();
         people.sort_unstable();
         people.into_iter().filter_map(|(_, who)| self.person(who)).collect()
+    }
+
+    /// Who waits for a host, in the order they came.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Knock> {
+        self.lobby.knocks()
     }
 
     /// Tells everybody what somebody is now.

@@ -1,6 +1,8 @@
 //! Every sentence the terminal shows, in Japanese and English. No other file of this crate holds text for the
 //! operator's eyes; the page has its own catalogue, and log lines and API messages are English.
 
+mod operate;
+
 use crate::start_error::StartError;
 use std::path::Path;
 use store::InviteState;
@@ -205,6 +207,7 @@ fn japanese(error: &StartError) -> String {
         }
         StartError::Random(source) => format!("OS から 乱数を もらえません: {source}"),
         StartError::Media(reason) => format!("メディアの 準備が できません: {reason}"),
+        StartError::Operate(error) => operate::japanese(error),
     }
 }
 

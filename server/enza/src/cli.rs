@@ -2,10 +2,13 @@
 
 use crate::catalogue::Language;
 use crate::config::{Config, RoomsRule, Settings};
+use crate::operate::{BanCommands, ParticipantCommands, RoomCommands, pretty};
+use crate::running::Running;
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
-use crate::{backup, data_folder, rooms};
+use crate::{backup, data_folder, rooms, welcome};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::{Value, json};
 use signal::Grants;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -17,7 +20,7 @@ use store::{InviteId, Role, Store, Terms};
 ///
 /// Without a command it serves. Each setting may also stand in enza.toml or in a variable such as ENZA_PORT
 /// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_PLAIN_HTTP,
-/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
+/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_WEBHOOKS, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
 #[derive(Debug, Parser)]
 #[command(name = "enza", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -36,6 +39,15 @@ enum Commands {
     /// List, make and revoke invite links
     #[command(subcommand)]
     Invite(InviteCommands),
+    /// Make, show, change, end and erase rooms of the running server
+    #[command(subcommand)]
+    Room(RoomCommands),
+    /// See and moderate who is in a room
+    #[command(subcommand)]
+    Participant(ParticipantCommands),
+    /// Show and lift a room's bans
+    #[command(subcommand)]
+    Ban(BanCommands),
     /// Save the database as one file; the server may run meanwhile
     Backup {
         #[command(flatten)]
@@ -104,6 +116,12 @@ struct ServeFlags {
     /// Who may make rooms: whoever opens the page (open), or the operator [default: closed]
     #[arg(long, value_enum, value_name = "WHO")]
     rooms: Option<RoomsRule>,
+    /// Threads that forward media [default: one fewer than processors, at least 1]
+    #[arg(long, value_name = "N")]
+    media_threads: Option<u8>,
+    /// URL that is told what happens in rooms, as LiveKit's webhooks are (repeatable)
+    #[arg(long, value_name = "URL")]
+    webhook: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -133,8 +151,14 @@ enum InviteCommands {
     List {
         #[command(flatten)]
         common: CommonFlags,
+        /// Only this room's [default: all rooms]
+        #[arg(long)]
+        room: Option<String>,
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
     },
-    /// Make an invite and print its secret: the part of a link after /join#
+    /// Make an invite and print its link and a code for a phone's camera
     Create {
         #[command(flatten)]
         common: CommonFlags,
@@ -153,11 +177,17 @@ enum InviteCommands {
         /// How many people it lets in [default: any number]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         max_uses: Option<u32>,
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
     },
     /// Close an invite for good
     Revoke {
         #[command(flatten)]
         common: CommonFlags,
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
         /// Number as listed
         invite: i64,
     },
@@ -199,6 +229,11 @@ impl Cli {
             Some(Commands::Serve(flags)) => Ok(Command::Serve(flags.config(variable)?)),
             Some(Commands::Token(flags)) => flags.print(variable),
             Some(Commands::Invite(command)) => command.run(language, variable).await,
+            Some(Commands::Room(command)) => Ok(Command::Print(command.run(language, variable).await?)),
+            Some(Commands::Participant(command)) => {
+                Ok(Command::Print(command.run(language, variable).await?))
+            }
+            Some(Commands::Ban(command)) => Ok(Command::Print(command.run(language, variable).await?)),
             Some(Commands::Backup { common, file }) => {
                 backup::backup(&common.config(variable)?, &file).await?;
                 Ok(Command::Print(format!("{}\n", language.backed_up(&file))))
@@ -241,6 +276,8 @@ impl ServeFlags {
             announce: (!self.announce.is_empty()).then_some(self.announce),
             development: self.development.then_some(true),
             rooms: self.rooms,
+            media_threads: self.media_threads,
+            webhooks: (!self.webhook.is_empty()).then_some(self.webhook),
             ..self.common.settings()
         };
         settings.resolve(self.common.config.as_deref(), variable)
@@ -272,14 +309,17 @@ impl InviteCommands {
         language: Language,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Command, StartError> {
-        let (Self::List { common } | Self::Create { common, .. } | Self::Revoke { common, .. }) = &self;
+        let (Self::List { common, .. } | Self::Create { common, .. } | Self::Revoke { common, .. }) = &self;
         let config = common.config(variable)?;
         data_folder::prepare(&config.data)?;
         let store = Store::open(&data_folder::database(&config.data)).await?;
         let now = i64::try_from(rooms::now().unix_millis).unwrap_or(i64::MAX);
         let said = match self {
-            Self::List { .. } => list(&store, language, now).await?,
-            Self::Create { role, room, expires, opens_in, max_uses, .. } => {
+            Self::List { room, json, .. } => {
+                let lines = Lines { language, now, json };
+                lines.of(&store, room.as_deref()).await?
+            }
+            Self::Create { role, room, expires, opens_in, max_uses, json, .. } => {
                 let room = match room {
                     Some(id) => store.room(&id).await?,
                     None => match store.first_room().await? {
@@ -300,12 +340,20 @@ impl InviteCommands {
                     expires_unix_millis: expires.map(after),
                     max_uses,
                 };
-                let (_, secret) = store.create_invite(&room.id, role, terms, now).await?;
-                format!("{}\n", secret.reveal())
+                let (id, secret) = store.create_invite(&room.id, role, terms, now).await?;
+                let running = Running::read(&config.data).map(|running| running.links);
+                let base = running.or_else(|| welcome::bases(&config, config.port).into_iter().next());
+                let link = welcome::link(&base.unwrap_or_default(), secret.reveal());
+                if json {
+                    let made = json!({"id": id.0, "role": role.name(), "room": room.id, "link": link});
+                    pretty(&made)
+                } else {
+                    format!("{link}\n\n{}", welcome::code(&link))
+                }
             }
-            Self::Revoke { invite, .. } => {
+            Self::Revoke { invite, json, .. } => {
                 store.revoke_invite(InviteId(invite), now).await?;
-                format!("{}\n", language.invite_revoked())
+                if json { pretty(&Value::Null) } else { format!("{}\n", language.invite_revoked()) }
             }
         };
         store.close().await;
@@ -313,23 +361,40 @@ impl InviteCommands {
     }
 }
 
-async fn list(store: &Store, language: Language, now: i64) -> Result<String, StartError> {
-    let mut text = String::new();
-    for room in store.rooms().await? {
-        for invite in store.invites(&room.id).await? {
-            let state = language.invite_state(invite.state(now));
-            // Writing to a string cannot fail.
-            let _ = writeln!(
-                text,
-                "{:>6}  {:<8}  {state}  {}  {}",
-                invite.id.0,
-                invite.role.name(),
-                room.id,
-                room.title
-            );
+/// How invites are listed.
+struct Lines {
+    language: Language,
+    now: i64,
+    json: bool,
+}
+
+impl Lines {
+    async fn of(&self, store: &Store, only: Option<&str>) -> Result<String, StartError> {
+        let rooms = match only {
+            Some(id) => vec![store.room(id).await?],
+            None => store.rooms().await?,
+        };
+        let (mut text, mut listed) = (String::new(), Vec::new());
+        for room in rooms {
+            for invite in store.invites(&room.id).await? {
+                let (id, role) = (invite.id.0, invite.role.name());
+                let state = self.language.invite_state(invite.state(self.now));
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{id:>6}  {role:<8}  {state}  {}  {}", room.id, room.title);
+                let state = Language::English.invite_state(invite.state(self.now)).replace(' ', "-");
+                listed.push(json!({
+                    "id": id, "role": role, "state": state, "room": room.id, "title": room.title,
+                    "uses": invite.uses, "maxUses": invite.terms.max_uses,
+                    "opensAt": invite.terms.not_before_unix_millis, "expiresAt": invite.terms.expires_unix_millis,
+                }));
+            }
         }
+        Ok(match text.is_empty() {
+            _ if self.json => pretty(&json!({ "invites": listed })),
+            true => format!("{}\n", self.language.no_invites()),
+            false => text,
+        })
     }
-    if text.is_empty() { Ok(format!("{}\n", language.no_invites())) } else { Ok(text) }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -4,6 +4,7 @@
 
 use crate::start_error::StartError;
 use crate::token::ApiKey;
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ pub const PORT: u16 = 7880;
 
 /// A secret shorter than this is refused: HS256 wants 256 bits (RFC 7518 section 3.2).
 pub const SECRET_MIN: usize = 32;
+
+/// Most threads for media. Higher: lanes between them cost 256 KiB for each pair; lower: large machines stay idle.
+pub const MEDIA_THREADS_MAX: u8 = 16;
 
 /// An unknown key is answered with a known one when they are this alike (Jaro–Winkler, 0 to 1). Higher: typing
 /// errors get no hint; lower: the hint is nonsense.
@@ -34,10 +38,12 @@ pub struct Settings {
     pub announce: Option<Vec<IpAddr>>,
     pub development: Option<bool>,
     pub rooms: Option<RoomsRule>,
+    pub media_threads: Option<u8>,
+    pub webhooks: Option<Vec<String>>,
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "port",
     "bind",
     "data",
@@ -50,10 +56,14 @@ const KEYS: [&str; 12] = [
     "announce",
     "development",
     "rooms",
+    "media_threads",
+    "webhooks",
 ];
 
 /// Who may make rooms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum RoomsRule {
     /// Whoever opens the page.
@@ -99,6 +109,10 @@ pub struct Config {
     /// Clients may ask for simulated trouble.
     pub development: bool,
     pub rooms: RoomsRule,
+    /// Threads that forward media, from 1 to [`MEDIA_THREADS_MAX`]; a room lives on one of them.
+    pub media_threads: u8,
+    /// Where LiveKit's webhooks go.
+    pub webhooks: Vec<Uri>,
 }
 
 impl Settings {
@@ -146,6 +160,8 @@ impl Settings {
             announce,
             development: parse("ENZA_DEVELOPMENT", get("ENZA_DEVELOPMENT"), TRUE_OR_FALSE)?,
             rooms: parse("ENZA_ROOMS", get("ENZA_ROOMS"), OPEN_OR_CLOSED)?,
+            media_threads: parse("ENZA_MEDIA_THREADS", get("ENZA_MEDIA_THREADS"), THREADS)?,
+            webhooks: get("ENZA_WEBHOOKS").map(|list| list.split(',').map(str::to_owned).collect()),
         })
     }
 
@@ -201,6 +217,8 @@ impl Settings {
             announce: self.announce.or(weaker.announce),
             development: self.development.or(weaker.development),
             rooms: self.rooms.or(weaker.rooms),
+            media_threads: self.media_threads.or(weaker.media_threads),
+            webhooks: self.webhooks.or(weaker.webhooks),
         }
     }
 
@@ -253,6 +271,14 @@ impl Settings {
             _ => return Err(StartError::Together { one: "--cert", other: "--key" }),
         };
         let data = self.data.unwrap_or_else(|| PathBuf::from("data"));
+        let media_threads = match self.media_threads {
+            None => media_threads_here(),
+            Some(threads @ 1..=MEDIA_THREADS_MAX) => threads,
+            Some(other) => {
+                let (name, value) = ("--media-threads".to_owned(), other.to_string());
+                return Err(StartError::Value { name, value, expected: THREADS });
+            }
+        };
         Ok(Config {
             port: self.port.unwrap_or(PORT),
             bind,
@@ -263,6 +289,13 @@ impl Settings {
             announce: self.announce.unwrap_or_default(),
             development: self.development.unwrap_or(false),
             rooms: self.rooms.unwrap_or_default(),
+            media_threads,
+            webhooks: self
+                .webhooks
+                .unwrap_or_default()
+                .iter()
+                .map(|url| webhook(url))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -270,8 +303,28 @@ impl Settings {
 const PORT_NUMBER: &str = "a port number from 0 to 65535";
 const IP_ADDRESS: &str = "an IP address such as 127.0.0.1, 0.0.0.0 or ::";
 const IP_ADDRESSES: &str = "IP addresses with commas between them";
+const THREADS: &str = "a number from 1 to 16";
+const WEBHOOK_URL: &str = "a URL such as https://example.org/events";
 const OPEN_OR_CLOSED: &str = "open or closed";
 const TRUE_OR_FALSE: &str = "true or false";
+
+/// One on one or two processors, where more would only take turns; one fewer than there are on larger machines. Where
+/// one port cannot be opened several times, one.
+fn media_threads_here() -> u8 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if cfg!(target_os = "linux") && processors > 2 { processors - 1 } else { 1 };
+    u8::try_from(threads).unwrap_or(MEDIA_THREADS_MAX).min(MEDIA_THREADS_MAX)
+}
+
+/// A URL that events can be sent to.
+fn webhook(url: &str) -> Result<Uri, StartError> {
+    let usable = |uri: &Uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"));
+    url.trim().parse().ok().filter(usable).ok_or_else(|| StartError::Value {
+        name: "A webhook".to_owned(),
+        value: url.to_owned(),
+        expected: WEBHOOK_URL,
+    })
+}
 
 /// `name` in the folder that holds `data`.
 fn beside(data: &Path, name: &str) -> PathBuf {

@@ -19,7 +19,7 @@ const STATUS_LINE: usize = 12;
 /// # Errors
 /// Nobody listens, the answer takes more than 3 seconds, is no HTTP, or is a 5xx.
 pub async fn check(config: &Config) -> io::Result<()> {
-    match tokio::time::timeout(PATIENCE, ask(address(config))).await {
+    match tokio::time::timeout(PATIENCE, ask(address(config, config.port))).await {
         Ok(Ok(100..=499)) => Ok(()),
         Ok(Ok(status)) => Err(io::Error::other(format!("the server answers with status {status}"))),
         Ok(Err(error)) => Err(error),
@@ -27,14 +27,14 @@ pub async fn check(config: &Config) -> io::Result<()> {
     }
 }
 
-/// Where the server of `config` can be reached from here.
-fn address(config: &Config) -> SocketAddr {
+/// Where the server of `config` can be reached from here, on this port.
+pub(crate) fn address(config: &Config, port: u16) -> SocketAddr {
     let ip = match config.bind {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, config.port)
+    SocketAddr::new(ip, port)
 }
 
 /// The status of the answer.

@@ -8,6 +8,7 @@
 //! | one task per live room | `room.rs` | [`signal::Room`], [`circle::Room`] and their connections' outboxes |
 //! | one task | `rooms.rs` | which rooms live |
 //! | two tasks | `attempts.rs` | who tried wrong invites; who made rooms |
+//! | four tasks per webhook URL | `webhook.rs` | the events on their way |
 //! | one thread | `media/` | [`sfu::Shard`] and the UDP socket |
 //!
 //! It is a library too, so that tests run the real server inside their own process.
@@ -24,14 +25,17 @@ mod http;
 mod listen;
 pub mod logs;
 mod media;
+mod operate;
 mod operator_key;
 mod origin;
 mod passphrase;
 mod room;
 mod rooms;
+mod running;
 pub mod server;
 mod session;
 pub mod start_error;
 mod tls;
 pub mod token;
+mod webhook;
 pub mod welcome;

@@ -4,7 +4,7 @@
 //! HTTPS port the last one is answered with a redirect: people type addresses without `https://`.
 
 use crate::http::{Peer, Slot};
-use crate::media::{self, MediaHandle};
+use crate::media::{self, MediaThreads};
 use crate::server::raised;
 use axum::Router;
 use axum::body::Body;
@@ -48,7 +48,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 pub(crate) struct Listening {
     pub(crate) routes: Router,
     pub(crate) tls: Option<TlsAcceptor>,
-    media: MediaHandle,
+    media: MediaThreads,
     permits: Arc<Semaphore>,
     /// True: accept no more, finish what is being answered.
     pub(crate) stopping: watch::Receiver<bool>,
@@ -58,7 +58,7 @@ impl Listening {
     pub(crate) fn new(
         routes: Router,
         tls: Option<TlsAcceptor>,
-        media: MediaHandle,
+        media: MediaThreads,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self { routes, tls, media, permits: Arc::new(Semaphore::new(CONNECTIONS)), stopping }

@@ -8,10 +8,12 @@ mod keep;
 mod live;
 mod question;
 mod service;
+mod webhook;
 
-use crate::media::MediaHandle;
+use crate::media::{MediaHandle, MediaThreads};
 use crate::rooms::{Farewell, Fatal, now};
 use crate::token::TokenAuthority;
+use crate::webhook::Webhooks;
 use ::circle::Settings;
 use axum::extract::ws::Utf8Bytes;
 use circle::circle_now;
@@ -21,7 +23,8 @@ use keep::{Keep, Keeper};
 pub(crate) use live::FRESH;
 use live::Live;
 use livekit_protocol::{
-    DisconnectReason, JoinRequest, SignalRequest, SignalResponse, signal_response::Message as ResponseMessage,
+    DisconnectReason, JoinRequest, RoomEndReason, SignalRequest, SignalResponse,
+    signal_response::Message as ResponseMessage,
 };
 pub(crate) use question::Question;
 pub(crate) use service::ServiceCall;
@@ -113,10 +116,11 @@ impl RoomControl {
 /// What every room's task is lent.
 #[derive(Clone)]
 pub(crate) struct Services {
-    pub(crate) media: MediaHandle,
+    pub(crate) media: MediaThreads,
     pub(crate) store: Store,
     pub(crate) tokens: Arc<TokenAuthority>,
     pub(crate) fatal: mpsc::Sender<Fatal>,
+    pub(crate) webhooks: Webhooks,
 }
 
 /// Starts the task of a new room. `epoch` tells its circle from earlier ones of the same room.
@@ -127,7 +131,7 @@ pub(crate) fn start(
     services: Services,
     farewell: Farewell,
 ) -> RoomControl {
-    let Services { media, store, tokens, fatal } = services;
+    let Services { media, store, tokens, fatal, webhooks } = services;
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (events, media_events) = mpsc::channel(EVENTS);
     let (end, ending) = watch::channel(None);
@@ -153,9 +157,11 @@ pub(crate) fn start(
             bans,
             metadata: String::new(),
             mirrored: String::new(),
-            media,
+            media: media.for_room(),
             tokens,
             fatal,
+            webhooks,
+            finished_by: RoomEndReason::RoomEndIdleTimeout,
             ended: false,
             stopping: false,
         };
@@ -214,6 +220,9 @@ struct RoomTask {
     media: MediaHandle,
     tokens: Arc<TokenAuthority>,
     fatal: mpsc::Sender<Fatal>,
+    webhooks: Webhooks,
+    /// What ends the room, if it ends now.
+    finished_by: RoomEndReason,
     ended: bool,
     /// The server stops: the circle on disk is for the next process.
     stopping: bool,
@@ -226,6 +235,7 @@ impl RoomTask {
         mut events: mpsc::Receiver<Event>,
         mut ending: watch::Receiver<Option<DisconnectReason>>,
     ) {
+        self.tell_of_room("room_started");
         self.settle(now());
         while !self.ended {
             let deadlines = [self.room.next_deadline(), self.circle.next_deadline(), self.live.due];
@@ -250,6 +260,7 @@ impl RoomTask {
                         (Ok(()), Some(reason)) => {
                             // What people will come back to.
                             self.write_circle_now(now());
+                            self.finished_by = RoomEndReason::RoomEndServerShutdown;
                             self.stopping = reason == DisconnectReason::ServerShutdown;
                             self.circle.handle(circle_now(now()), ::circle::Input::Stop);
                             self.handle(Input::End { reason });
@@ -292,6 +303,7 @@ impl RoomTask {
                 },
             }
         }
+        self.tell_of_room("room_finished");
         if !self.stopping {
             self.keeper.keep(Keep::Over);
         }
@@ -352,10 +364,15 @@ impl RoomTask {
                 let identity = identity.as_str().into();
                 self.circle.handle(circle_now, ::circle::Input::MediaDown { identity, for_good });
             }
+            Effect::Speaks { identity, speaks } => {
+                let identity = identity.as_str().into();
+                self.circle.handle(circle_now, ::circle::Input::Speaks { identity, speaks });
+            }
             Effect::Renamed { identity, name } => {
                 let identity = identity.as_str().into();
                 self.circle.handle(circle_now, ::circle::Input::Renamed { identity, name });
             }
+            Effect::Happened(what) => self.tell_of(*what),
             Effect::Ended => self.ended = true,
         }
     }
@@ -387,6 +404,7 @@ mod tests {
     async fn a_client_that_does_not_read_is_closed_and_the_room_goes_on() {
         let (media, _commands) = media::handle_for_tests();
         let key = ApiKey::new("key".to_owned(), "0123456789abcdef0123456789abcdef".to_owned()).unwrap();
+        let tokens = Arc::new(TokenAuthority::new(&key));
         let (fatal, _reasons) = mpsc::channel(1);
         let settings = RoomSettings {
             id: RoomId(1),
@@ -417,8 +435,10 @@ mod tests {
             metadata: String::new(),
             mirrored: String::new(),
             media,
-            tokens: Arc::new(TokenAuthority::new(&key)),
+            webhooks: Webhooks::start(&[], &tokens),
+            tokens,
             fatal,
+            finished_by: RoomEndReason::RoomEndIdleTimeout,
             ended: false,
             stopping: false,
         };

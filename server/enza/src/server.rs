@@ -4,16 +4,19 @@ use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
 use crate::http::{self, App};
 use crate::listen::{Listening, also_listen_on};
-use crate::media::{self, Media};
+use crate::media::{self, Media, MediaConfig};
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
 use crate::room::{FRESH, Services};
 use crate::rooms::{Fatal, Rooms};
+use crate::running::Running;
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
+use crate::webhook::Webhooks;
 use crate::{data_folder, rooms, tls};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -29,13 +32,17 @@ const PORT_TRIES: usize = 32;
 const ROOMS_PATIENCE: Duration = Duration::from_millis(1500);
 const SESSIONS_PATIENCE: Duration = Duration::from_millis(1500);
 const STORE_PATIENCE: Duration = Duration::from_millis(500);
+/// What a receiver that answers needs for a room's last events.
+const WEBHOOKS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The running program.
 pub struct Server {
     port: u16,
+    data: PathBuf,
     store: Store,
     rooms: Rooms,
     media: Media,
+    webhooks: Webhooks,
     stopping: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
     alive: mpsc::Receiver<std::convert::Infallible>,
@@ -56,7 +63,7 @@ impl Server {
         let tokens = Arc::new(TokenAuthority::new(&key));
         let operator = Arc::new(OperatorKey::load_or_create(&config.data)?);
         let tls = tls::server_config(config)?;
-        let (listener, socket) = bind(config).await?;
+        let (listener, sockets) = bind(config).await?;
         let port = listener
             .local_addr()
             .map_err(|source| StartError::Bind {
@@ -71,16 +78,21 @@ impl Server {
         let fresh = i64::try_from(FRESH.as_millis()).unwrap_or(i64::MAX);
         store.forget_stale(rooms::unix_millis(rooms::now()).saturating_sub(fresh)).await?;
 
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed)?;
-        let (media, handle, events) =
-            Media::start(socket, candidates, tcp_candidates, seed).map_err(StartError::Media)?;
+        let media_config = MediaConfig { candidates, tcp_candidates };
+        let seed = || {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map(|()| seed)
+        };
+        let (media, threads, events) =
+            Media::start(sockets, &media_config, seed).map_err(StartError::Media)?;
         let (fatal_sender, fatal) = mpsc::channel(1);
+        let webhooks = Webhooks::start(&config.webhooks, &tokens);
         let services = Services {
-            media: handle.clone(),
+            media: threads.clone(),
             store: store.clone(),
             tokens: Arc::clone(&tokens),
             fatal: fatal_sender,
+            webhooks: webhooks.clone(),
         };
         let rooms = Rooms::start(services, events, config.development);
 
@@ -99,7 +111,7 @@ impl Server {
             stopped: stopped_seen,
             alive: alive_sender,
         });
-        let listening = Listening::new(routes, tls.map(Into::into), handle, stopping_seen);
+        let listening = Listening::new(routes, tls.map(Into::into), threads, stopping_seen);
         if let Some(ip) = also_listen_on(config.bind) {
             // A convenience: a machine without IPv6 does without.
             match TcpListener::bind((ip, port)).await {
@@ -114,8 +126,20 @@ impl Server {
             Transport::Plain => "HTTP",
             Transport::Development | Transport::Files { .. } => "HTTPS",
         };
+        Running::of(config, port)?.write(&config.data)?;
         tracing::info!(port, transport, "serving");
-        Ok(Self { port, store, rooms, media, stopping, stopped, alive, fatal })
+        Ok(Self {
+            port,
+            data: config.data.clone(),
+            store,
+            rooms,
+            media,
+            webhooks,
+            stopping,
+            stopped,
+            alive,
+            fatal,
+        })
     }
 
     /// The TCP and UDP port.
@@ -137,12 +161,16 @@ impl Server {
 
     /// Says goodbye to everybody and closes everything, within 5 s.
     pub async fn stop(self) {
-        let Self { store, rooms, media, stopping, stopped, mut alive, .. } = self;
+        let Self { data, store, rooms, media, webhooks, stopping, stopped, mut alive, .. } = self;
+        Running::forget(&data);
         stopping.send_replace(true);
         if timeout(ROOMS_PATIENCE, rooms.end()).await.is_err() {
             tracing::warn!("some rooms did not end in time");
         }
         drop(rooms);
+        if timeout(WEBHOOKS_PATIENCE, webhooks.flush()).await.is_err() {
+            tracing::warn!("the last events did not reach every webhook in time");
+        }
         // Sessions whose room is gone close by themselves; this reaches the others.
         let closing = async {
             if timeout(SESSIONS_PATIENCE / 2, alive.recv()).await.is_err() {
@@ -154,7 +182,7 @@ impl Server {
             tracing::warn!("some connections did not close in time");
         }
         if tokio::task::spawn_blocking(move || media.stop()).await.is_err() {
-            tracing::error!("the media thread cannot be stopped");
+            tracing::error!("the media threads cannot be stopped");
         }
         if timeout(STORE_PATIENCE, store.close()).await.is_err() {
             tracing::warn!("the database did not close in time");
@@ -169,8 +197,8 @@ pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
     let _ = flag.wait_for(|raised| *raised).await;
 }
 
-/// The TCP listener and the UDP socket, on one port number.
-async fn bind(config: &Config) -> Result<(TcpListener, UdpSocket), StartError> {
+/// The TCP listener and a UDP socket for each media thread, on one port number.
+async fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
     let asked = SocketAddr::new(config.bind, config.port);
     let failed = |source: std::io::Error| match source.kind() {
         ErrorKind::AddrInUse => StartError::PortInUse { port: config.port },
@@ -181,8 +209,9 @@ async fn bind(config: &Config) -> Result<(TcpListener, UdpSocket), StartError> {
         tries -= 1;
         let listener = TcpListener::bind(asked).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        match media::bind(media::media_address(address)) {
-            Ok(socket) => return Ok((listener, socket)),
+        let (address, shared) = (media::media_address(address), config.media_threads > 1);
+        match (0..config.media_threads).map(|_| media::bind(address, shared)).collect() {
+            Ok(sockets) => return Ok((listener, sockets)),
             Err(error) if error.kind() == ErrorKind::AddrInUse && tries > 0 => {}
             Err(error) => return Err(failed(error)),
         }

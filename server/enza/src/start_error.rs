@@ -1,6 +1,7 @@
 //! Why the program cannot start, as situations an operator can act on. The sentences in Japanese stand in
 //! [`crate::catalogue`].
 
+use crate::operate::OperateError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -41,6 +42,8 @@ pub enum StartError {
     Random(#[from] getrandom::Error),
     #[error("The media plane cannot start: {0}")]
     Media(String),
+    #[error("{0}")]
+    Operate(#[from] OperateError),
 }
 
 impl StartError {
@@ -54,6 +57,7 @@ impl StartError {
             | Self::Together { .. }
             | Self::Conflict { .. }
             | Self::SecretShort { .. } => 2,
+            Self::Operate(error) => error.exit_code(),
             _ => 1,
         }
     }

@@ -7,6 +7,7 @@
 use crate::config::{Config, Transport};
 use crate::data_folder::write_private;
 use crate::media::lan_addresses;
+use crate::operate;
 use crate::start_error::StartError;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
@@ -68,6 +69,21 @@ pub(crate) fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>
         .map_err(|error: rustls::Error| refused(&cert, error.to_string()))?;
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(Arc::new(tls)))
+}
+
+/// The SHA-256 of the certificate that [`server_config`] shows; `None` without HTTPS.
+///
+/// # Errors
+/// [`StartError::Certificate`].
+pub(crate) fn fingerprint(config: &Config) -> Result<Option<String>, StartError> {
+    let path = match &config.transport {
+        Transport::Plain => return Ok(None),
+        Transport::Files { cert, .. } => cert.clone(),
+        Transport::Development => config.certs.join(SERVER),
+    };
+    let certificate = CertificateDer::from_pem_file(&path)
+        .map_err(|error| StartError::Certificate { path, reason: error.to_string() })?;
+    Ok(Some(operate::remote::fingerprint(&certificate)))
 }
 
 /// The names a browser on this network may use for this machine. A public address is left out: the authority may

@@ -81,7 +81,7 @@ async fn first_links(store: &Store, config: &Config, language: Language) -> Resu
 }
 
 /// The addresses that people can open, the widest first.
-fn bases(config: &Config, port: u16) -> Vec<String> {
+pub(crate) fn bases(config: &Config, port: u16) -> Vec<String> {
     let scheme = match config.transport {
         Transport::Plain => "http",
         Transport::Development | Transport::Files { .. } => "https",
@@ -96,8 +96,19 @@ fn bases(config: &Config, port: u16) -> Vec<String> {
     }
 }
 
-fn link(base: &str, secret: &str) -> String {
+pub(crate) fn link(base: &str, secret: &str) -> String {
     format!("{base}/join#{secret}")
+}
+
+/// A link for a phone's camera; empty when it is too long for a code.
+pub(crate) fn code(link: &str) -> String {
+    match QrCode::with_error_correction_level(link, EcLevel::L) {
+        // Light on dark terminals: the code's dark modules are the terminal's background.
+        Ok(code) => {
+            code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build() + "\n"
+        }
+        Err(_) => String::new(),
+    }
 }
 
 fn render(links: &FirstLinks, bases: &[String], config: &Config, language: Language) -> String {
@@ -117,12 +128,8 @@ fn render(links: &FirstLinks, bases: &[String], config: &Config, language: Langu
     }
     line("");
     if let Some(base) = bases.first() {
-        let guest = link(base, &links.guest);
-        if let Ok(code) = QrCode::with_error_correction_level(guest, EcLevel::L) {
-            line(&format!("  {}", language.scan()));
-            // Light on dark terminals: the code's dark modules are the terminal's background.
-            line(&code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build());
-        }
+        line(&format!("  {}", language.scan()));
+        line(code(&link(base, &links.guest)).trim_end_matches('\n'));
     }
     match config.transport {
         Transport::Plain if config.bind.is_loopback() => line(language.this_computer_only()),

@@ -442,3 +442,57 @@ async fn a_restart_finds_everybody_in_their_seats_and_an_end_forgets_them() {
     assert_eq!(third.server.store().live(&room, 0).await.unwrap(), None, "the meeting is over");
     third.server.stop().await;
 }
+
+#[tokio::test]
+async fn the_operator_and_hosts_by_token_moderate_over_http_by_the_circles_own_table() {
+    let daemon = Daemon::start().await;
+    let room = daemon.server.store().create_room("Room", 1).await.unwrap().id;
+    let key = std::fs::read_to_string(daemon.config.data.join("operator-key")).unwrap();
+    let path = format!("/api/rooms/{room}/moderation");
+    let order = async |token: &str, command: Value| {
+        let authorization = format!("Bearer {}", token.trim());
+        let headers = [("authorization", authorization.as_str())];
+        let answer = common::ask(daemon.port(), "POST", &path, &headers, &command.to_string()).await;
+        let code = if answer.status == 204 { Value::Null } else { answer.json()["code"].clone() };
+        (answer.status, code.as_str().unwrap_or_default().to_owned())
+    };
+    let remove = |ban: bool| json!({"type": "remove", "participant": "ann", "ban": ban});
+    assert_eq!(order(&key, remove(false)).await, (409, "nobody-inside".to_owned()));
+    let (mut hosts, _) = Circle::enter(&daemon, &room, &host(&room)).await;
+    let (mut ann, _) = Circle::enter(&daemon, &room, &guest(&room, "ann")).await;
+    hosts.done(json!({"type": "change-room", "set": {"lobby": "guests"}})).await;
+    let mut ben = Circle::open(daemon.port(), &room, &guest(&room, "ben"), "").await.unwrap();
+    assert_eq!(ben.next().await.unwrap()["type"], "waiting");
+    let headers = [("authorization", format!("Bearer {}", key.trim()))];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let people = daemon.get(&format!("/api/rooms/{room}/participants"), &headers).await.json();
+    assert_eq!(people["waiting"][0]["participant"], "ben");
+    let admit = json!({"type": "admit", "participants": ["ben"]});
+    assert_eq!(order(&guest(&room, "ann"), admit.clone()).await, (403, "not-allowed".to_owned()));
+    assert_eq!(order(&key, admit).await.0, 204);
+    ben.until("state").await;
+
+    let mute = json!({"type": "mute", "source": "microphone", "participants": ["ann"]});
+    assert_eq!(order(&host(&room), mute).await.0, 204);
+    let line = ann.until("moderation").await;
+    assert_eq!((&line["by"], &line["deed"]), (&json!("host"), &json!("mute")));
+    for (command, expected) in [
+        (json!({"type": "remove", "participant": "nobody"}), (404, "participant-unknown")),
+        (json!({"type": "set-role", "participant": "host", "role": "speaker"}), (409, "last-host")),
+        (json!({"type": "raise-hand"}), (400, "bad-request")),
+        (json!({"type": "change-room", "set": {"locked": true}}), (400, "bad-request")),
+        (json!({"type": "fly"}), (400, "bad-request")),
+    ] {
+        let (status, code) = order(&key, command.clone()).await;
+        assert_eq!((status, code.as_str()), expected, "{command}");
+    }
+    assert_eq!(order(&key, remove(true)).await.0, 204);
+    assert_eq!(ann.until("removed").await["banned"], true);
+    assert_eq!(daemon.server.store().bans(&room).await.unwrap().len(), 1, "on disk when it is answered");
+    // Who was banned moderates nothing, whatever their token says.
+    let ann_as_host = signed(&Grants { room_admin: true, ..grants(&room, "ann") });
+    assert_eq!(order(&ann_as_host, json!({"type": "end"})).await, (403, "not-allowed".to_owned()));
+    assert_eq!(order(&key, json!({"type": "end"})).await.0, 204);
+    hosts.until("ended").await;
+    daemon.server.stop().await;
+}

@@ -291,7 +291,7 @@ async fn localhost_answers_over_ipv6_too() {
     daemon.server.stop().await;
 }
 
-/// Media over TCP begins with a length; who is in no call gets no answer, and nonsense ends its own connection only.
+/// Media over TCP begins with a length and a check that names a call; anything else ends its own connection only.
 #[tokio::test]
 async fn a_stranger_who_sends_media_frames_over_tcp_hears_nothing() {
     use std::time::Duration;
@@ -302,21 +302,26 @@ async fn a_stranger_who_sends_media_frames_over_tcp_hears_nothing() {
 
     let mut endless = connect().await;
     endless.write_all(&[0x05, 0xff, 0]).await.expect("write");
-    endless.write_all(&[0; 2048]).await.expect("write");
-    let mut checks = connect().await;
-    // A binding request without credentials (RFC 8489 section 5), twice, in pieces.
+    // A binding request without credentials (RFC 8489 section 5), in pieces.
+    let mut nameless = connect().await;
     let check = [&[0_u8, 20, 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
-    for piece in [&check[..1], &check[1..9], &check[9..], &check] {
-        checks.write_all(piece).await.expect("write");
+    for piece in [&check[..1], &check[1..9], &check[9..]] {
+        nameless.write_all(piece).await.expect("write");
     }
+    // One that names the first shard ("A") and nobody on it.
+    let mut unknown = connect().await;
+    let named = [&[0_u8, 32, 0, 1, 0, 12][..], &check[6..], &[0, 6, 0, 5], b"Axy:z\0\0\0"].concat();
+    unknown.write_all(&named).await.expect("write");
     // After an acceptable first frame, a longer one than there can be.
     let mut long = connect().await;
-    long.write_all(&[0, 1, 0, 0xff, 0xff]).await.expect("write");
+    long.write_all(&[&named[..], &[0xff, 0xff]].concat()).await.expect("write");
 
     let mut buffer = [0; 64];
-    let ended = tokio::time::timeout(Duration::from_secs(5), long.read(&mut buffer)).await;
-    assert!(matches!(ended, Ok(Ok(0) | Err(_))), "closed at once: {ended:?}");
-    for stranger in [&mut endless, &mut checks] {
+    for stranger in [&mut nameless, &mut long] {
+        let ended = tokio::time::timeout(Duration::from_secs(5), stranger.read(&mut buffer)).await;
+        assert!(matches!(ended, Ok(Ok(0) | Err(_))), "closed at once: {ended:?}");
+    }
+    for stranger in [&mut endless, &mut unknown] {
         let heard = tokio::time::timeout(Duration::from_millis(300), stranger.read(&mut buffer)).await;
         assert!(heard.is_err(), "neither an answer nor an end yet: {heard:?}");
     }

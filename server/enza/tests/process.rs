@@ -228,24 +228,41 @@ fn a_printed_token_opens_the_server_of_the_same_folder() {
     running.terminate();
 }
 
+/// A small load against a server with these flags; what it printed as JSON.
+#[cfg(target_os = "linux")]
+fn load_report(serving: &[&str], rooms: &str) -> serde_json::Value {
+    let key = ["--api-key", "devkey", "--api-secret", "a secret for tests that is long enough"];
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(enza(folder.path(), &[&["--port", "0"], serving, &key[..]].concat()));
+    let url = format!("http://127.0.0.1:{}", running.port);
+    let small = ["load", "--url", &url, "--rooms", rooms, "--participants", "2", "--video-kbps", "100"];
+    let output = run(folder.path(), &[&small[..], &["--duration", "1s", "--json"], &key[..]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    running.terminate();
+    serde_json::from_str(stdout(&output)).unwrap()
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_load_command_hears_every_packet_of_a_small_room() {
-    let key = ["--api-key", "devkey", "--api-secret", "a secret for tests that is long enough"];
-    let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(enza(folder.path(), &[&["--port", "0"], &key[..]].concat()));
-    let url = format!("http://127.0.0.1:{}", running.port);
-    let small =
-        ["load", "--url", &url, "--participants", "2", "--video-kbps", "100", "--duration", "1s", "--json"];
-    let output = run(folder.path(), &[&small[..], &key[..]].concat());
-    assert!(output.status.success(), "{}", stderr(&output));
-    let report: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    let report = load_report(&[], "1");
     assert_eq!(report["participants"]["tracks_heard"], 4, "{report}");
     assert!(report["packets"]["received"].as_u64().unwrap() > 50, "{report}");
-    running.terminate();
 
+    let folder = tempfile::tempdir().unwrap();
+    let key = ["--api-key", "devkey", "--api-secret", "a secret for tests that is long enough"];
     let output = run(folder.path(), &[&["load", "--participants", "1"], &key[..]].concat());
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+/// The kernel deals the twelve participants' packets out to four sockets, whichever thread their room is on.
+#[cfg(target_os = "linux")]
+#[test]
+fn rooms_on_several_media_threads_hear_every_packet() {
+    let report = load_report(&["--media-threads", "4"], "6");
+    assert_eq!(report["participants"]["tracks_heard"], 24, "{report}");
+    assert_eq!(report["packets"]["lost"], 0, "{report}");
+    assert!(report["packets"]["received"].as_u64().unwrap() > 300, "{report}");
 }
 
 #[test]

@@ -148,7 +148,7 @@ async fn a_participant_is_seen_changed_and_removed() {
     let listed = call(&daemon, "ListParticipants", admin(), json!({"room": "a"})).await.json();
     assert_eq!(listed["participants"][0]["identity"], "ann");
     let one = call(&daemon, "GetParticipant", admin(), json!({"room": "a", "identity": "ann"})).await.json();
-    assert_eq!(one["permission"]["canPublish"], true);
+    assert_eq!(one["permission"]["can_publish"], true);
     let nobody = call(&daemon, "GetParticipant", admin(), json!({"room": "a", "identity": "ben"})).await;
     assert_eq!(error(&nobody), (404, "not_found".to_owned()));
 
@@ -157,7 +157,7 @@ async fn a_participant_is_seen_changed_and_removed() {
     let changed = call(&daemon, "UpdateParticipant", admin(), change).await.json();
     assert_eq!((&changed["name"], &changed["attributes"]["seat"]), (&json!("Anna"), &json!("3")));
     assert_eq!(changed["attributes"]["enza.role"], "listener", "the circle knows: {changed}");
-    assert_ne!(changed["permission"]["canPublish"], json!(true));
+    assert_ne!(changed["permission"]["can_publish"], json!(true));
     let forged = json!({"room": "a", "identity": "ann", "attributes": {"enza.role": "host"}});
     let forged = call(&daemon, "UpdateParticipant", admin(), forged).await;
     assert_eq!(error(&forged), (400, "invalid_argument".to_owned()));

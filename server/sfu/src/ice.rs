@@ -28,6 +28,9 @@ const MAX_PATHS: usize = 8;
 /// Higher: what somebody redirected goes astray for longer; lower: a client whose check was lost loses its path.
 const CONFIRMATION: Duration = Duration::from_secs(10);
 
+/// Bytes before a STUN message's attributes (RFC 8489 §5).
+const STUN_HEADER: usize = 20;
+
 /// Largest STUN message looked at. Browsers send about 100 bytes.
 const MAX_STUN: usize = 1280;
 
@@ -38,9 +41,30 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// 8 and 24 characters of the ICE alphabet (RFC 8445 §5.3 asks for 24 and 128 bits).
-    pub(crate) fn random(random: &mut Random) -> Self {
-        Self { ufrag: random.ice_chars(8), pwd: random.ice_chars(24) }
+    /// 8 and 24 characters of the ICE alphabet (RFC 8445 §5.3 asks for 24 and 128 bits). The first one names the shard,
+    /// for [`shard_of`].
+    pub(crate) fn random(random: &mut Random, shard: u8) -> Self {
+        let ufrag = std::iter::once(Random::ice_char(shard)).chain(random.ice_chars(7).chars()).collect();
+        Self { ufrag, pwd: random.ice_chars(24) }
+    }
+}
+
+/// Which shard a binding request is for, by the first character of its USERNAME (RFC 8489 §14.3). `None` for anything
+/// else. Nothing of it is believed: it only says where to look.
+#[must_use]
+pub fn shard_of(datagram: &[u8]) -> Option<u8> {
+    let (header, mut attributes) = datagram.split_at_checked(STUN_HEADER)?;
+    if datagram.len() > MAX_STUN || !header.starts_with(&[0, 1]) {
+        return None;
+    }
+    loop {
+        let [kind_high, kind_low, high, low, value @ ..] = attributes else { return None };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        if u16::from_be_bytes([*kind_high, *kind_low]) == ATTR_USERNAME.0 {
+            let first = value.get(..length)?.first()?;
+            return Random::of_ice_char(*first);
+        }
+        attributes = value.get(length.checked_next_multiple_of(4)?..)?;
     }
 }
 

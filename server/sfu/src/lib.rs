@@ -57,8 +57,9 @@ mod uplink;
 pub use command::{Command, DataChannel, Layer, MediaKind, Quality, TrackDescription, TrackSetting};
 pub use dtls::{Certificate, CertificateError};
 pub use event::{ConnectionQuality, DisconnectReason, Event, Speaker};
+pub use ice::shard_of;
 pub use id::{PeerId, RoomId, TrackId};
-pub use shard::{Output, Shard, ShardConfig, ShardError};
+pub use shard::{Output, SHARDS_MAX, Shard, ShardConfig, ShardError};
 pub use transmit::Batch;
 
 /// A connected peer from which nothing authenticated came for this long is reported as

@@ -111,6 +111,15 @@ pub(crate) struct Address {
     pub(crate) mid: Option<Mid>,
 }
 
+/// Lengths that a picture's packets are padded to, so that they leave as one message (UDP GSO wants equal ones). Senders cut
+/// a picture into packets that differ by a byte, the longer ones last. Must be a power of two. Higher: bytes, half of
+/// this for each packet but a picture's last; lower: pictures that fall apart at a border, one in this many.
+const LENGTH_STEP: usize = 16;
+
+/// Shorter packets are left as they are: senders cut a picture when it exceeds some 1,200 bytes, so its parts are longer than
+/// half of that. Higher: some pictures fall apart; lower: padding counts for more on a narrow line.
+const LENGTH_STEP_FROM: usize = 512;
+
 /// Most padding one packet can carry (RFC 3550 §5.1: the count is one byte).
 pub(crate) const MAX_PADDING: u8 = u8::MAX;
 
@@ -142,8 +151,9 @@ pub(crate) fn write_padding(
     Some((header_len, end))
 }
 
-/// Writes the packet into `buffer`, with the transport-wide number if there is one. Returns the header's length and the whole length; `None` when it does not
-/// fit or its RED is broken.
+/// Writes the packet into `buffer`, with the transport-wide number if there is one. Such a packet is padded up to a
+/// [`LENGTH_STEP`] when more of its picture follow: it is never sent again as it is, only as RTX, so its bytes need not be
+/// told again. Returns the header's length and the whole length; `None` when it does not fit or its RED is broken.
 pub(crate) fn write(
     buffer: &mut [u8],
     packet: &Packet<'_>,
@@ -206,5 +216,86 @@ pub(crate) fn write(
     {
         vp8::rewrite(to, descriptor, picture_id, tl0_pic_idx);
     }
-    Some((header_len, end.checked_add(header_len)?))
+    let end = end.checked_add(header_len)?;
+    let more_follow = transport_sequence.is_some() && address.original_sequence.is_none() && !address.marker;
+    let padding =
+        if more_follow && end >= LENGTH_STEP_FROM { end.wrapping_neg() & (LENGTH_STEP - 1) } else { 0 };
+    if padding == 0 {
+        return Some((header_len, end));
+    }
+    let padded = end.checked_add(padding)?;
+    let fill = buffer.get_mut(end..padded)?;
+    fill.fill(0);
+    *fill.last_mut()? = u8::try_from(padding).ok()?;
+    *buffer.first_mut()? |= 0x20;
+    Some((header_len, padded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::Header;
+
+    /// What goes out for a payload of `length` bytes: its length, and where its payload ends.
+    fn written(length: usize, address: &Address, number: Option<u16>) -> (usize, usize) {
+        let payload = vec![7; length];
+        let packet = Packet {
+            layer: 0,
+            sequence: 0,
+            timestamp: 0,
+            marker: address.marker,
+            payload_type: 96,
+            keyframe: false,
+            marks: Marks::default(),
+            vp8: None,
+            dependency: None,
+            payload: &payload,
+        };
+        let ids = ExtensionIds { transport_sequence: 5, ..ExtensionIds::default() };
+        let mut buffer = [0xff; 1600];
+        let (header_len, end) = write(&mut buffer, &packet, address, &ids, number).unwrap();
+        let header = Header::parse(&buffer[..end]).unwrap();
+        assert_eq!(header.header_len, header_len);
+        let payload_end = header.payload_end(&buffer[..end]).unwrap();
+        assert_eq!(buffer[header_len..payload_end][payload_end - header_len - length..], payload);
+        (end, payload_end)
+    }
+
+    fn address() -> Address {
+        Address {
+            ssrc: 1,
+            payload_type: 96,
+            sequence: 2,
+            timestamp: 3,
+            marker: false,
+            vp8: None,
+            strip_red: false,
+            original_sequence: None,
+            empty: false,
+            mid: None,
+        }
+    }
+
+    #[test]
+    fn packets_of_one_picture_get_one_length_and_decoders_see_none_of_it() {
+        let (shorter, end) = written(1000, &address(), Some(1));
+        let (longer, _) = written(1001, &address(), Some(1));
+        assert_eq!(shorter, longer);
+        assert_eq!(shorter % LENGTH_STEP, 0);
+        assert!(shorter - end < LENGTH_STEP);
+        let (last, end) = written(1001, &Address { marker: true, ..address() }, Some(1));
+        assert_eq!(last, end, "nothing follows the last one");
+        assert!(last <= shorter, "it may end a run");
+    }
+
+    /// A repair without RTX must be the very same packet, or AES-GCM would see one nonce twice.
+    #[test]
+    fn what_may_go_out_twice_is_not_padded() {
+        let (sound, end) = written(1000, &address(), None);
+        assert_eq!(sound, end);
+        let (repair, end) = written(1000, &Address { original_sequence: Some(9), ..address() }, Some(1));
+        assert_eq!(repair, end);
+        let (short, end) = written(300, &address(), Some(1));
+        assert_eq!(short, end);
+    }
 }

@@ -3,6 +3,9 @@
 use rtc_crypto::{BlockCipherAlgorithm, RTCCrypto};
 use std::sync::Arc;
 
+/// `ice-char` of RFC 8445 §5.3.
+const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /// A counter-mode generator over AES-128 keyed by the shard's seed (NIST SP 800-90A's idea, without reseeding).
 pub(crate) struct Random {
     crypto: Arc<dyn rtc_crypto::RTCCryptoProvider>,
@@ -42,15 +45,24 @@ impl Random {
 
     /// `n` characters of the ICE alphabet (RFC 8445 §5.3 `ice-char`), 6 bits each.
     pub(crate) fn ice_chars(&mut self, n: usize) -> String {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let mut text = String::with_capacity(n);
         while text.len() < n {
             for byte in self.block() {
                 if text.len() < n {
-                    text.push(char::from(*ALPHABET.get(usize::from(byte & 63)).unwrap_or(&b'A')));
+                    text.push(Self::ice_char(byte));
                 }
             }
         }
         text
+    }
+
+    /// The character that stands for the lower six bits of `number`.
+    pub(crate) fn ice_char(number: u8) -> char {
+        char::from(*ICE_CHARS.get(usize::from(number & 63)).unwrap_or(&b'A'))
+    }
+
+    /// The number, below 64, that `char` stands for.
+    pub(crate) fn of_ice_char(char: u8) -> Option<u8> {
+        ICE_CHARS.iter().position(|known| *known == char).and_then(|at| u8::try_from(at).ok())
     }
 }

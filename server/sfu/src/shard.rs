@@ -36,6 +36,9 @@ pub(crate) const MAX_TRACKS: usize = 32;
 /// A layer that nobody wants any more is reported only after this: people scroll back.
 const LOWER_AFTER: Duration = Duration::from_secs(5);
 
+/// Shards that a program may have: what one character of an ICE fragment can tell apart.
+pub const SHARDS_MAX: u8 = 64;
+
 /// Why a shard cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
@@ -48,6 +51,8 @@ pub enum ShardError {
 /// What a shard needs from outside.
 pub struct ShardConfig {
     pub now: Instant,
+    /// Its number among the program's shards, below [`SHARDS_MAX`]: ICE fragments carry it, see [`crate::shard_of`].
+    pub index: u8,
     /// Unguessable and never used twice: ICE passwords come from it.
     pub seed: [u8; 32],
     pub certificate: Certificate,
@@ -76,6 +81,7 @@ pub(crate) struct Room {
 
 /// The media plane of the rooms that live on it. One owner, one thread.
 pub struct Shard {
+    pub(crate) index: u8,
     pub(crate) certificate: Certificate,
     pub(crate) candidates: Vec<String>,
     pub(crate) random: Random,
@@ -110,6 +116,7 @@ impl Shard {
         let tcp = config.tcp_candidates.into_iter().map(|address| (Transport::Tcp, address));
         let candidates = udp.chain(tcp).enumerate().map(|(at, (over, address))| candidate(at, over, address));
         Ok(Self {
+            index: config.index,
             random: Random::new(config.seed, config.certificate.provider.clone()),
             certificate: config.certificate,
             candidates: candidates.collect(),
@@ -128,6 +135,18 @@ impl Shard {
             due: Vec::with_capacity(64),
             demands: Vec::new(),
         })
+    }
+
+    /// Whether `address` is some peer's: a check or a packet from there proved it.
+    #[must_use]
+    pub fn knows(&self, address: &SocketAddr) -> bool {
+        self.routes.get(address).is_some()
+    }
+
+    /// Peers connected or about to be.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.peers.len()
     }
 
     /// One datagram from the network. It is decrypted in place.
@@ -308,7 +327,7 @@ impl Shard {
 
     pub(crate) fn fresh_credentials(&mut self) -> Credentials {
         loop {
-            let credentials = Credentials::random(&mut self.random);
+            let credentials = Credentials::random(&mut self.random, self.index);
             if !self.ufrags.contains_key(&credentials.ufrag) {
                 return credentials;
             }

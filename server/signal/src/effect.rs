@@ -1,7 +1,10 @@
 //! What a [`Room`](crate::Room) wants done. Effects are values, executed in order.
 
 use crate::{ConnectionId, Grants};
-use livekit_protocol::{DisconnectReason, LeaveRequest, SignalResponse, leave_request, signal_response};
+use livekit_protocol::{
+    DisconnectReason, LeaveRequest, ParticipantInfo, SignalResponse, TrackInfo, leave_request,
+    signal_response,
+};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,10 +22,35 @@ pub enum Effect {
     Arrived { connection: ConnectionId },
     /// A participant is out. `for_good`: it said so itself. Not for hidden ones.
     Departed { identity: String, for_good: bool },
+    /// A participant began to speak or stopped, as measured. Not for hidden ones.
+    Speaks { identity: String, speaks: bool },
     /// A participant changed its own name.
     Renamed { identity: String, name: String },
+    /// What somebody who watches the room from outside is told (LiveKit's webhooks). Not of hidden participants.
+    Happened(Box<Happening>),
     /// Nobody came, or nobody came back: drop the room. Comes once; nothing follows but refusals.
     Ended,
+}
+
+/// One thing that happened to the media of a room.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    /// Sound and picture can flow, for the first time.
+    Joined {
+        participant: ParticipantInfo,
+    },
+    /// Comes for whoever joined, after the end of its tracks.
+    Left {
+        participant: ParticipantInfo,
+    },
+    Published {
+        participant: ParticipantInfo,
+        track: TrackInfo,
+    },
+    Unpublished {
+        participant: ParticipantInfo,
+        track: TrackInfo,
+    },
 }
 
 /// A `leave` for the client. [`Disconnect`](leave_request::Action::Disconnect) ends the session,

@@ -27,6 +27,7 @@ mod dynacast;
 mod effect;
 mod frame;
 mod grants;
+mod happening;
 mod input;
 mod join;
 mod join_request;
@@ -53,7 +54,7 @@ mod update;
 
 pub use data_packet::{DataPacketError, Envelope, Sender};
 pub use dual::Connections;
-pub use effect::{Effect, leave_response};
+pub use effect::{Effect, Happening, leave_response};
 pub use frame::{Frame, FrameError, decode_request, encode_response};
 pub use grants::Grants;
 pub use input::{ConnectionId, Input, Now};

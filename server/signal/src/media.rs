@@ -129,6 +129,7 @@ impl Room {
         self.announce(peer, Tell::Everybody);
         self.tell_current_speakers(peer);
         self.tell_current_qualities(peer);
+        self.note_joined(peer);
     }
 
     fn silent(&mut self, peer: PeerId) {

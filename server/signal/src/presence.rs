@@ -6,7 +6,7 @@ use crate::participant::{Expiry, Participant, Socket, Transport};
 use crate::subscription::Wishes;
 use crate::track::Track;
 use crate::update::RoomUpdatePacing;
-use crate::{ConnectionId, Effect, Room, leave_response};
+use crate::{ConnectionId, Effect, Happening, Room, leave_response};
 use livekit_protocol::{DisconnectReason, leave_request::Action, participant_info};
 use sfu::{Command, PeerId, TrackId};
 use std::time::Instant;
@@ -89,6 +89,7 @@ impl Room {
     /// Ends a participant: its socket, its media, its tracks everywhere, and tells the others.
     pub(crate) fn drop_participant(&mut self, peer: PeerId, reason: DisconnectReason, farewell: Farewell) {
         self.hang_up(peer, farewell, reason);
+        self.note_leaving(peer);
         let Some(mut participant) = self.participants.remove(&peer) else { return };
         if self.identities.get(&participant.grants.identity) == Some(&peer) {
             self.identities.remove(&participant.grants.identity);
@@ -110,6 +111,9 @@ impl Room {
             info.disconnect_reason = reason.into();
             info.data_tracks.clear();
             self.announce_departure(&info);
+            if participant.is_active() {
+                self.effect(Effect::Happened(Box::new(Happening::Left { participant: info.clone() })));
+            }
             let for_good = reason == DisconnectReason::ClientInitiated;
             self.effect(Effect::Departed { identity: info.identity, for_good });
         }

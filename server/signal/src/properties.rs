@@ -5,7 +5,7 @@
 use crate::limits::{MAX_PENDING_OFFERS, MAX_TRACKS};
 use crate::participant::{Socket, Transport};
 use crate::presence::Occupancy;
-use crate::{ConnectionId, Connections, Effect, Grants, Input, Now, Room, RoomSettings};
+use crate::{ConnectionId, Connections, Effect, Grants, Happening, Input, Now, Room, RoomSettings};
 use livekit_protocol::signal_request::Message as Ask;
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::simulate_scenario::Scenario;
@@ -76,6 +76,8 @@ struct Hall {
     closed: HashSet<ConnectionId>,
     told: HashMap<(ConnectionId, String), ParticipantInfo>,
     ended: bool,
+    /// Who joined and has not left, with their tracks, as those outside are told.
+    outside: HashMap<String, HashSet<String>>,
 }
 
 fn pick<T: Clone>(from: &[T], index: usize) -> Option<T> {
@@ -109,6 +111,7 @@ impl World {
             closed: HashSet::new(),
             told: HashMap::new(),
             ended: false,
+            outside: HashMap::new(),
         };
         Self { start, elapsed: Duration::ZERO, halls: [hall(1), hall(2)], connections: 0 }
     }
@@ -414,7 +417,11 @@ impl Hall {
                 Effect::Departed { identity, .. } | Effect::Renamed { identity, .. } => {
                     assert!(PEOPLE.contains(&identity.as_str()));
                 }
-                Effect::Ended => assert!(!std::mem::replace(&mut self.ended, true), "ended twice"),
+                Effect::Happened(what) => self.check_happening(&what),
+                Effect::Ended => {
+                    assert!(!std::mem::replace(&mut self.ended, true), "ended twice");
+                    assert!(self.outside.is_empty(), "everybody left before the end");
+                }
             }
         }
         self.check_tables();
@@ -438,6 +445,26 @@ impl Hall {
         for info in infos {
             if let Some(before) = self.told.insert((connection, info.sid.clone()), info.clone()) {
                 assert!(before == *info || before.version < info.version, "{before:?} then {info:?}");
+            }
+        }
+    }
+
+    /// Everything that begins for those outside ends once, tracks before their participant.
+    fn check_happening(&mut self, what: &Happening) {
+        match what {
+            Happening::Joined { participant } => {
+                assert!(self.outside.insert(participant.sid.clone(), HashSet::new()).is_none());
+            }
+            Happening::Left { participant } => {
+                assert!(self.outside.remove(&participant.sid).is_some_and(|tracks| tracks.is_empty()));
+            }
+            Happening::Published { participant, track } => {
+                let tracks = self.outside.get_mut(&participant.sid).expect("joined before");
+                assert!(tracks.insert(track.sid.clone()), "published twice");
+            }
+            Happening::Unpublished { participant, track } => {
+                let tracks = self.outside.get_mut(&participant.sid).expect("joined before");
+                assert!(tracks.remove(&track.sid), "ended, and never published");
             }
         }
     }

@@ -77,6 +77,7 @@ impl Room {
         }
         self.announce(owner, Tell::Everybody);
         if !was_published {
+            self.note_published(owner, id);
             self.room_changed();
             self.reconcile_track(id);
         }
@@ -85,7 +86,7 @@ impl Room {
     /// The track ends, by its owner or because it never came.
     pub(crate) fn unpublish(&mut self, id: TrackId) {
         let Some(track) = self.tracks.get(&id) else { return };
-        let (owner, was_published) = (track.owner, track.is_published());
+        let (owner, was_published, ended) = (track.owner, track.is_published(), track.info.clone());
         if let Some(participant) = self.participants.get_mut(&owner) {
             participant.tracks.retain(|&track| track != id);
         }
@@ -94,6 +95,7 @@ impl Room {
         }
         self.forget_track(id);
         if was_published {
+            self.note_unpublished(owner, ended);
             self.announce(owner, Tell::Everybody);
             self.room_changed();
         }

@@ -1,7 +1,7 @@
 //! Who speaks and how well each connection goes, told to those who may receive the participant.
 
-use crate::Room;
 use crate::participant::{Participant, Transport};
+use crate::{Effect, Room};
 use livekit_protocol::signal_response::Message;
 use livekit_protocol::{ConnectionQualityInfo, ConnectionQualityUpdate, SpeakerInfo, SpeakersChanged};
 use sfu::{ConnectionQuality, PeerId, Speaker};
@@ -18,8 +18,12 @@ impl Room {
         let mut infos: Vec<(PeerId, SpeakerInfo)> = Vec::new();
         for Speaker { peer, level, active } in changed {
             let Some(participant) = self.participants.get_mut(&peer) else { continue };
-            participant.voice = Some(Voice { level, active });
+            let before = participant.voice.replace(Voice { level, active });
             infos.extend(participant.speaker_info().map(|info| (peer, info)));
+            if before.is_some_and(|voice| voice.active) != active && !participant.grants.hidden {
+                let identity = participant.grants.identity.clone();
+                self.effect(Effect::Speaks { identity, speaks: active });
+            }
         }
         for (listener, _) in self.audience() {
             self.tell_speakers(listener, &infos);

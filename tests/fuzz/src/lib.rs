@@ -43,7 +43,7 @@ impl World {
         let now = Instant::now();
         let certificate = Certificate::generate().expect("a certificate");
         let candidates = vec![SocketAddr::from(([127, 0, 0, 1], 7880))];
-        let config = ShardConfig { now, seed: [7; 32], certificate, candidates, tcp_candidates: Vec::new() };
+        let config = ShardConfig { now, index: 0, seed: [7; 32], certificate, candidates, tcp_candidates: Vec::new() };
         Self {
             shard: Shard::new(config).expect("a shard"),
             now,

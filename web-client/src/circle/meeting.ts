@@ -17,7 +17,8 @@ export type Told =
   | { readonly kind: 'refused'; readonly code: string }
   /** Everybody's microphone was shut, by us. */
   | { readonly kind: 'all-muted'; readonly participants: readonly string[] }
-  | { readonly kind: 'deed'; readonly by: string; readonly deed: Deed; readonly source: Source | null; readonly names: readonly string[] }
+  /** `by`: null for the server's operator, who is not in the room. */
+  | { readonly kind: 'deed'; readonly by: string | null; readonly deed: Deed; readonly source: Source | null; readonly names: readonly string[] }
   | { readonly kind: 'role'; readonly role: 'host' | 'co-host' | 'speaker' | 'listener' }
   | { readonly kind: 'spotlit' };
 
@@ -147,7 +148,7 @@ function heard(meeting: Meeting, message: Message, at: number): Meeting {
       if (by === you || participants.includes(you)) return next;
       const names = participants.map((one) => meeting.table?.participants.get(one)?.name ?? '').filter((name) => name !== '');
       if (names.length === 0) return next;
-      return telling(next, { kind: 'deed', by: nameOf(table, by), deed, source: source ?? null, names }, at);
+      return telling(next, { kind: 'deed', by: by === '' ? null : nameOf(table, by), deed, source: source ?? null, names }, at);
     }
     default:
       return next;

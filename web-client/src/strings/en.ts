@@ -323,6 +323,7 @@ export const en: Catalogue = {
   'n.out.do': 'Remove',
   'n.leave': 'There is no other host. Ask someone before you leave?',
   'n.end': 'Everyone will leave. End the circle?',
+  'n.operator': 'The server’s operator',
   'deed.mute': '{by} muted {name}.',
   'deeds.mute': '{by} muted {n} people.',
   'deed.stop': '{by} stopped {name}’s picture.',

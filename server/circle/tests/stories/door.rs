@@ -109,3 +109,19 @@ fn who_stops_waiting_is_taken_from_the_list() {
     assert!(stage.closed.contains(&ben));
     assert_eq!(stage.room.standing(&pass("host", Role::Host)).unwrap().role, Role::Host);
 }
+
+#[test]
+fn how_many_there_are_is_told_before_the_door_only_where_the_room_says_so() {
+    for shown in [true, false] {
+        let mut stage = room(json!({"lobby": "everybody", "countShown": shown}));
+        stage.settle("host", Role::Host);
+        for (name, role) in [("ann", Role::Speaker), ("lis", Role::Listener), ("cora", Role::CoHost)] {
+            let socket = stage.connect(name, role);
+            let heard = stage.heard(socket);
+            let [message] = heard.as_slice() else { panic!("{heard:?}") };
+            let Message::Answer(Answer::Waiting { inside, .. }) = &**message else { panic!("{message:?}") };
+            let told = shown || role == Role::CoHost;
+            assert_eq!(*inside, told.then_some(1), "{name}");
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! What hosts do, and what they cannot do.
 
 use crate::stage::{Stage, id, pass};
-use circle::{Deed, Effect, Event, Input, Order, Pass, Refusal, Removal, Role, SettingsChange, Source};
+use circle::{
+    Deed, Effect, Event, Input, Order, Outsider, Pass, Refusal, Removal, Role, SettingsChange, Source,
+};
 use serde_json::json;
 
 const MIC: Source = Source::Microphone;
@@ -246,4 +248,47 @@ fn a_room_may_keep_moderation_to_its_hosts() {
     assert!(stage.heard(ben).is_empty());
     assert_eq!(stage.events(ann), [Event::Muted { source: Source::Camera }]);
     assert!(matches!(stage.events(host).as_slice(), [Event::Moderation { .. }]));
+}
+
+/// What comes from outside the room.
+fn obey(stage: &mut Stage, by: Outsider, command: serde_json::Value) -> Result<(), Refusal> {
+    let command = serde_json::from_value(command).unwrap();
+    let done = stage.room.operate(stage.now, Order::Obey { by, command });
+    stage.input(Input::Tick);
+    done
+}
+
+#[test]
+fn the_operator_moderates_from_outside_by_the_same_table() {
+    let mut stage = Stage::new();
+    let (host, ann) = (stage.settle("host", Role::Host), stage.settle("ann", Role::Speaker));
+    stage.forget();
+    let command = json!({"type": "mute", "source": "microphone", "participants": ["ann"]});
+    obey(&mut stage, Outsider::operator(), command.clone()).unwrap();
+    assert_eq!(stage.orders(), [mute("ann")]);
+    let line =
+        Event::Moderation { by: id(""), deed: Deed::Mute, source: Some(MIC), participants: vec![id("ann")] };
+    assert_eq!(stage.events(host), [line]);
+    let last = obey(
+        &mut stage,
+        Outsider::operator(),
+        json!({"type": "set-role", "participant": "host", "role": "speaker"}),
+    );
+    assert_eq!(last, Err(Refusal::LastHost));
+    // Whoever is inside is what they are there.
+    let ann_says_host = Outsider { identity: id("ann"), role: Role::Host };
+    assert_eq!(obey(&mut stage, ann_says_host, command), Err(Refusal::NotAllowed));
+    for own in
+        [json!({"type": "raise-hand"}), json!({"type": "react", "reaction": "👍"}), json!({"type": "leave"})]
+    {
+        let refused = obey(&mut stage, Outsider::operator(), own.clone());
+        assert_eq!(refused, Err(Refusal::ParticipantUnknown), "{own}");
+    }
+    let nobody = json!({"type": "remove", "participant": "ben"});
+    assert_eq!(obey(&mut stage, Outsider::operator(), nobody), Err(Refusal::ParticipantUnknown));
+    obey(&mut stage, Outsider::operator(), json!({"type": "remove", "participant": "ann", "ban": true}))
+        .unwrap();
+    assert!(stage.events(ann).contains(&Event::Removed { banned: true }));
+    obey(&mut stage, Outsider::operator(), json!({"type": "end"})).unwrap();
+    assert!(stage.events(host).contains(&Event::Ended));
 }

@@ -38,6 +38,76 @@ fn hands_stand_in_the_order_they_were_raised() {
     assert_eq!(hands(&mut stage), Some(1));
 }
 
+/// Who stands in the queue, as a newcomer sees it.
+fn queue(stage: &mut Stage) -> Vec<String> {
+    let newcomer = stage.connect("newcomer", Role::Listener);
+    stage.state(newcomer).hands.iter().map(|hand| hand.participant.as_str().to_owned()).collect()
+}
+
+fn talks(stage: &mut Stage, name: &str, seconds: u64) {
+    stage.input(Input::Speaks { identity: id(name), speaks: true });
+    stage.after(Duration::from_secs(seconds));
+    stage.input(Input::Speaks { identity: id(name), speaks: false });
+}
+
+#[test]
+fn who_has_spoken_least_comes_first_where_the_room_says_so() {
+    let mut stage = Stage::new();
+    let host = stage.settle("host", Role::Host);
+    let sockets: Vec<_> =
+        ["ann", "ben", "cleo"].map(|name| stage.settle(name, Role::Speaker)).into_iter().collect();
+    talks(&mut stage, "ann", 60);
+    talks(&mut stage, "ben", 12);
+    talks(&mut stage, "cleo", 18);
+    for &socket in &sockets {
+        stage.after(Duration::from_secs(1));
+        stage.ask(socket, json!({"type": "raise-hand"})).unwrap();
+    }
+    assert_eq!(queue(&mut stage), ["ann", "ben", "cleo"], "as they were raised");
+    stage.ask(host, json!({"type": "change-room", "set": {"hands": "least-spoken-first"}})).unwrap();
+    assert_eq!(queue(&mut stage), ["ben", "cleo", "ann"], "a few seconds are no difference");
+
+    stage.heard(host);
+    talks(&mut stage, "ben", 300);
+    assert!(stage.heard(host).is_empty(), "nobody is told of speaking");
+    assert_eq!(queue(&mut stage), ["ben", "cleo", "ann"], "the queue does not move while people talk");
+    let dora = stage.settle("dora", Role::Speaker);
+    stage.ask(dora, json!({"type": "raise-hand"})).unwrap();
+    assert_eq!(queue(&mut stage), ["dora", "cleo", "ann", "ben"]);
+
+    // Who leaves and comes back has not spoken less, and neither has who speaks at this moment.
+    stage.ask(sockets[1], json!({"type": "leave"})).unwrap();
+    stage.settle("ben", Role::Speaker);
+    stage.input(Input::Speaks { identity: id("dora"), speaks: true });
+    stage.after(Duration::from_secs(1000));
+    stage.ask(sockets[0], json!({"type": "lower-hand"})).unwrap();
+    assert_eq!(queue(&mut stage), ["cleo", "ben", "dora"]);
+
+    let mut later = Stage::with(stage.room.settings().clone());
+    later.room.restore(stage.room.snapshot());
+    for name in ["dora", "ben", "cleo"] {
+        later.settle(name, Role::Speaker);
+    }
+    // What dora said last was not over when the process ended.
+    assert_eq!(queue(&mut later), ["dora", "cleo", "ben"]);
+}
+
+#[test]
+fn only_who_has_media_speaks() {
+    let mut stage = Stage::with(serde_json::from_value(json!({"hands": "least-spoken-first"})).unwrap());
+    let (ann, ben) = (stage.connect("ann", Role::Speaker), stage.settle("ben", Role::Speaker));
+    stage.input(Input::Speaks { identity: id("ann"), speaks: true });
+    stage.input(Input::Speaks { identity: id("nobody"), speaks: true });
+    stage.input(Input::Speaks { identity: id("ben"), speaks: true });
+    stage.after(Duration::from_secs(20));
+    stage.input(Input::MediaDown { identity: id("ben"), for_good: false });
+    stage.after(Duration::from_secs(100));
+    talks(&mut stage, "ann", 50);
+    stage.ask(ben, json!({"type": "raise-hand"})).unwrap();
+    stage.ask(ann, json!({"type": "raise-hand"})).unwrap();
+    assert_eq!(queue(&mut stage), ["ann", "ben"]);
+}
+
 #[test]
 fn a_line_to_the_hosts_is_seen_by_nobody_else() {
     let mut stage = Stage::new();

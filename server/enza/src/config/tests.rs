@@ -76,7 +76,7 @@ fn every_field_has_a_key_in_the_file() {
     let all = format!(
         "port = 1\nbind = \"::1\"\ndata = \"d\"\napi_key = \"k\"\napi_secret = \"{SECRET}\"\nlan = false\n\
          cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\ndevelopment = true\n\
-         rooms = \"open\""
+         rooms = \"open\"\nmedia_threads = 3\nwebhooks = [\"https://example.org/a\"]"
     );
     assert_eq!(all.lines().count(), KEYS.len());
     let folder = tempfile::tempdir().unwrap();
@@ -86,6 +86,8 @@ fn every_field_has_a_key_in_the_file() {
     assert_eq!(settings.data, Some(folder.path().join("d")), "relative to the file's folder");
     assert_eq!(settings.key, Some("/abs/k.pem".into()));
     assert_eq!(settings.rooms, Some(RoomsRule::Open));
+    assert_eq!(settings.media_threads, Some(3));
+    assert_eq!(settings.webhooks, Some(vec!["https://example.org/a".to_owned()]));
     assert!(settings.port.is_some() && settings.bind.is_some() && settings.announce.is_some());
     assert!(settings.lan.is_some() && settings.plain_http.is_some() && settings.api_secret.is_some());
 }
@@ -122,4 +124,26 @@ fn a_page_that_others_reach_is_https() {
     assert!(sentence(resolve(both, &[], None)).contains("--plain-http"));
     let both = Settings { plain_http: Some(true), ..lan };
     assert!(sentence(resolve(both, &[], None)).contains("--lan"));
+}
+
+#[test]
+fn media_threads_are_few_and_at_least_one() {
+    let threads = |media_threads| Settings { media_threads, ..Settings::default() };
+    assert!((1..=MEDIA_THREADS_MAX).contains(&resolve(threads(None), &[], None).unwrap().media_threads));
+    assert_eq!(resolve(threads(Some(4)), &[], None).unwrap().media_threads, 4);
+    for wrong in [0, MEDIA_THREADS_MAX + 1] {
+        let error = resolve(threads(Some(wrong)), &[], None).unwrap_err();
+        assert!(error.to_string().contains("a number from 1 to 16"), "{error}");
+    }
+}
+
+#[test]
+fn a_webhook_is_a_url_and_several_stand_between_commas() {
+    let several = [("ENZA_WEBHOOKS", "http://127.0.0.1:9/a, https://example.org/b")];
+    let config = resolve(Settings::default(), &several, None).unwrap();
+    assert_eq!(config.webhooks, ["http://127.0.0.1:9/a", "https://example.org/b"]);
+    for wrong in ["example.org", "ftp://example.org/", "/events", "http://"] {
+        let flags = Settings { webhooks: Some(vec![wrong.to_owned()]), ..Settings::default() };
+        assert!(sentence(resolve(flags, &[], None)).contains(wrong), "{wrong}");
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! The invite travels in the body, never in an address, so it is in no request line and no log.
 
+use super::invites::InviteRole;
 use super::problem::{ApiError, read};
 use super::{App, Peer};
 use crate::origin::Origin;
@@ -22,6 +23,7 @@ use signal::Grants;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use store::{Ban, InviteId, Resolved, Role, Room, Trace};
+use utoipa::ToSchema;
 
 /// How long a room token from an invite lives. It is used at once, and refreshed inside the room. Higher: a
 /// revoked invite still opens the room for longer; lower: somebody who tests their camera for a while is late.
@@ -40,33 +42,38 @@ const INVITE_MAX: usize = 256;
 /// Longest mark, bytes. The page's have 22.
 const MARK_MAX: usize = 64;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct InviteQuestion {
+    /// What stands after `/join#` in a link.
     invite: String,
     /// An earlier room token: who came in by a link that is used up since may come back.
     again: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct JoinQuestion {
+    /// What stands after `/join#` in a link.
     invite: String,
+    /// Without control characters; blanks around it do not count.
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     passphrase: Option<String>,
     /// What the browser keeps, random: by it somebody who was banned is known again, in this room alone.
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
     mark: Option<String>,
     /// An earlier room token: the person stays who they are, with their seat, hand and role.
     again: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RoomAnswer {
     name: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct InviteAnswer {
     room: RoomAnswer,
-    role: &'static str,
+    role: InviteRole,
     /// What has to be accepted before the circle opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     agreement: Option<Agreement>,
@@ -74,22 +81,22 @@ struct InviteAnswer {
     lobby: bool,
     /// Whether a passphrase is asked for.
     passphrase: bool,
-    /// While people are inside.
+    /// While people are inside, where the room shows their number.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<LiveAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LiveAnswer {
     people: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct JoinAnswer {
     token: String,
     identity: String,
     name: String,
-    role: &'static str,
+    role: InviteRole,
     room: RoomAnswer,
     /// Where the circle socket is opened.
     circle: String,
@@ -105,6 +112,15 @@ struct Opened {
 }
 
 /// `POST /api/invite {"invite", "again"?}`.
+#[utoipa::path(
+    post,
+    path = "/api/invite",
+    operation_id = "askInvite",
+    tag = "entering",
+    summary = "What does this invite open",
+    request_body = InviteQuestion,
+    responses((status = 200, description = "The room behind it.", body = InviteAnswer)),
+)]
 pub(super) async fn invite(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -116,11 +132,13 @@ pub(super) async fn invite(
     let kept = app.store.room_settings(&room.id).await?;
     let settings: Settings = kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
     let live = match app.rooms.find(&room.id).await {
+        // Not even whether there is anybody.
+        _ if !settings.tells_count_to(circle_role(role)) => None,
         Some(live) => live.ask(|reply| Question::People { reply }).await.filter(|people| *people > 0),
         None => None,
     };
     let answer = InviteAnswer {
-        role: role.name(),
+        role: role.into(),
         lobby: settings.lobby.holds(circle_role(role)),
         agreement: settings.agreement.is_asked().then_some(settings.agreement),
         passphrase: earlier.is_none() && app.store.passphrase(&room.id).await?.is_some(),
@@ -131,6 +149,15 @@ pub(super) async fn invite(
 }
 
 /// `POST /api/join {"invite", "name", "passphrase"?, "again"?}`.
+#[utoipa::path(
+    post,
+    path = "/api/join",
+    operation_id = "join",
+    tag = "entering",
+    summary = "Let me in: an invite and a name become a room token",
+    request_body = JoinQuestion,
+    responses((status = 200, description = "The room token, and where the circle socket is.", body = JoinAnswer)),
+)]
 pub(super) async fn join(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -172,7 +199,7 @@ pub(super) async fn join(
     let token = app.tokens.sign(&grants, TOKEN);
     let circle = format!("/api/rooms/{}/circle", room.id);
     let room = RoomAnswer { name: room.title };
-    Ok(Json(JoinAnswer { token, identity, name, role: role.name(), room, circle }).into_response())
+    Ok(Json(JoinAnswer { token, identity, name, role: role.into(), room, circle }).into_response())
 }
 
 async fn check_passphrase(app: &App, peer: Peer, room: &Room, given: Option<&str>) -> Result<(), ApiError> {

@@ -11,15 +11,17 @@ use axum::RequestPartsExt as _;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use circle::{Identity, Outsider};
 
 /// The operator, and nobody else.
 pub(super) async fn operator(app: &App, peer: Peer, headers: &HeaderMap) -> Result<(), ApiError> {
     let presented = bearer(headers).ok_or(ApiError::KeyNeeded)?;
-    if !app.attempts.may_try(peer.0).await {
-        return Err(ApiError::TooManyAttempts);
-    }
+    // The right key first: whoever guesses from the operator's own address must not lock the operator out.
     if app.operator.is(presented) {
         return Ok(());
+    }
+    if !app.attempts.may_try(peer.0).await {
+        return Err(ApiError::TooManyAttempts);
     }
     app.attempts.failed(peer.0).await;
     Err(ApiError::KeyWrong)
@@ -27,14 +29,27 @@ pub(super) async fn operator(app: &App, peer: Peer, headers: &HeaderMap) -> Resu
 
 /// Whoever may change this room. What a running circle made of a host comes before their token.
 pub(super) async fn over(app: &App, peer: Peer, headers: &HeaderMap, room: &str) -> Result<(), ApiError> {
+    let by = holder(app, peer, headers, room).await?;
+    if by.role == circle::Role::Host { Ok(()) } else { Err(ApiError::NotAllowed) }
+}
+
+/// Whose key or token this is, and what they are in the room: the circle judges what they may do.
+pub(super) async fn holder(
+    app: &App,
+    peer: Peer,
+    headers: &HeaderMap,
+    room: &str,
+) -> Result<Outsider, ApiError> {
     let presented = bearer(headers).ok_or(ApiError::KeyNeeded)?;
     if presented.starts_with(operator_key::PREFIX) {
-        return operator(app, peer, headers).await;
+        operator(app, peer, headers).await?;
+        return Ok(Outsider::operator());
     }
     let grants = app.tokens.verify(presented, Some(room)).map_err(|_| ApiError::KeyWrong)?;
     if grants.hidden {
         return Err(ApiError::NotAllowed);
     }
+    let identity = Identity::from(grants.identity.as_str());
     let role = match app.rooms.find(room).await {
         None => Some(pass(&grants).role),
         Some(live) => {
@@ -42,7 +57,7 @@ pub(super) async fn over(app: &App, peer: Peer, headers: &HeaderMap, room: &str)
             asked.ok_or(ApiError::Unavailable)?
         }
     };
-    if role == Some(circle::Role::Host) { Ok(()) } else { Err(ApiError::NotAllowed) }
+    Ok(Outsider { identity, role: role.ok_or(ApiError::NotAllowed)? })
 }
 
 /// The room that a request's path names, once [`over`] has let the request through. For paths with nothing else in them.

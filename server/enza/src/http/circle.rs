@@ -32,6 +32,27 @@ pub(super) struct Parameters {
 }
 
 /// A WebSocket, or one sentence that says why not.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/circle",
+    operation_id = "openCircle",
+    tag = "entering",
+    summary = "The circle's WebSocket (server/circle/PROTOCOL.md); browsers give the token as access_token",
+    params(
+        ("room" = String, Path, description = "The room's id."),
+        ("access_token" = Option<String>, Query, description = "The room token, where no header can be set."),
+        ("epoch" = Option<String>, Query, description = "With `revision`: how far the client had read."),
+        ("revision" = Option<u64>, Query, description = "With `epoch`.")
+    ),
+    security(("host" = []), ()),
+    responses(
+        (status = 101, description = "The socket is open."),
+        (status = 400, description = "The address cannot be read.", body = String, content_type = "text/plain"),
+        (status = 401, description = "The token opens nothing here.", body = String, content_type = "text/plain"),
+        (status = 403, description = "The token takes no part in the circle.", body = String, content_type = "text/plain"),
+        (status = 426, description = "This is no WebSocket.", body = String, content_type = "text/plain")
+    ),
+)]
 pub(super) async fn connect(
     State(app): State<App>,
     Extension(slot): Extension<Slot>,

@@ -12,34 +12,71 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use store::{Invite, InviteId, InviteSecret, InviteState, Role, Terms};
+use utoipa::ToSchema;
 
 /// Invites of one room that are open at once. Higher: a longer list; lower: a link for each person of a big group
 /// is not to be had.
 pub(super) const INVITES_MAX: usize = 500;
 
 /// Longest time from now, seconds: ten years.
-const AHEAD_MAX: u64 = 10 * 365 * 86_400;
+pub(super) const AHEAD_MAX: u64 = 10 * 365 * 86_400;
 
 /// Most people by one link.
-const USES_MAX: u32 = 10_000;
+pub(super) const USES_MAX: u32 = 10_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct InviteOrder {
-    role: String,
+    role: InviteRole,
     /// Seconds from now.
+    #[schema(minimum = 1, maximum = 315_360_000)]
     opens_in: Option<u64>,
     /// Seconds from now.
+    #[schema(minimum = 1, maximum = 315_360_000)]
     expires_in: Option<u64>,
+    #[schema(minimum = 1, maximum = 10_000)]
     max_uses: Option<u32>,
 }
 
+/// What an invite makes of whoever opens it.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum InviteRole {
+    Host,
+    CoHost,
+    Guest,
+    Listener,
+}
+
+impl From<InviteRole> for Role {
+    fn from(role: InviteRole) -> Self {
+        match role {
+            InviteRole::Host => Self::Host,
+            InviteRole::CoHost => Self::CoHost,
+            InviteRole::Guest => Self::Guest,
+            InviteRole::Listener => Self::Listener,
+        }
+    }
+}
+
+impl From<Role> for InviteRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Host => Self::Host,
+            Role::CoHost => Self::CoHost,
+            Role::Guest => Self::Guest,
+            Role::Listener => Self::Listener,
+        }
+    }
+}
+
 /// An invite as listed. Times are milliseconds since 1970-01-01 UTC.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct InviteView {
     id: i64,
-    role: &'static str,
+    role: InviteRole,
+    #[schema(pattern = "^(open|not-yet|expired|revoked|used-up)$")]
     state: &'static str,
     created_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +89,7 @@ pub(super) struct InviteView {
     uses: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct NewInvite {
     #[serde(flatten)]
     invite: InviteView,
@@ -60,7 +97,7 @@ struct NewInvite {
     link: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct InviteList {
     invites: Vec<InviteView>,
 }
@@ -70,7 +107,7 @@ impl InviteView {
         let Terms { not_before_unix_millis, expires_unix_millis, max_uses } = invite.terms;
         Self {
             id: invite.id.0,
-            role: invite.role.name(),
+            role: invite.role.into(),
             state: match invite.state(now) {
                 InviteState::Open => "open",
                 InviteState::NotYet => "not-yet",
@@ -89,7 +126,6 @@ impl InviteView {
 
 impl InviteOrder {
     fn checked(&self, now: i64) -> Result<(Role, Terms), ApiError> {
-        let role = Role::from_name(&self.role).ok_or(ApiError::BadRequest)?;
         let ahead = |seconds: Option<u64>| match seconds {
             None => Ok(None),
             Some(seconds @ 1..=AHEAD_MAX) => {
@@ -106,7 +142,7 @@ impl InviteOrder {
         if terms.max_uses.is_some_and(|max| !(1..=USES_MAX).contains(&max)) {
             return Err(ApiError::BadRequest);
         }
-        Ok((role, terms))
+        Ok((self.role.into(), terms))
     }
 }
 
@@ -120,6 +156,17 @@ pub(super) fn link(secret: &InviteSecret) -> String {
 }
 
 /// `POST {"role", "opensIn"?, "expiresIn"?, "maxUses"?}`.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{room}/invites",
+    operation_id = "createInvite",
+    tag = "invites",
+    summary = "Make a link",
+    params(("room" = String, Path, description = "The room's id.")),
+    request_body = InviteOrder,
+    security(("operator" = []), ("host" = [])),
+    responses((status = 201, description = "The invite with its link, shown this once.", body = NewInvite)),
+)]
 pub(super) async fn create(
     State(app): State<App>,
     OwnRoom(room): OwnRoom,
@@ -141,6 +188,16 @@ pub(super) async fn create(
 }
 
 /// `GET`: all of them, oldest first, without their links.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/invites",
+    operation_id = "listInvites",
+    tag = "invites",
+    summary = "All invites, oldest first, without their links",
+    params(("room" = String, Path, description = "The room's id.")),
+    security(("operator" = []), ("host" = [])),
+    responses((status = 200, description = "The invites.", body = InviteList)),
+)]
 pub(super) async fn list(State(app): State<App>, OwnRoom(room): OwnRoom) -> Result<Response, ApiError> {
     let room = app.store.room(&room).await?;
     let now = unix_millis();
@@ -149,6 +206,19 @@ pub(super) async fn list(State(app): State<App>, OwnRoom(room): OwnRoom) -> Resu
 }
 
 /// `DELETE …/{invite}`: its link opens nothing any more. Done twice it is the same.
+#[utoipa::path(
+    delete,
+    path = "/api/rooms/{room}/invites/{invite}",
+    operation_id = "revokeInvite",
+    tag = "invites",
+    summary = "Close a link for good; done twice it is the same",
+    params(
+        ("room" = String, Path, description = "The room's id."),
+        ("invite" = i64, Path, description = "The invite's number.")
+    ),
+    security(("operator" = []), ("host" = [])),
+    responses((status = 204, description = "It opens nothing any more.")),
+)]
 pub(super) async fn revoke(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,

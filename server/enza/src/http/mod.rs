@@ -5,6 +5,8 @@ mod authority;
 mod circle;
 mod headers;
 mod invites;
+mod moderation;
+mod openapi;
 mod page;
 mod problem;
 mod rooms;
@@ -21,7 +23,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
 use axum::middleware::from_fn;
-use axum::routing::{any, delete, get, post, put};
+use axum::routing::{any, get, post};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,6 +31,8 @@ use store::Store;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tower::Layer as _;
 use tower::util::MapRequestLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Largest request body: an invite and a name. Higher: more memory for nothing.
 const BODY_MAX: usize = 16 << 10;
@@ -61,33 +65,41 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 #[derive(Clone)]
 pub(crate) struct Slot(#[expect(dead_code, reason = "held, not read")] pub(crate) Arc<OwnedSemaphorePermit>);
 
+/// The routes under `/api`, which describe themselves.
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(api::invite))
+        .routes(routes!(api::join))
+        .routes(routes!(rooms::server))
+        .routes(routes!(rooms::list, rooms::create))
+        .routes(routes!(rooms::show, rooms::change, rooms::erase))
+        .routes(routes!(rooms::participants))
+        .routes(routes!(moderation::moderate))
+        .routes(routes!(rooms::export))
+        .routes(routes!(rooms::bans))
+        .routes(routes!(rooms::lift))
+        .routes(routes!(rooms::set_passphrase))
+        .routes(routes!(invites::list, invites::create))
+        .routes(routes!(invites::revoke))
+        .routes(routes!(circle::connect))
+}
+
 /// All routes.
 pub(crate) fn routes(app: App) -> Router {
-    let routes = Router::new()
+    let (api, described) = api().split_for_parts();
+    let routes = api
+        .merge(openapi::route(&described))
         .route("/", get(page::root))
         .route("/rtc/v1", get(rtc::connect))
         .route("/rtc/v1/validate", get(rtc::validate))
         .route("/rtc/validate", get(rtc::validate))
         .route("/rtc", get(rtc::connect_v0))
         .route("/rtc/{*rest}", any(rtc::absent))
-        .route("/api/invite", post(api::invite))
-        .route("/api/join", post(api::join))
         .route(
             "/twirp/livekit.RoomService/{method}",
             post(twirp::room_service).layer(DefaultBodyLimit::max(twirp::BODY_MAX)),
         )
         .route("/twirp/{*rest}", any(twirp::absent))
-        .route("/api/server", get(rooms::server))
-        .route("/api/rooms", get(rooms::list).post(rooms::create))
-        .route("/api/rooms/{room}", get(rooms::show).patch(rooms::change).delete(rooms::erase))
-        .route("/api/rooms/{room}/participants", get(rooms::participants))
-        .route("/api/rooms/{room}/export", get(rooms::export))
-        .route("/api/rooms/{room}/bans", get(rooms::bans))
-        .route("/api/rooms/{room}/bans/{ban}", delete(rooms::lift))
-        .route("/api/rooms/{room}/passphrase", put(rooms::set_passphrase))
-        .route("/api/rooms/{room}/invites", get(invites::list).post(invites::create))
-        .route("/api/rooms/{room}/invites/{invite}", delete(invites::revoke))
-        .route("/api/rooms/{room}/circle", get(circle::connect))
         .fallback(page::asset)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn(headers::cross_origin))

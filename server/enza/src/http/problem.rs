@@ -9,8 +9,10 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use circle::Refusal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use store::StoreError;
 
 /// `Display` is the sentence.
@@ -66,12 +68,18 @@ pub(super) enum ApiError {
     RoomsClosed,
     #[error("This server keeps as many rooms as it can: one has to be deleted first.")]
     RoomsFull,
+    #[error("Nobody is in this room now.")]
+    NobodyInside,
+    /// The circle says no.
+    #[error("{0}")]
+    Refused(Refusal),
     #[error("The server has a fault and could not answer: try again.")]
     Unavailable,
 }
 
 impl ApiError {
-    const fn code(self) -> (StatusCode, &'static str) {
+    /// The status, and the code for programs.
+    pub(super) const fn code(self) -> (StatusCode, &'static str) {
         match self {
             Self::InviteUnknown => (StatusCode::NOT_FOUND, "invite-unknown"),
             Self::InviteRevoked => (StatusCode::GONE, "invite-revoked"),
@@ -97,6 +105,17 @@ impl ApiError {
             Self::InvitesFull => (StatusCode::CONFLICT, "invites-full"),
             Self::RoomsClosed => (StatusCode::FORBIDDEN, "rooms-closed"),
             Self::RoomsFull => (StatusCode::SERVICE_UNAVAILABLE, "rooms-full"),
+            Self::NobodyInside => (StatusCode::CONFLICT, "nobody-inside"),
+            Self::Refused(refusal) => {
+                let status = match refusal {
+                    Refusal::NotAllowed | Refusal::HostProtected => StatusCode::FORBIDDEN,
+                    Refusal::ParticipantUnknown => StatusCode::NOT_FOUND,
+                    Refusal::TooFast => StatusCode::TOO_MANY_REQUESTS,
+                    Refusal::LineTooLong => StatusCode::UNPROCESSABLE_ENTITY,
+                    _ => StatusCode::CONFLICT,
+                };
+                (status, refusal.code())
+            }
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
@@ -137,8 +156,52 @@ impl From<PassphraseError> for ApiError {
     }
 }
 
-/// A body's JSON.
+/// A body's JSON: an object, where `serde` would take an array of its fields as well.
 pub(super) fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, ApiError> {
     let body = body.map_err(|_| ApiError::BadRequest)?;
-    serde_json::from_slice(&body).map_err(|_| ApiError::BadRequest)
+    let object: Map<String, Value> = serde_json::from_slice(&body).map_err(|_| ApiError::BadRequest)?;
+    serde_json::from_value(whole(Value::Object(object))).map_err(|_| ApiError::BadRequest)
+}
+
+/// JSON has one kind of number: 5.0 is the whole number 5.
+fn whole(value: Value) -> Value {
+    /// From here on not every whole number has a place in an `f64`.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and small enough")]
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT => {
+                Value::from(float as i64)
+            }
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(whole).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, whole(value))).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Order {
+        seconds: Option<u64>,
+    }
+
+    fn order(json: &str) -> Result<Order, ApiError> {
+        read(Ok(Bytes::copy_from_slice(json.as_bytes())))
+    }
+
+    #[test]
+    fn a_body_is_an_object_and_a_whole_number_may_have_a_point() {
+        assert_eq!(order(r#"{"seconds": 5.0}"#), Ok(Order { seconds: Some(5) }));
+        assert_eq!(order(r#"{"seconds": 18446744073709551615}"#), Ok(Order { seconds: Some(u64::MAX) }));
+        assert_eq!(order("{}"), Ok(Order { seconds: None }));
+        for wrong in ["[5]", "[null]", r#"{"seconds": 5.5}"#, r#"{"seconds": -1}"#, "5", ""] {
+            assert_eq!(order(wrong), Err(ApiError::BadRequest), "{wrong}");
+        }
+    }
 }

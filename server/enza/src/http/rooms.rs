@@ -14,28 +14,31 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use circle::{Person, Settings, SettingsChange};
+use circle::{Knock, Order, Person, Settings, SettingsChange};
 use serde::{Deserialize, Serialize};
 use store::{BanId, Role, Room, Terms};
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ServerAnswer {
     rooms: RoomsRule,
     version: &'static str,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct RoomOrder {
+    /// On one line.
+    #[schema(min_length = 1, max_length = 100)]
     title: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RoomName {
     id: String,
     name: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct NewRoom {
     room: RoomName,
@@ -45,7 +48,7 @@ struct NewRoom {
 }
 
 /// A room in a list. Times are milliseconds since 1970-01-01 UTC.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RoomLine {
     id: String,
@@ -55,12 +58,12 @@ struct RoomLine {
     people: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RoomList {
     rooms: Vec<RoomLine>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RoomView {
     #[serde(flatten)]
     line: RoomLine,
@@ -71,25 +74,28 @@ struct RoomView {
 }
 
 /// How many people accepted a version of the agreement. Who they were is nowhere.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Accepted {
     version: u32,
     people: u32,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeOrder {
+    #[schema(min_length = 1, max_length = 100)]
     title: Option<String>,
     settings: Option<SettingsChange>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ParticipantList {
     participants: Vec<Person>,
+    /// Who waits until a host lets them in.
+    waiting: Vec<Knock>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct BanView {
     id: i64,
@@ -98,30 +104,49 @@ struct BanView {
     device: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BanList {
     bans: Vec<BanView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Export {
     room: RoomView,
     invites: Vec<InviteView>,
     bans: Vec<BanView>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PassphraseOrder {
+    #[schema(min_length = 1, max_length = 128)]
     passphrase: Option<String>,
 }
 
 /// `GET /api/server`.
+#[utoipa::path(
+    get,
+    path = "/api/server",
+    operation_id = "showServer",
+    tag = "server",
+    summary = "What a page may know before anybody has a link",
+    responses((status = 200, description = "The server.", body = ServerAnswer)),
+)]
 pub(super) async fn server(State(app): State<App>) -> Response {
     Json(ServerAnswer { rooms: app.rooms_rule, version: env!("CARGO_PKG_VERSION") }).into_response()
 }
 
 /// `POST /api/rooms {"title"}`: a room with a link for its host and one for guests.
+#[utoipa::path(
+    post,
+    path = "/api/rooms",
+    operation_id = "createRoom",
+    tag = "rooms",
+    summary = "Make a room with a link for its host and one for guests",
+    request_body = RoomOrder,
+    security((), ("operator" = [])),
+    responses((status = 201, description = "The room and its links, shown this once.", body = NewRoom)),
+)]
 pub(super) async fn create(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -153,6 +178,15 @@ pub(super) async fn create(
 }
 
 /// `GET /api/rooms`: all of them, oldest first.
+#[utoipa::path(
+    get,
+    path = "/api/rooms",
+    operation_id = "listRooms",
+    tag = "rooms",
+    summary = "All rooms, oldest first",
+    security(("operator" = [])),
+    responses((status = 200, description = "The rooms.", body = RoomList)),
+)]
 pub(super) async fn list(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -196,11 +230,32 @@ async fn view(app: &App, room: &str) -> Result<RoomView, ApiError> {
 }
 
 /// `GET /api/rooms/{room}`.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}",
+    operation_id = "showRoom",
+    tag = "rooms",
+    summary = "One room and its rules",
+    params(("room" = String, Path, description = "The room's id.")),
+    security(("operator" = []), ("host" = [])),
+    responses((status = 200, description = "The room.", body = RoomView)),
+)]
 pub(super) async fn show(State(app): State<App>, OwnRoom(room): OwnRoom) -> Result<Response, ApiError> {
     Ok(Json(view(&app, &room).await?).into_response())
 }
 
 /// `PATCH /api/rooms/{room} {"title"?, "settings"?}`: told to everybody inside, and on disk when this is answered.
+#[utoipa::path(
+    patch,
+    path = "/api/rooms/{room}",
+    operation_id = "changeRoom",
+    tag = "rooms",
+    summary = "Change the title or rules; everybody inside is told, and it is on disk when this is answered",
+    params(("room" = String, Path, description = "The room's id.")),
+    request_body = ChangeOrder,
+    security(("operator" = []), ("host" = [])),
+    responses((status = 200, description = "The room as it is now.", body = RoomView)),
+)]
 pub(super) async fn change(
     State(app): State<App>,
     OwnRoom(room): OwnRoom,
@@ -211,7 +266,7 @@ pub(super) async fn change(
     if let Some(set) = order.settings {
         // One owner changes the rules: the room's task, woken up for this where nobody is inside.
         let (live, _) = app.rooms.enter(&room).await.map_err(|_| ApiError::Unavailable)?;
-        match live.change(set).await {
+        match live.operate(Order::ChangeRoom(set)).await {
             Some(Ok(Ok(()))) => {}
             Some(Err(_)) => return Err(ApiError::Setting),
             Some(Ok(Err(_))) | None => return Err(ApiError::Unavailable),
@@ -224,6 +279,16 @@ pub(super) async fn change(
 }
 
 /// `DELETE /api/rooms/{room}`: ends what goes on in it and leaves no trace of it on the disk.
+#[utoipa::path(
+    delete,
+    path = "/api/rooms/{room}",
+    operation_id = "eraseRoom",
+    tag = "rooms",
+    summary = "End what goes on in a room and leave no trace of it on the disk",
+    params(("room" = String, Path, description = "The room's id.")),
+    security(("operator" = [])),
+    responses((status = 204, description = "It is gone.")),
+)]
 pub(super) async fn erase(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -240,20 +305,43 @@ pub(super) async fn erase(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /api/rooms/{room}/participants`: who is inside now.
+/// `GET /api/rooms/{room}/participants`: who is inside now, and who waits.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/participants",
+    operation_id = "listParticipants",
+    tag = "participants",
+    summary = "Who is inside now, and who waits for a host",
+    params(("room" = String, Path, description = "The room's id.")),
+    security(("operator" = []), ("host" = [])),
+    responses((status = 200, description = "The people.", body = ParticipantList)),
+)]
 pub(super) async fn participants(
     State(app): State<App>,
     OwnRoom(room): OwnRoom,
 ) -> Result<Response, ApiError> {
-    let participants = match app.rooms.find(&room).await {
+    let (participants, waiting) = match app.rooms.find(&room).await {
         Some(live) => live.ask(|reply| Question::Everybody { reply }).await.unwrap_or_default(),
-        None => Vec::new(),
+        None => {
+            app.store.room(&room).await?;
+            Default::default()
+        }
     };
-    Ok(Json(ParticipantList { participants }).into_response())
+    Ok(Json(ParticipantList { participants, waiting }).into_response())
 }
 
 /// `GET /api/rooms/{room}/export`: everything that is kept of a room. No link and no passphrase is in it: those are
 /// kept as hashes.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/export",
+    operation_id = "exportRoom",
+    tag = "rooms",
+    summary = "Everything that is kept of a room; links and passphrases are kept as hashes and are not in it",
+    params(("room" = String, Path, description = "The room's id.")),
+    security(("operator" = [])),
+    responses((status = 200, description = "What is kept.", body = Export)),
+)]
 pub(super) async fn export(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -278,12 +366,35 @@ async fn bans_of(app: &App, room: &str) -> Result<Vec<BanView>, ApiError> {
 }
 
 /// `GET /api/rooms/{room}/bans`.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/bans",
+    operation_id = "listBans",
+    tag = "bans",
+    summary = "Who may not come in any more, without names",
+    params(("room" = String, Path, description = "The room's id.")),
+    security(("operator" = []), ("host" = [])),
+    responses((status = 200, description = "The bans.", body = BanList)),
+)]
 pub(super) async fn bans(State(app): State<App>, OwnRoom(room): OwnRoom) -> Result<Response, ApiError> {
     app.store.room(&room).await?;
     Ok(Json(BanList { bans: bans_of(&app, &room).await? }).into_response())
 }
 
 /// `DELETE /api/rooms/{room}/bans/{ban}`: they may come in again.
+#[utoipa::path(
+    delete,
+    path = "/api/rooms/{room}/bans/{ban}",
+    operation_id = "liftBan",
+    tag = "bans",
+    summary = "Let somebody come in again",
+    params(
+        ("room" = String, Path, description = "The room's id."),
+        ("ban" = i64, Path, description = "The ban's number.")
+    ),
+    security(("operator" = []), ("host" = [])),
+    responses((status = 204, description = "The ban is lifted.")),
+)]
 pub(super) async fn lift(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -302,6 +413,17 @@ pub(super) async fn lift(
 }
 
 /// `PUT /api/rooms/{room}/passphrase {"passphrase"}`: asked of everybody who is new from now on; `null`: of nobody.
+#[utoipa::path(
+    put,
+    path = "/api/rooms/{room}/passphrase",
+    operation_id = "setPassphrase",
+    tag = "rooms",
+    summary = "Ask newcomers for a passphrase, or (null) for none",
+    params(("room" = String, Path, description = "The room's id.")),
+    request_body = PassphraseOrder,
+    security(("operator" = []), ("host" = [])),
+    responses((status = 204, description = "It is so from now on.")),
+)]
 pub(super) async fn set_passphrase(
     State(app): State<App>,
     OwnRoom(room): OwnRoom,

@@ -21,6 +21,7 @@ use livekit_protocol::{
 use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use signal::limits::MAX_METADATA;
 use signal::{Bounds, ServiceError};
 use std::time::Duration;
@@ -126,12 +127,44 @@ impl Form {
 
     fn write<T: Message + Serialize>(self, answer: &T) -> Response {
         match self {
-            Self::Json => axum::Json(answer).into_response(),
+            Self::Json => match serde_json::to_value(answer) {
+                Ok(answer) => axum::Json(proto_names(answer)).into_response(),
+                Err(_) => Code::Unavailable.because("the answer cannot be written").into_response(),
+            },
             Self::Protobuf => {
                 ([(CONTENT_TYPE, "application/protobuf")], answer.encode_to_vec()).into_response()
             }
         }
     }
+}
+
+/// JSON with the names of the `.proto` files, as LiveKit's server answers; requests may have either. The keys of
+/// attributes are people's own words and stay.
+fn proto_names(value: Value) -> Value {
+    let own_words = |name: &str, value: Value| match name {
+        "attributes" => value,
+        _ => proto_names(value),
+    };
+    match value {
+        Value::Object(fields) => {
+            let renamed =
+                fields.into_iter().map(|(name, value)| (snake_case(&name), own_words(&name, value)));
+            Value::Object(renamed.collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(proto_names).collect()),
+        other => other,
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 /// Everything of `/twirp` that is not there.
@@ -333,4 +366,30 @@ async fn ask<T>(
 ) -> Result<T, TwirpError> {
     let answer = live.ask(|reply| Question::Service(call(reply))).await;
     answer.ok_or_else(|| Code::Unavailable.because("the room does not answer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_are_those_of_the_proto_files_and_attributes_stay_as_they_were_written() {
+        let answer = json!({"participants": [{
+            "joinedAtMs": "1",
+            "tracks": [{"mimeType": "audio/opus", "disableRed": true}],
+            "attributes": {"mySeat": "3"},
+        }]});
+        let expected = json!({"participants": [{
+            "joined_at_ms": "1",
+            "tracks": [{"mime_type": "audio/opus", "disable_red": true}],
+            "attributes": {"mySeat": "3"},
+        }]});
+        assert_eq!(proto_names(answer), expected);
+        for (camel, proto) in
+            [("isPublisher", "is_publisher"), ("sid", "sid"), ("creationTimeMs", "creation_time_ms")]
+        {
+            assert_eq!(snake_case(camel), proto);
+        }
+    }
 }

@@ -1,10 +1,11 @@
-//! The media thread: owns one [`sfu::Shard`] and its UDP socket, and lends it a clock. It forwards commands,
-//! datagrams and time in, datagrams and events out, and understands none of them.
+//! The media threads: each owns one [`sfu::Shard`] and a UDP socket, and lends it a clock. It forwards commands,
+//! datagrams and time in, datagrams and events out, and understands none of them. All sockets have one port.
 //!
 //! One turn: wait for a datagram, a command or the shard's deadline; feed what came; then send everything that
 //! resulted in as few system calls as possible. Nothing is held back to fill a batch, so batching adds no delay.
 
 mod address;
+mod crossing;
 mod socket;
 mod stream;
 
@@ -12,6 +13,7 @@ pub(crate) use address::{candidates, lan_addresses, media_address};
 pub(crate) use socket::bind;
 pub(crate) use stream::{FRAME, carry};
 
+use crossing::{Crossing, crossings};
 use mio::{Events, Poll, Token, Waker};
 use sfu::{Certificate, Command, DataChannel, Event, Output, Shard, ShardConfig};
 use socket::MediaSocket;
@@ -19,7 +21,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -54,12 +56,42 @@ const COMMANDS_PER_TURN: usize = 64;
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 
-/// Sends commands to the media thread. Cheap to clone.
+/// Sends commands to one media thread. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct MediaHandle {
     commands: SyncSender<Command>,
     streams: SyncSender<StreamInput>,
     waker: Arc<Waker>,
+    /// Peers on its shard, as it last said.
+    peers: Arc<AtomicUsize>,
+}
+
+/// All media threads. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct MediaThreads {
+    handles: Arc<[MediaHandle]>,
+    /// Where the next room looks first.
+    next: Arc<AtomicUsize>,
+}
+
+impl MediaThreads {
+    pub(crate) fn new(handles: impl Into<Arc<[MediaHandle]>>) -> Self {
+        Self { handles: handles.into(), next: Arc::default() }
+    }
+
+    /// Where a new room lives: the thread with the fewest peers, in turn among equals.
+    pub(crate) fn for_room(&self) -> MediaHandle {
+        let count = self.handles.len();
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % count;
+        let in_turn = (0..count).map(|at| &self.handles[(first + at) % count]);
+        // There is at least one.
+        in_turn.min_by_key(|handle| handle.peers.load(Ordering::Relaxed)).unwrap_or(&self.handles[0]).clone()
+    }
+
+    /// The one whose shard a connection's first datagram is for.
+    fn for_datagram(&self, datagram: &[u8]) -> Option<&MediaHandle> {
+        self.handles.get(usize::from(sfu::shard_of(datagram)?))
+    }
 }
 
 /// The media thread takes no commands any more; the program cannot go on.
@@ -93,99 +125,137 @@ pub(crate) fn handle_for_tests() -> (MediaHandle, (Poll, Receiver<Command>)) {
     let waker = Arc::new(Waker::new(poll.registry(), WAKER).unwrap());
     let (commands, inbox) = sync_channel(COMMANDS);
     let (streams, _) = sync_channel(1);
-    (MediaHandle { commands, streams, waker }, (poll, inbox))
+    (MediaHandle { commands, streams, waker, peers: Arc::default() }, (poll, inbox))
 }
 
-/// The running thread.
+/// The running threads.
 pub(crate) struct Media {
-    waker: Arc<Waker>,
+    threads: Vec<(Arc<Waker>, JoinHandle<()>)>,
     stopping: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+}
+
+/// What all media threads are told.
+#[derive(Clone)]
+pub(crate) struct MediaConfig {
+    /// The addresses that clients are told, for UDP and for TCP.
+    pub(crate) candidates: Vec<SocketAddr>,
+    pub(crate) tcp_candidates: Vec<SocketAddr>,
 }
 
 impl Media {
-    /// Starts the thread on a bound socket. `candidates` are the addresses that clients are told, for UDP and for TCP.
+    /// Starts a thread on each of these sockets, which are bound to one port; `seed` gives each its random numbers.
     ///
     /// # Errors
-    /// A sentence when the certificate, the shard or the poll cannot be made.
+    /// A sentence when a certificate, a shard or a poll cannot be made.
     pub(crate) fn start(
-        socket: std::net::UdpSocket,
-        candidates: Vec<SocketAddr>,
-        tcp_candidates: Vec<SocketAddr>,
-        seed: [u8; 32],
-    ) -> Result<(Self, MediaHandle, mpsc::Receiver<Event>), String> {
-        let poll = Poll::new().map_err(|error| error.to_string())?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(|error| error.to_string())?);
-        let (commands, inbox) = sync_channel(COMMANDS);
-        let (streams, stream_inbox) = sync_channel(STREAM_DATAGRAMS);
+        sockets: Vec<std::net::UdpSocket>,
+        config: &MediaConfig,
+        mut seed: impl FnMut() -> Result<[u8; 32], getrandom::Error>,
+    ) -> Result<(Self, MediaThreads, mpsc::Receiver<Event>), String> {
         let (outbox, events) = mpsc::channel(EVENTS);
-        // The shard and the socket's arrays are born on the thread that uses them.
-        let (report, ready) = sync_channel(1);
-        let stopping = Arc::new(AtomicBool::new(false));
-        let asked_to_stop = Arc::clone(&stopping);
-        let thread = std::thread::Builder::new()
-            .name("media".to_owned())
-            .spawn(move || {
-                let made = || -> Result<Loop, String> {
-                    let certificate = Certificate::generate().map_err(|error| error.to_string())?;
-                    let now = Instant::now();
-                    let shard =
-                        Shard::new(ShardConfig { now, seed, certificate, candidates, tcp_candidates })
-                            .map_err(|error| error.to_string())?;
-                    let mut socket = MediaSocket::new(socket).map_err(|error| error.to_string())?;
-                    socket.register(poll.registry(), SOCKET).map_err(|error| error.to_string())?;
-                    Ok(Loop {
-                        poll,
-                        socket,
-                        shard,
-                        inbox,
-                        stream_inbox,
-                        streams: HashMap::new(),
-                        outbox,
-                        stopping: asked_to_stop,
-                        dropped: 0,
-                    })
-                };
-                match made() {
-                    Ok(running) => {
-                        let _ = report.send(Ok(()));
-                        if let Err(error) = running.run() {
-                            tracing::error!(%error, "the media thread ends");
+        let mut polls = Vec::with_capacity(sockets.len());
+        for _ in &sockets {
+            let poll = Poll::new().map_err(|error| error.to_string())?;
+            let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(|error| error.to_string())?);
+            polls.push((poll, waker));
+        }
+        let wakers: Vec<_> = polls.iter().map(|(_, waker)| Arc::clone(waker)).collect();
+        let alone = sockets.len() == 1;
+        let mut media = Self { threads: Vec::with_capacity(sockets.len()), stopping: Arc::default() };
+        let mut handles = Vec::with_capacity(sockets.len());
+        for ((index, (socket, (poll, waker))), crossing) in
+            (0..).zip(sockets.into_iter().zip(polls)).zip(crossings(&wakers))
+        {
+            let seed = seed().map_err(|error| error.to_string())?;
+            let (commands, inbox) = sync_channel(COMMANDS);
+            let (streams, stream_inbox) = sync_channel(STREAM_DATAGRAMS);
+            let peers = Arc::new(AtomicUsize::new(0));
+            let ends = Ends { inbox, stream_inbox, outbox: outbox.clone(), peers: Arc::clone(&peers) };
+            let stopping = Arc::clone(&media.stopping);
+            let config = config.clone();
+            // The shard and the socket's arrays are born on the thread that uses them.
+            let (report, ready) = sync_channel(1);
+            let thread = std::thread::Builder::new()
+                .name(format!("media-{index}"))
+                .spawn(move || {
+                    let made = || -> Result<Loop, String> {
+                        let certificate = Certificate::generate().map_err(|error| error.to_string())?;
+                        let now = Instant::now();
+                        let MediaConfig { candidates, tcp_candidates } = config;
+                        let shard = Shard::new(ShardConfig {
+                            now,
+                            index,
+                            seed,
+                            certificate,
+                            candidates,
+                            tcp_candidates,
+                        })
+                        .map_err(|error| error.to_string())?;
+                        let mut socket = MediaSocket::new(socket).map_err(|error| error.to_string())?;
+                        socket.register(poll.registry(), SOCKET).map_err(|error| error.to_string())?;
+                        let crossing = (!alone).then_some(crossing);
+                        Ok(Loop {
+                            poll,
+                            socket,
+                            shard,
+                            crossing,
+                            ends,
+                            streams: HashMap::new(),
+                            stopping,
+                            dropped: 0,
+                        })
+                    };
+                    match made() {
+                        Ok(running) => {
+                            let _ = report.send(Ok(()));
+                            if let Err(error) = running.run() {
+                                tracing::error!(%error, "a media thread ends");
+                            }
+                        }
+                        Err(error) => {
+                            let _ = report.send(Err(error));
                         }
                     }
-                    Err(error) => {
-                        let _ = report.send(Err(error));
-                    }
-                }
-            })
-            .map_err(|error| error.to_string())?;
-        ready.recv().map_err(|_| "the media thread ended at once".to_owned())??;
-        Ok((
-            Self { waker: Arc::clone(&waker), stopping, thread },
-            MediaHandle { commands, streams, waker },
-            events,
-        ))
+                })
+                .map_err(|error| error.to_string())?;
+            ready.recv().map_err(|_| "a media thread ended at once".to_owned())??;
+            media.threads.push((Arc::clone(&waker), thread));
+            handles.push(MediaHandle { commands, streams, waker, peers });
+        }
+        Ok((media, MediaThreads::new(handles), events))
     }
 
-    /// Lets the thread execute the commands that wait, send what results, and end.
+    /// Lets the threads execute the commands that wait, send what results, and end.
     pub(crate) fn stop(self) {
         self.stopping.store(true, Ordering::Release);
-        let _ = self.waker.wake();
-        if self.thread.join().is_err() {
-            tracing::error!("the media thread panicked");
+        for (waker, _) in &self.threads {
+            let _ = waker.wake();
+        }
+        for (_, thread) in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a media thread panicked");
+            }
         }
     }
+}
+
+/// A thread's ends of what it shares with the rest of the program.
+struct Ends {
+    inbox: Receiver<Command>,
+    stream_inbox: Receiver<StreamInput>,
+    outbox: mpsc::Sender<Event>,
+    peers: Arc<AtomicUsize>,
 }
 
 struct Loop {
     poll: Poll,
     socket: MediaSocket,
     shard: Shard,
-    inbox: Receiver<Command>,
-    stream_inbox: Receiver<StreamInput>,
+    /// To and from the other shards, when there are any.
+    crossing: Option<Crossing>,
+    ends: Ends,
     /// Where the frames of TCP connections go.
     streams: HashMap<SocketAddr, mpsc::Sender<Box<[u8]>>>,
-    outbox: mpsc::Sender<Event>,
     stopping: Arc<AtomicBool>,
     /// Datagrams and lossy messages that could not be handed on, since the last report.
     dropped: usize,
@@ -223,7 +293,7 @@ impl Loop {
             let last_turn = self.stopping.load(Ordering::Acquire);
             commands_left = true;
             for _ in 0..if last_turn { COMMANDS } else { COMMANDS_PER_TURN } {
-                match self.inbox.try_recv() {
+                match self.ends.inbox.try_recv() {
                     Ok(command) => self.shard.handle_command(now, command),
                     Err(TryRecvError::Empty) => {
                         commands_left = false;
@@ -242,7 +312,12 @@ impl Loop {
                 receiving = !self.receive()?;
             }
             commands_left |= self.take_streams(now);
+            if let Some(crossing) = &mut self.crossing {
+                commands_left |= crossing.take(now, &mut self.shard);
+                crossing.wake();
+            }
             deadline = self.flush()?;
+            self.ends.peers.store(self.shard.peers(), Ordering::Relaxed);
             if last_turn {
                 return Ok(());
             }
@@ -252,7 +327,7 @@ impl Loop {
     /// Takes what TCP connections told, at most [`STREAM_DATAGRAMS_PER_TURN`]; true when more may wait.
     fn take_streams(&mut self, now: Instant) -> bool {
         for _ in 0..STREAM_DATAGRAMS_PER_TURN {
-            match self.stream_inbox.try_recv() {
+            match self.ends.stream_inbox.try_recv() {
                 Ok(StreamInput::Datagram { address, mut datagram }) => {
                     self.shard.handle_datagram(now, address, &mut datagram);
                 }
@@ -272,8 +347,17 @@ impl Loop {
     fn receive(&mut self) -> Result<bool, Fatal> {
         for _ in 0..BATCHES_PER_TURN {
             let now = Instant::now();
-            let Self { socket, shard, .. } = self;
-            let received = socket.receive(|source, datagram| shard.handle_datagram(now, source, datagram));
+            let Self { socket, shard, crossing, dropped, .. } = self;
+            let received = match crossing {
+                None => socket.receive(|source, datagram| shard.handle_datagram(now, source, datagram)),
+                Some(crossing) => {
+                    let received = socket.receive(|source, datagram| {
+                        *dropped += crossing.receive(now, shard, source, datagram);
+                    });
+                    crossing.wake();
+                    received
+                }
+            };
             match received {
                 Ok(received) if received.drained => return Ok(true),
                 Ok(_) => {}
@@ -304,11 +388,11 @@ impl Loop {
                 }
                 Output::Event(event) => {
                     let lossy = matches!(event, Event::Data { channel: DataChannel::Lossy, .. });
-                    if lossy && self.outbox.capacity() < EVENTS - EVENTS_LOSSY {
+                    if lossy && self.ends.outbox.capacity() < EVENTS - EVENTS_LOSSY {
                         self.dropped += 1;
                         continue;
                     }
-                    match self.outbox.try_send(event) {
+                    match self.ends.outbox.try_send(event) {
                         Ok(()) => {}
                         Err(mpsc::error::TrySendError::Full(_)) => return Err(Fatal::EventsFull),
                         // The rooms are gone: the program is stopping, and only datagrams matter now.
@@ -345,9 +429,13 @@ mod tests {
 
     #[test]
     fn the_thread_takes_commands_and_garbage_and_stops_when_asked() {
-        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = bind("127.0.0.1:0".parse().unwrap(), true).unwrap();
         let address = socket.local_addr().unwrap();
-        let (media, handle, _events) = Media::start(socket, vec![address], Vec::new(), [1; 32]).unwrap();
+        let sockets = vec![socket, bind(address, true).unwrap()];
+        let config = MediaConfig { candidates: vec![address], tcp_candidates: Vec::new() };
+        let (media, threads, _events) = Media::start(sockets, &config, || Ok([1; 32])).unwrap();
+        let (handle, other) = (threads.for_room(), threads.for_room());
+        assert!(!Arc::ptr_eq(&handle.waker, &other.waker), "rooms are dealt out in turn");
         let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         for length in 0..600_usize {
             stranger.send_to(&vec![(length % 256) as u8; length], address).unwrap();

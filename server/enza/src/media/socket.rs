@@ -27,7 +27,7 @@ pub(crate) const RECEIVE_BATCH: usize = 64;
 const SEND_BATCH: usize = 1024;
 
 /// Bytes kept of one datagram. A longer one is dropped: nothing on the media port exceeds an Ethernet frame.
-const DATAGRAM_MAX: usize = 2048;
+pub(super) const DATAGRAM_MAX: usize = 2048;
 
 /// Asked of the kernel for each direction. Higher: a stalled shard is followed by a longer, older burst; lower:
 /// a key frame to many people overruns the buffer.
@@ -45,15 +45,23 @@ pub(crate) struct Received {
     pub(crate) drained: bool,
 }
 
-/// Binds the media port.
+/// Binds the media port; `shared`: to be bound as often as there are shards, all of them by this program.
 ///
 /// # Errors
 /// Those of the operating system; `AddrInUse` when the port is taken.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::UdpSocket> {
     let domain = if address.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
     let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
     if address.is_ipv6() && address.ip().is_unspecified() {
         socket.set_only_v6(false)?;
+    }
+    #[cfg(unix)]
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    #[cfg(not(unix))]
+    if shared {
+        return Err(io::ErrorKind::Unsupported.into());
     }
     // The kernel grants what its limits allow; less is slower under load, not wrong.
     let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
@@ -128,8 +136,8 @@ mod tests {
 
     #[test]
     fn batches_longer_than_one_system_call_arrive_whole_and_in_order() {
-        let mut sender = MediaSocket::new(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
-        let target = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut sender = MediaSocket::new(bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).unwrap();
+        let target = bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let address = target.local_addr().unwrap();
         let mut receiver = MediaSocket::new(target).unwrap();
         let datagrams: Vec<Vec<u8>> =
@@ -147,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_dual_stack_socket_shows_plain_ipv4_and_answers_it() {
-        let socket = match bind("[::]:0".parse().unwrap()) {
+        let socket = match bind("[::]:0".parse().unwrap(), false) {
             Ok(socket) => socket,
             // A machine without IPv6 has no such socket.
             Err(error) => return assert_ne!(error.kind(), io::ErrorKind::AddrInUse),
@@ -167,7 +175,7 @@ mod tests {
 
     #[test]
     fn an_unreachable_target_costs_only_its_own_datagram() {
-        let mut sender = MediaSocket::new(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let mut sender = MediaSocket::new(bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).unwrap();
         let target = UdpSocket::bind("127.0.0.1:0").unwrap();
         target.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let address = target.local_addr().unwrap();
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_oversized_datagram_is_dropped_and_the_next_one_is_not() {
-        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let address = socket.local_addr().unwrap();
         let mut socket = MediaSocket::new(socket).unwrap();
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,7 +1,7 @@
 //! Media over TCP, for networks that let no UDP out: ICE-TCP (RFC 6544) with RFC 4571 frames, on the page's own port. Owns
 //! one connection; understands nothing but lengths. To the media plane such a connection is one more address.
 
-use super::MediaHandle;
+use super::MediaThreads;
 use bytes::{Buf as _, BytesMut};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
@@ -61,28 +61,35 @@ pub(crate) fn is_stream(address: &SocketAddr) -> bool {
 pub(crate) async fn carry(
     stream: TcpStream,
     peer: SocketAddr,
-    media: MediaHandle,
+    threads: MediaThreads,
     mut stopping: watch::Receiver<bool>,
 ) {
     let _ = socket2::SockRef::from(&stream).set_send_buffer_size(KERNEL_BUFFER);
     let address = address_of(peer);
+    let (mut reader, mut writer) = stream.into_split();
+    let mut buffer = BytesMut::with_capacity(FRAME_MAX);
+    let begun = Instant::now();
+    // The first frame is a check, and says which shard the connection is for.
+    let first = loop {
+        match take_frame(&mut buffer) {
+            Frame::Whole(datagram) => break datagram,
+            Frame::Partial => {}
+            Frame::TooLong => return,
+        }
+        match timeout_at(begun + PROOF_PATIENCE, reader.read_buf(&mut buffer)).await {
+            Ok(Ok(1..)) => {}
+            _ => return,
+        }
+    };
+    let Some(media) = threads.for_datagram(&first) else { return };
     let (sender, outbox) = mpsc::channel(OUTBOX);
-    if !media.stream(StreamInput::Opened { address, outbox: sender }) {
+    let opened = media.stream(StreamInput::Opened { address, outbox: sender });
+    if !opened || !media.stream(StreamInput::Datagram { address, datagram: first }) {
         return;
     }
-    let (mut reader, mut writer) = stream.into_split();
     let (proof, proven) = watch::channel(false);
     let reading = async {
-        let mut buffer = BytesMut::with_capacity(FRAME_MAX);
-        let begun = Instant::now();
         loop {
-            let until = if *proven.borrow() { Instant::now() + SILENCE_MAX } else { begun + PROOF_PATIENCE };
-            match timeout_at(until, reader.read_buf(&mut buffer)).await {
-                Ok(Ok(1..)) => {}
-                // It may have been answered while nothing came.
-                Err(_) if *proven.borrow() && until < begun + SILENCE_MAX => continue,
-                _ => return,
-            }
             loop {
                 match take_frame(&mut buffer) {
                     Frame::Whole(datagram) if datagram.is_empty() => {}
@@ -93,6 +100,13 @@ pub(crate) async fn carry(
                     Frame::Partial => break,
                     Frame::TooLong => return,
                 }
+            }
+            let until = if *proven.borrow() { Instant::now() + SILENCE_MAX } else { begun + PROOF_PATIENCE };
+            match timeout_at(until, reader.read_buf(&mut buffer)).await {
+                Ok(Ok(1..)) => {}
+                // It may have been answered while nothing came.
+                Err(_) if *proven.borrow() && until < begun + SILENCE_MAX => {}
+                _ => return,
             }
         }
     };

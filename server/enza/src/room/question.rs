@@ -2,7 +2,8 @@
 
 use super::{Message, NotKept, RoomHandle, RoomTask, ServiceCall, circle::circle_now, circle::pass};
 use crate::rooms::now;
-use circle::{Order, Person, Refusal, Settings, SettingsChange};
+use circle::{Knock, Order, Person, Refusal, Settings};
+use livekit_protocol::RoomEndReason;
 use signal::Grants;
 use std::time::Duration;
 use store::Trace;
@@ -22,9 +23,9 @@ pub(crate) enum Question {
     People {
         reply: oneshot::Sender<usize>,
     },
-    /// Who is inside, in the order they came.
+    /// Who is inside and who waits for a host, each in the order they came.
     Everybody {
-        reply: oneshot::Sender<Vec<Person>>,
+        reply: oneshot::Sender<(Vec<Person>, Vec<Knock>)>,
     },
     /// What the holder of this token is in the running circle; `None`: they may not come in.
     Role {
@@ -34,9 +35,9 @@ pub(crate) enum Question {
     Settings {
         reply: oneshot::Sender<Settings>,
     },
-    /// Changes the rules; `kept` is answered when they are on disk.
-    Change {
-        set: Box<SettingsChange>,
+    /// Does something to the circle; `kept` is answered when what must last is on disk.
+    Operate {
+        order: Box<Order>,
         reply: oneshot::Sender<Changed>,
         kept: oneshot::Sender<Result<(), NotKept>>,
     },
@@ -64,11 +65,11 @@ impl RoomHandle {
         timeout(PATIENCE, asking).await.ok().flatten()
     }
 
-    /// Changes the room's rules and waits until they are on disk.
-    pub(crate) async fn change(&self, set: SettingsChange) -> Option<Result<Result<(), NotKept>, Refusal>> {
+    /// Does something to the circle and waits until what must last is on disk.
+    pub(crate) async fn operate(&self, order: Order) -> Option<Result<Result<(), NotKept>, Refusal>> {
         let (kept, on_disk) = oneshot::channel();
-        let set = Box::new(set);
-        match self.ask(|reply| Question::Change { set, reply, kept }).await? {
+        let order = Box::new(order);
+        match self.ask(|reply| Question::Operate { order, reply, kept }).await? {
             Err(refusal) => Some(Err(refusal)),
             Ok(()) => Some(Ok(timeout(PATIENCE, on_disk).await.ok()?.ok()?)),
         }
@@ -84,7 +85,7 @@ impl RoomTask {
                 let _ = reply.send(self.circle.people());
             }
             Question::Everybody { reply } => {
-                let _ = reply.send(self.circle.everybody());
+                let _ = reply.send((self.circle.everybody(), self.circle.waiting()));
             }
             Question::Role { grants, reply } => {
                 self.check_bans(&grants);
@@ -94,20 +95,21 @@ impl RoomTask {
             Question::Settings { reply } => {
                 let _ = reply.send(self.circle.settings().clone());
             }
-            Question::Change { set, reply, kept } => {
+            Question::Operate { order, reply, kept } => {
                 let before = self.keeper.newest();
-                let done = self.circle.operate(circle_now(now), Order::ChangeRoom(*set));
+                let done = self.circle.operate(circle_now(now), *order);
                 let changed = done.is_ok();
-                let _ = reply.send(done);
                 self.settle(now);
+                let _ = reply.send(done);
                 if changed && self.keeper.newest() == before {
-                    // They were like this already.
+                    // Nothing of it lasts, or it was like this already.
                     let _ = kept.send(Ok(()));
                 } else if changed {
                     self.keeper.reply_later(kept);
                 }
             }
             Question::End { reply } => {
+                self.finished_by = RoomEndReason::RoomEndApiDelete;
                 // Ending cannot be refused.
                 let _ = self.circle.operate(circle_now(now), Order::End);
                 self.settle(now);

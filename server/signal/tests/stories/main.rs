@@ -4,6 +4,7 @@ mod backup;
 mod data;
 mod data_track;
 mod dual;
+mod happening;
 mod isolation;
 mod join;
 mod metadata;

@@ -7,7 +7,7 @@ use livekit_protocol::{
     AddTrackRequest, ConnectionSettings, JoinRequest, ParticipantInfo, SignalRequest, TrackSource, TrackType,
 };
 use sfu::{Command, Event, PeerId, RoomId, TrackId};
-use signal::{ConnectionId, Connections, Effect, Grants, Input, Now, Room, RoomSettings};
+use signal::{ConnectionId, Connections, Effect, Grants, Happening, Input, Now, Room, RoomSettings};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,8 @@ pub(crate) struct Stage {
     pub(crate) closed: HashSet<ConnectionId>,
     pub(crate) tokens: Vec<(ConnectionId, Grants)>,
     pub(crate) ended: u32,
+    /// What those outside are told.
+    pub(crate) happened: Vec<Happening>,
     /// Who arrived, departed or changed their name.
     pub(crate) people: Vec<Effect>,
     /// Sources held from the start for whoever joins next.
@@ -141,6 +143,7 @@ impl Stage {
             closed: HashSet::new(),
             tokens: Vec::new(),
             ended: 0,
+            happened: Vec::new(),
             people: Vec::new(),
             held: Vec::new(),
             told: HashMap::new(),
@@ -179,6 +182,7 @@ impl Stage {
             Effect::Arrived { .. } | Effect::Departed { .. } | Effect::Renamed { .. } => {
                 self.people.push(effect);
             }
+            Effect::Happened(what) => self.happened.push(*what),
             Effect::Ended => self.ended += 1,
         }
     }

@@ -520,7 +520,7 @@ mod tests {
 
     #[test]
     fn a_frame_to_several_receivers_arrives_cut_where_it_was_joined() {
-        let mut sender = MediaSocket::new(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let mut sender = MediaSocket::new(bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).unwrap();
         let receivers = receivers(3);
         let (first, second) = (frame(1), frame(4));
         let datagrams = first.iter().chain(&second).flat_map(|datagram| {
@@ -535,7 +535,7 @@ mod tests {
     #[test]
     fn what_gso_refuses_goes_one_by_one_and_the_receiver_is_remembered() {
         // The kernel refuses to cut what it may not compute checksums for, and sends it otherwise.
-        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let on: libc::c_int = 1;
         // SAFETY: the value is alive and the length is its own.
         let answer = unsafe {
@@ -570,7 +570,7 @@ mod tests {
 
     #[test]
     fn a_run_to_nowhere_is_dropped_and_says_nothing_about_gso() {
-        let mut sender = MediaSocket::new(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let mut sender = MediaSocket::new(bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).unwrap();
         let receivers = receivers(1);
         let to = receivers[0].local_addr().unwrap();
         // Port 0 cannot be sent to.

@@ -83,6 +83,7 @@ impl World {
         let mut shard_seed = [0; 32];
         random.fill(&mut shard_seed);
         let shard = Shard::new(ShardConfig {
+            index: 0,
             now: origin,
             seed: shard_seed,
             certificate: Certificate::generate().expect("a certificate"),
