@@ -107,6 +107,8 @@ async function invites(host) {
   await tap(host, id('room-actions'));
   await tap(host, id('invites'));
   await host.waitForSelector('dialog.dialog[open]');
+  // The list comes a moment after its dialog.
+  await until(async () => (await host.$$(`${id('invite-list')} li`)).length > 1, 5000);
   const before = (await host.$$(`${id('invite-list')} li`)).length;
   await tap(host, id('make-invite'));
   const fresh = await until(async () => (await host.$eval('#fresh-link', (field) => field.value)).includes('/join#')

@@ -121,6 +121,76 @@ async function noMedia(browser) {
   await page.browserContext().close();
 }
 
+/** What a link can be besides wrong, each with its own page and a way on. */
+async function invitations(browser) {
+  const host = await openPage(browser, DESK);
+  await openLink(host, links.host, names[0]);
+  await enter(host, false);
+  await until(() => isLive(host), 15_000);
+  const ask = (method, path, body) => host.evaluate(async (how, where, what) => {
+    const { token } = JSON.parse(sessionStorage.getItem('enza.session'));
+    const { video } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+    const answer = await fetch(`/api/rooms/${video.room}/invites${where}`, {
+      method: how,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      ...(what === null ? {} : { body: JSON.stringify(what) }),
+    });
+    return answer.status === 204 ? {} : answer.json();
+  }, method, path, body);
+  const [revoked, expired, used] = [
+    await ask('POST', '', { role: 'guest', expiresIn: 3600 }), await ask('POST', '', { role: 'guest', expiresIn: 1 }),
+    await ask('POST', '', { role: 'guest', expiresIn: 3600, maxUses: 1 }),
+  ];
+  await ask('DELETE', `/${revoked.id}`, null);
+  const once = await openPage(browser, PHONE);
+  await openLink(once, new URL(used.link, base).href, names[3]);
+  await once.click('form.wide button.main');
+  await until(() => isLive(once), 15_000);
+  await sleep(1100);
+  for (const [kind, invite] of [['invite-revoked', revoked], ['invite-expired', expired], ['invite-used-up', used]]) {
+    const page = await openPage(browser, PHONE);
+    await page.goto(new URL(invite.link, base).href, { waitUntil: 'load' });
+    const told = await until(async () => await fault(page) === kind, 8000);
+    const words = await page.$$eval('.letter h1, .letter p', (all) => all.map((one) => one.textContent));
+    check(`${kind}: own words and a way on`, told !== null && words.length >= 2 && await page.$('.letter button.main') !== null,
+      `${await fault(page)}: ${words[0]}`);
+    await shot(page, `failure-${kind}`);
+    await page.browserContext().close();
+  }
+  check('who is inside stays, whatever becomes of the link', await isLive(once));
+  await once.browserContext().close();
+  await host.browserContext().close();
+}
+
+/** The tab goes to the back: nothing closes, and what fell meanwhile comes back as soon as it is looked at again. */
+async function inTheBackground(browser) {
+  const page = await openPage(browser, PHONE);
+  await page.evaluateOnNewDocument(() => {
+    window.behind = false;
+    Object.defineProperty(document, 'visibilityState', { get: () => (window.behind ? 'hidden' : 'visible') });
+    Object.defineProperty(document, 'hidden', { get: () => window.behind });
+    window.look = (away) => {
+      window.behind = away;
+      document.dispatchEvent(new Event('visibilitychange'));
+    };
+  });
+  await openLink(page, links.guest, names[3]);
+  await enter(page);
+  await until(() => isLive(page), 15_000);
+  await page.evaluate(() => window.look(true));
+  await sleep(1500);
+  check('in the background the call goes on, and the title says that one can be heard', await isLive(page)
+    && await pressed(page, 'microphone') && /on/i.test(await page.title()), await page.title());
+  // What a phone does to a page that lies behind for long.
+  await page.evaluate(() => window.watched.sockets.forEach((socket) => socket.close()));
+  await page.evaluate(() => window.watched.peerConnections.forEach((connection) => connection.close()));
+  await until(async () => !(await isLive(page)), 8000);
+  await page.evaluate(() => window.look(false));
+  const back = await until(() => isLive(page), 15_000);
+  check('looked at again, it is back', back !== null && (await until(() => pressed(page, 'microphone'), 5000)) !== null, seconds(back));
+  await page.browserContext().close();
+}
+
 async function noServer(browser) {
   const page = await openPage(browser, PHONE);
   await openLink(page, links.guest, names[3]);
@@ -269,6 +339,8 @@ async function main() {
   await unplugged(browser);
   await noMedia(browser);
   await noServer(browser);
+  await invitations(browser);
+  await inTheBackground(browser);
   await full(browser);
   await old('Chromium', browser);
   await interrupted(browser);

@@ -129,6 +129,17 @@ async function main() {
   const now = await until(() => moves(dora, names[0], 1000), 25_000, 0);
   check('and with such a link she sees and hears', now !== null, seconds(now));
 
+  const evan = await openPage(chromium, DESK);
+  await evan.evaluateOnNewDocument(() => {
+    delete window.RTCRtpScriptTransform;
+    delete window.RTCRtpSender.prototype.createEncodedStreams;
+  });
+  await record(evan);
+  await openLink(evan, guestLink, names[2]);
+  await evan.click('form.wide button.main');
+  const unable = await until(async () => (await evan.$eval(id('text-only'), (one) => one.textContent)).includes('This browser cannot'), 15_000);
+  check('a browser that cannot encrypt is told so, and takes part by text', unable !== null && (await line(evan)) === 'text', seconds(unable));
+
   check('the key left no page', left.length > 10_000 && !left.includes(key) && !left.includes(encodeURIComponent(key)), `${left.length} characters looked through`);
   const log = process.env.ENZA_TEST_LOG;
   if (log && existsSync(log)) {

@@ -151,7 +151,7 @@ export const ja = {
   react: '気持ちを送る',
   'react.nod': 'うなずき',
   'react.clap': '拍手',
-  'react.heart': 'あたたかさ',
+  'react.heart': 'ぬくもり',
   'react.smile': 'ほほえみ',
   'react.sprout': '応援',
   'react.said': '{name}さん、{what}',
