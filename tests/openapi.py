@@ -26,7 +26,7 @@ from roomkit import URL, Checks  # noqa: E402
 
 BASE = URL.replace("ws", "http", 1)
 DOCUMENT = f"{BASE}/api/openapi.json"
-EXAMPLES = "12"  # for each call and run
+EXAMPLES = "8"  # for each call and run
 LIMIT = 60  # seconds for one run
 checks = Checks()
 check = checks.check

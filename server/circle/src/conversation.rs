@@ -4,7 +4,7 @@ use crate::event::Deed;
 use crate::journal::Audience;
 use crate::limits::TEXT_MAX;
 use crate::text::Text;
-use crate::{Action, Addressee, Effect, Event, History, Identity, Refusal, Room, Source, TextRule};
+use crate::{Action, Addressee, Effect, Event, Identity, Refusal, Room, Source, TextRule};
 use std::time::Duration;
 
 /// Longest reaction in characters: an emoji may be made of several.
@@ -109,9 +109,7 @@ impl Room {
             body: body.to_owned(),
             at: self.now.unix_millis,
         };
-        if self.settings.history == History::Meeting {
-            self.texts.keep(text.clone());
-        }
+        self.keep_text(&text);
         self.tell(audience(&text), Event::Text { text });
         Ok(())
     }
@@ -123,7 +121,9 @@ impl Room {
         if text.from != *who {
             self.actor(who, Action::RemoveText)?;
         }
-        self.texts.remove(number);
+        if self.texts.remove(number) {
+            self.effect(Effect::ForgetText { text: number });
+        }
         self.unwrite(number);
         self.tell(audience(&text), Event::TextRemoved { text: number });
         if text.from != *who && text.to == Addressee::Everyone {
@@ -143,7 +143,7 @@ impl Room {
     }
 }
 
-fn audience(text: &Text) -> Audience {
+pub(crate) fn audience(text: &Text) -> Audience {
     match &text.to {
         Addressee::Everyone => Audience::Everyone,
         Addressee::Hosts => Audience::ModeratorsAnd(vec![text.from.clone()]),

@@ -1,6 +1,6 @@
 //! What a [`Room`](crate::Room) wants done. Effects are values, executed in order.
 
-use crate::{ConnectionId, Identity, Message, Role, Settings, Source};
+use crate::{ConnectionId, Identity, KeptText, Message, Record, Role, Settings, Source};
 use std::sync::Arc;
 
 /// One thing to do.
@@ -24,6 +24,16 @@ pub enum Effect {
     RoomMetadata(String),
     /// The settings changed: they outlive the room.
     KeepSettings(Settings),
+    /// This text outlives the meeting, until the day that it carries.
+    KeepText(KeptText),
+    /// A text does not outlive the meeting after all.
+    ForgetText { text: u64 },
+    /// No text outlives the meeting any more, those of earlier meetings included.
+    ForgetTexts,
+    /// Texts are kept for at most so long after they were written; what is older goes now.
+    ShortenTexts { millis: u64 },
+    /// Something was done that is recorded. Nobody is named.
+    Record(Record),
     /// This person may not come back, also when the meeting is over. `origin`: from their token.
     Ban { participant: Identity, origin: Option<Arc<str>> },
     /// Somebody accepted this version of the agreement, for the first time. Who it was is not said.

@@ -14,6 +14,12 @@ impl Identity {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether this is the operator, who has no place in a room: nobody else's identity is empty.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl From<&str> for Identity {

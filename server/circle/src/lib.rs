@@ -19,12 +19,14 @@
 
 mod agreement;
 mod allowance;
+mod audit;
 mod command;
 mod conversation;
 mod door;
 mod effect;
 mod event;
 mod hands;
+mod history;
 mod identity;
 mod input;
 mod journal;
@@ -49,6 +51,7 @@ mod text;
 mod view;
 
 pub use agreement::Agreement;
+pub use audit::{Act, Record};
 pub use command::{Command, Request, decode_request};
 pub use effect::{Effect, Removal};
 pub use event::{Answer, Deed, Event, Message, Person, State};
@@ -65,4 +68,4 @@ pub use settings::{
 };
 pub use snapshot::Snapshot;
 pub use source::Source;
-pub use text::{Addressee, Text};
+pub use text::{Addressee, KeptText, Text};

@@ -21,6 +21,8 @@ pub const SEAT_KEPT: Duration = Duration::from_secs(600);
 pub const JOURNAL_MAX: usize = 256;
 /// Texts kept for newcomers. The oldest go first.
 pub const TEXTS_MAX: usize = 200;
+/// Bytes of all kept texts together. Higher: newcomers wait for old words; lower: a long meeting forgets its start.
+pub const TEXTS_BYTES_MAX: usize = 256 * 1024;
 /// One text, characters.
 pub const TEXT_MAX: usize = 2000;
 /// One line to somebody who waits, the question of the day, a line of the agreement, characters.

@@ -5,7 +5,7 @@ use crate::event::Deed;
 use crate::journal::Audience;
 use crate::participant::{Target, held_by_mode};
 use crate::{
-    Action, Effect, Event, History, Identity, Refusal, Removal, Role, Room, Settings, SettingsChange, Source,
+    Action, Effect, Event, Identity, Refusal, Removal, Role, Room, Settings, SettingsChange, Source,
 };
 use std::collections::BTreeSet;
 
@@ -22,10 +22,16 @@ impl Room {
         source: Source,
         except: &[Identity],
     ) -> Result<(), Refusal> {
-        let role = self.actor(who, Action::Mute)?;
+        self.actor(who, Action::Mute)?;
+        self.shut(who, source, self.all_but(who, except));
+        Ok(())
+    }
+
+    /// Everybody with media whom `who` reaches, but themselves and these.
+    pub(crate) fn all_but(&self, who: &Identity, except: &[Identity]) -> Vec<Target> {
+        let Some(role) = self.acting_role(who) else { return Vec::new() };
         let spared: BTreeSet<&Identity> = except.iter().chain([who]).collect();
-        let targets = self
-            .participants
+        self.participants
             .iter()
             .filter(|(identity, person)| {
                 person.media
@@ -34,9 +40,7 @@ impl Room {
                     && !spared.contains(identity)
             })
             .map(|(identity, person)| Target { identity: identity.clone(), role: person.role })
-            .collect();
-        self.shut(who, source, targets);
-        Ok(())
+            .collect()
     }
 
     /// Shuts a source of each target once; where the room's mode holds it, it stays shut.
@@ -248,10 +252,10 @@ impl Room {
         }
         self.effect(Effect::KeepSettings(changed.clone()));
         self.mirror_stale = true;
-        if changed.history == History::None {
-            self.texts.clear();
-        }
         self.tell(Audience::Everyone, Event::Settings { settings: changed.clone() });
+        if (changed.history, changed.history_days) != (before.history, before.history_days) {
+            self.apply_history(&before);
+        }
         if changed.microphones != before.microphones {
             self.apply_mode(Source::Microphone, &changed);
         }

@@ -2,9 +2,10 @@
 
 use crate::event::Answer;
 use crate::limits::{JOURNAL_MAX, RETURN_GRACE, SEAT_KEPT};
+use crate::room::Life;
 use crate::{
-    Action, Addressee, Command, ConnectionId, Effect, Event, HandOrder, Identity, Input, Message, Now, Pass,
-    Request, Resume, Role, Room, Settings, SettingsChange, Source,
+    Action, Addressee, Command, ConnectionId, Effect, Event, HandOrder, History, Identity, Input, KeptText,
+    Message, Now, Pass, Request, Resume, Role, Room, Settings, SettingsChange, Source,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +147,8 @@ struct World {
     newest: BTreeMap<usize, ConnectionId>,
     open: BTreeSet<ConnectionId>,
     done: Vec<Effect>,
+    /// Texts on disk and until when, as the store was told.
+    disk: BTreeMap<u64, u64>,
     /// Sources of people that are held, as the media side was told.
     held: BTreeSet<(Identity, Source)>,
 }
@@ -160,6 +163,7 @@ impl World {
             newest: BTreeMap::new(),
             open: BTreeSet::new(),
             done: Vec::new(),
+            disk: BTreeMap::new(),
             held: BTreeSet::new(),
         }
     }
@@ -184,6 +188,18 @@ impl World {
                     } else {
                         self.held.remove(&key)
                     };
+                }
+                Effect::KeepText(KeptText { text, until }) => {
+                    assert_eq!(text.to, Addressee::Everyone, "private words are never on disk");
+                    assert_eq!(self.room.settings.history, History::Days);
+                    self.disk.insert(text.text, *until);
+                }
+                Effect::ForgetText { text } => assert!(self.disk.remove(text).is_some(), "it is there"),
+                Effect::ForgetTexts => self.disk.clear(),
+                Effect::ShortenTexts { millis } => {
+                    // All were written a moment ago.
+                    let latest = self.now.unix_millis + millis;
+                    self.disk.values_mut().for_each(|until| *until = latest.min(*until));
                 }
                 _ => {}
             }
@@ -270,7 +286,10 @@ impl World {
         assert_eq!(answers.len(), 1, "answered once: {command:?}");
         if answers[0] {
             assert!(self.room.revision > before, "an accepted command moves the revision: {command:?}");
+            let records = effects.iter().filter(|effect| matches!(effect, Effect::Record(_))).count();
             let right = right(&command);
+            let moderates = right.is_some() && !matches!(command, Command::Write { .. });
+            assert!(records == usize::from(moderates) || matches!(command, Command::RemoveText { .. }));
             assert!(
                 right.is_none_or(|action| role.is_some_and(|role| role.may(action))),
                 "{role:?} was obeyed: {command:?}"
@@ -296,6 +315,9 @@ impl World {
         assert!(room.hands.all().iter().all(|hand| inside.contains(&hand.participant)));
         if room.settings.hands == HandOrder::InOrder {
             assert!(room.hands.all().is_sorted_by_key(|hand| hand.raised_at));
+        }
+        if room.life != Life::Ended {
+            assert!(room.texts.on_disk().map(|(text, _)| text).eq(self.disk.keys().copied()));
         }
         assert!(room.spotlight.shown().iter().all(|who| inside.contains(who)));
         let sockets: BTreeMap<ConnectionId, Identity> =

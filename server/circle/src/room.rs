@@ -94,6 +94,7 @@ impl Room {
     /// Takes one input. `now` never goes back. Drain [`Room::poll_effect`] afterwards.
     pub fn handle(&mut self, now: Now, input: Input) {
         self.now = now;
+        self.forget_overdue_texts();
         match input {
             Input::Connect { connection, pass, resume } => self.connect(connection, pass, resume.as_ref()),
             Input::Request { connection, request } => self.request(connection, request),
@@ -119,6 +120,8 @@ impl Room {
     /// A [`Refusal`], as it would be by a socket.
     pub fn operate(&mut self, now: Now, order: Order) -> Result<(), Refusal> {
         self.now = now;
+        self.forget_overdue_texts();
+        let record = self.record_of_order(&order);
         let done = match order {
             Order::ChangeRoom(set) => self.change_settings(set),
             Order::Obey { by, command } => self.obey_outsider(by, command),
@@ -136,6 +139,9 @@ impl Room {
                 Ok(())
             }
         };
+        if let (Ok(()), Some(record)) = (done, record) {
+            self.effect(Effect::Record(record));
+        }
         self.finish();
         done
     }
@@ -212,6 +218,15 @@ impl Room {
     }
 
     fn obey(&mut self, who: &Identity, command: Command) -> Result<(), Refusal> {
+        let record = self.record(who, &command);
+        self.carry_out(who, command)?;
+        if let Some(record) = record {
+            self.effect(Effect::Record(record));
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, who: &Identity, command: Command) -> Result<(), Refusal> {
         match command {
             Command::Agree { version } => self.agree(who, version),
             Command::RaiseHand => self.raise_hand(who),
@@ -252,10 +267,15 @@ impl Room {
 
     /// The role of whoever commands, if it allows this.
     pub(crate) fn actor(&self, who: &Identity, action: Action) -> Result<Role, Refusal> {
+        let role = self.acting_role(who).ok_or(Refusal::ParticipantUnknown)?;
+        if role.may(action) { Ok(role) } else { Err(Refusal::NotAllowed) }
+    }
+
+    /// The role of somebody inside, or of whoever commands from outside.
+    pub(crate) fn acting_role(&self, who: &Identity) -> Option<Role> {
         let inside = self.participants.get(who).map(|person| person.role);
         let outside = || self.outsider.as_ref().filter(|by| by.identity == *who).map(|by| by.role);
-        let role = inside.or_else(outside).ok_or(Refusal::ParticipantUnknown)?;
-        if role.may(action) { Ok(role) } else { Err(Refusal::NotAllowed) }
+        inside.or_else(outside)
     }
 
     /// Everybody in `named`, if `who` may do `action` to each of them. All or nobody.

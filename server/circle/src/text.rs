@@ -1,6 +1,6 @@
-//! What people wrote, kept while the room lives.
+//! What people wrote, kept in a bounded row. How long is in `history.rs`.
 
-use crate::limits::TEXTS_MAX;
+use crate::limits::{TEXTS_BYTES_MAX, TEXTS_MAX};
 use crate::{Identity, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -44,10 +44,28 @@ impl Text {
     }
 }
 
+/// A text that outlives the meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptText {
+    pub text: Text,
+    /// When it is forgotten, milliseconds since 1970-01-01 UTC.
+    pub until: u64,
+}
+
+struct Kept {
+    text: Text,
+    /// It is on disk until then.
+    until: Option<u64>,
+    /// It was written in an earlier meeting.
+    earlier: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct Texts {
     last: u64,
-    kept: VecDeque<Text>,
+    kept: VecDeque<Kept>,
+    /// Of all kept texts.
+    bytes: usize,
 }
 
 impl Texts {
@@ -56,26 +74,79 @@ impl Texts {
         self.last
     }
 
-    pub(crate) fn keep(&mut self, text: Text) {
-        if self.kept.len() >= TEXTS_MAX {
-            self.kept.pop_front();
+    /// Keeps a text; the numbers of those on disk that made room for it.
+    pub(crate) fn keep(&mut self, text: Text, until: Option<u64>) -> Vec<u64> {
+        self.push(Kept { text, until, earlier: false })
+    }
+
+    /// Takes up a text of an earlier meeting. The disk holds no more than fit here.
+    pub(crate) fn recall(&mut self, KeptText { text, until }: KeptText) {
+        self.last = self.last.max(text.text);
+        self.push(Kept { text, until: Some(until), earlier: true });
+    }
+
+    fn push(&mut self, kept: Kept) -> Vec<u64> {
+        self.bytes = self.bytes.saturating_add(kept.text.body.len());
+        self.kept.push_back(kept);
+        let mut gone = Vec::new();
+        while self.kept.len() > TEXTS_MAX || self.bytes > TEXTS_BYTES_MAX {
+            let Some(oldest) = self.kept.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(oldest.text.body.len());
+            gone.extend(oldest.until.map(|_| oldest.text.text));
         }
-        self.kept.push_back(text);
+        gone
     }
 
     pub(crate) fn find(&self, number: u64) -> Option<&Text> {
-        self.kept.iter().find(|text| text.text == number)
+        self.kept().find(|text| text.text == number)
     }
 
-    pub(crate) fn remove(&mut self, number: u64) {
-        self.kept.retain(|text| text.text != number);
+    /// Removes a text; whether it was on disk.
+    pub(crate) fn remove(&mut self, number: u64) -> bool {
+        let on_disk = self.kept.iter().any(|kept| kept.text.text == number && kept.until.is_some());
+        self.take(|text, _, _| text.text == number);
+        on_disk
+    }
+
+    /// Takes out those that are meant: by themselves, until when they are on disk, and whether they are of an earlier
+    /// meeting.
+    pub(crate) fn take(&mut self, meant: impl Fn(&Text, Option<u64>, bool) -> bool) -> Vec<Text> {
+        let all = std::mem::take(&mut self.kept).into_iter();
+        let (out, stay): (Vec<Kept>, Vec<Kept>) =
+            all.partition(|kept| meant(&kept.text, kept.until, kept.earlier));
+        self.kept = stay.into();
+        let out: Vec<Text> = out.into_iter().map(|kept| kept.text).collect();
+        self.bytes = out.iter().fold(self.bytes, |bytes, text| bytes.saturating_sub(text.body.len()));
+        out
+    }
+
+    /// None is on disk for longer than `millis` after it was written.
+    pub(crate) fn shorten(&mut self, millis: u64) {
+        for kept in &mut self.kept {
+            let latest = kept.text.at.saturating_add(millis);
+            kept.until = kept.until.map(|until| until.min(latest));
+        }
+    }
+
+    /// What is kept stays until the meeting ends and no longer.
+    pub(crate) fn leave_the_disk(&mut self) {
+        for kept in &mut self.kept {
+            kept.until = None;
+        }
     }
 
     pub(crate) fn clear(&mut self) {
         self.kept.clear();
+        self.bytes = 0;
     }
 
     pub(crate) fn kept(&self) -> impl Iterator<Item = &Text> {
-        self.kept.iter()
+        self.kept.iter().map(|kept| &kept.text)
+    }
+
+    /// Those on disk, and until when.
+    #[cfg(test)]
+    pub(crate) fn on_disk(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.kept.iter().filter_map(|kept| Some((kept.text.text, kept.until?)))
     }
 }

@@ -29,6 +29,7 @@ mod operate;
 mod operator_key;
 mod origin;
 mod passphrase;
+mod retention;
 mod room;
 mod rooms;
 mod running;

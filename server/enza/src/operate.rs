@@ -10,11 +10,13 @@ use crate::operator_key;
 use crate::running::Running;
 use crate::start_error::StartError;
 use crate::welcome;
-use axum::http::Method;
+use axum::http::{Method, Uri};
+use circle::SettingsChange;
 use clap::{Args, Subcommand, ValueEnum};
 use remote::{Remote, segment};
 use serde_json::{Map, Value, json};
 use std::io::BufRead as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use table::{minute, shown, table};
 
@@ -32,10 +34,17 @@ pub enum OperateError {
     Unreachable { url: String, reason: String },
     #[error("--url needs the operator's key of that server: give it in ENZA_OPERATOR_KEY or with --key.")]
     KeyMissing,
+    #[error(
+        "\"{given}\" cannot be used: give a URL such as https://circle.example.org. http:// is for this computer alone, \
+         since the key would go over the network in clear."
+    )]
+    Url { given: String },
     #[error("The server refuses: {message}")]
-    Refused { message: String },
+    Refused { code: String, message: String },
     #[error("What answers at {url} (status {status}) is no Enza, or another version of it.")]
     Strange { url: String, status: u16 },
+    #[error("A rule is not known, or its value does not fit ({reason}): `enza room show` lists the rules.")]
+    Rule { reason: String },
     #[error("\"{given}\" is no setting: write KEY=VALUE, such as lobby=guests.")]
     Setting { given: String },
     #[error("This erases the room and everything kept of it, for good: add --yes if you mean it.")]
@@ -48,8 +57,8 @@ impl OperateError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::NotRunning { .. } | Self::Unreachable { .. } => 3,
-            Self::KeyMissing | Self::Setting { .. } | Self::NotSure => 2,
-            Self::Refused { .. } | Self::Strange { .. } => 1,
+            Self::KeyMissing | Self::Url { .. } | Self::Setting { .. } | Self::NotSure => 2,
+            Self::Refused { .. } | Self::Rule { .. } | Self::Strange { .. } => 1,
         }
     }
 }
@@ -101,6 +110,7 @@ pub(crate) enum RoomCommands {
         remote: RemoteFlags,
         /// Id as listed
         room: String,
+        /// What people read over the door
         #[arg(long)]
         title: Option<String>,
         /// A rule by its name in `room show`, such as lobby=guests, locked=true, capacity=12 (repeatable)
@@ -156,6 +166,7 @@ pub(crate) enum ParticipantCommands {
     Mute {
         #[command(flatten)]
         people: People,
+        /// What of theirs
         #[arg(long, value_enum, default_value = "microphone")]
         source: SourceFlag,
     },
@@ -235,6 +246,9 @@ impl RemoteFlags {
     fn remote(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Remote, StartError> {
         let given = self.key.clone().or_else(|| variable("ENZA_OPERATOR_KEY").filter(|key| !key.is_empty()));
         if let Some(url) = &self.url {
+            if !may_carry_a_key(url) {
+                return Err(OperateError::Url { given: url.clone() }.into());
+            }
             return Ok(Remote::at(url, given.ok_or(OperateError::KeyMissing)?));
         }
         let settings = Settings { data: self.data.clone(), ..Settings::default() };
@@ -338,7 +352,9 @@ impl RoomCommands {
                 if !settings.is_empty() {
                     order["settings"] = settings.into();
                 }
-                let answer = remote.call(&server, variable, Method::PATCH, &at(&room), Some(order)).await?;
+                let rules = order["settings"].clone();
+                let answer = remote.call(&server, variable, Method::PATCH, &at(&room), Some(order)).await;
+                let answer = answer.map_err(|error| explained(error, rules))?;
                 Ok(if remote.json { pretty(&answer) } else { fields(&answer, "") })
             }
             Self::End { remote, room } => {
@@ -420,6 +436,31 @@ impl BanCommands {
                 remote.ask(variable, Method::DELETE, &path, None, text).await
             }
         }
+    }
+}
+
+/// The server says only that it cannot read the rules; this program may know which of them, and why.
+fn explained(error: StartError, rules: Value) -> StartError {
+    match error {
+        StartError::Operate(OperateError::Refused { code, message }) if code == "bad-request" => {
+            match serde_json::from_value::<SettingsChange>(rules) {
+                Err(reason) => OperateError::Rule { reason: reason.to_string() }.into(),
+                Ok(_) => OperateError::Refused { code, message }.into(),
+            }
+        }
+        error => error,
+    }
+}
+
+/// HTTPS, or this computer.
+fn may_carry_a_key(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else { return false };
+    let Some(host) = url.host().map(|host| host.trim_matches(['[', ']'])) else { return false };
+    let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    match url.scheme_str() {
+        Some("https") => true,
+        Some("http") => local,
+        _ => false,
     }
 }
 
@@ -526,6 +567,20 @@ fn fields(answer: &Value, indent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_goes_over_https_or_stays_on_this_computer() {
+        for good in
+            ["https://example.org", "https://example.org:8443/", "http://localhost:7880", "http://[::1]:7880"]
+        {
+            assert!(may_carry_a_key(good), "{good}");
+        }
+        for bad in
+            ["http://example.org", "http://127.0.0.1.example.org", "example.org", "ftp://localhost", ""]
+        {
+            assert!(!may_carry_a_key(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn a_setting_is_json_where_it_reads_as_json() {

@@ -140,9 +140,11 @@ pub(crate) fn start(
         let kept = kept_settings(&store, &name).await;
         let bans = kept_bans(&store, &name).await;
         let left_over = live::left_over(&store, &name).await;
+        let texts = keep::kept_texts(&store, &name).await;
         let (keeper, keeping) = Keeper::start(store, name.clone());
         let mut circle = ::circle::Room::new(circle_now(now), epoch, kept);
         circle.restore(left_over.clone());
+        circle.recall(texts);
         let task = RoomTask {
             room: Room::new(now, settings),
             name,

@@ -13,7 +13,7 @@ use crate::running::Running;
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
 use crate::webhook::Webhooks;
-use crate::{data_folder, rooms, tls};
+use crate::{data_folder, retention, rooms, tls};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -78,6 +78,8 @@ impl Server {
         let fresh = i64::try_from(FRESH.as_millis()).unwrap_or(i64::MAX);
         store.forget_stale(rooms::unix_millis(rooms::now()).saturating_sub(fresh)).await?;
 
+        retention::once(&store).await?;
+
         let media_config = MediaConfig { candidates, tcp_candidates };
         let seed = || {
             let mut seed = [0; 32];
@@ -97,6 +99,7 @@ impl Server {
         let rooms = Rooms::start(services, events, config.development);
 
         let (stopping, stopping_seen) = watch::channel(false);
+        tokio::spawn(retention::run(store.clone(), stopping.subscribe()));
         let (stopped, stopped_seen) = watch::channel(false);
         let (alive_sender, alive) = mpsc::channel(1);
         let routes = http::routes(App {
@@ -108,6 +111,7 @@ impl Server {
             passphrases: Passphrases::new(),
             operator,
             rooms_rule: config.rooms,
+            data: config.data.as_path().into(),
             stopped: stopped_seen,
             alive: alive_sender,
         });

@@ -18,7 +18,7 @@ use qrcode::{EcLevel, QrCode};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use store::{Resolved, Role, Store, StoreError, Terms};
 
 const LINKS_FILE: &str = "first-links.toml";
@@ -78,6 +78,24 @@ async fn first_links(store: &Store, config: &Config, language: Language) -> Resu
         write_private(&path, text.as_bytes()).map_err(|source| failed(path, source))?;
     }
     Ok(links)
+}
+
+/// Deletes the file of the first room's links when they open nothing any more because the room was erased. The next
+/// start makes a new one.
+pub(crate) async fn forget_dead_links(store: &Store, data: &Path) -> Result<(), StoreError> {
+    let path = data.join(LINKS_FILE);
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
+    let Ok(links) = toml::from_str::<FirstLinks>(&text) else { return Ok(()) };
+    let now = rooms::unix_millis(rooms::now());
+    for secret in [&links.host, &links.guest] {
+        if store.resolve_invite(secret, now).await? != Resolved::Unknown {
+            return Ok(());
+        }
+    }
+    if let Err(error) = std::fs::remove_file(&path) {
+        tracing::error!(%error, "the links of an erased room cannot be deleted");
+    }
+    Ok(())
 }
 
 /// The addresses that people can open, the widest first.
@@ -147,7 +165,7 @@ mod tests {
     use super::*;
     use crate::config::Settings;
 
-    fn config(folder: &std::path::Path, bind: &str) -> Config {
+    fn config(folder: &Path, bind: &str) -> Config {
         let settings = Settings {
             data: Some(folder.to_owned()),
             bind: Some(bind.parse().unwrap()),
@@ -179,6 +197,25 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn links_of_an_erased_room_are_kept_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), "127.0.0.1");
+        let store = Store::open(&folder.path().join("enza.db")).await.unwrap();
+        let first = first_links(&store, &config, Language::English).await.unwrap();
+        let room = store.first_room().await.unwrap().unwrap().id;
+        let other = store.create_room("Other", 1).await.unwrap().id;
+        let file = folder.path().join(LINKS_FILE);
+        store.erase_room(&other).await.unwrap();
+        forget_dead_links(&store, folder.path()).await.unwrap();
+        assert!(file.exists(), "another room's end changes nothing");
+        store.erase_room(&room).await.unwrap();
+        forget_dead_links(&store, folder.path()).await.unwrap();
+        assert!(!file.exists());
+        let fresh = first_links(&store, &config, Language::English).await.unwrap();
+        assert_ne!(fresh.host, first.host);
+    }
+
     #[cfg(unix)]
     #[tokio::test]
     async fn the_links_file_is_readable_by_its_owner_only() {
@@ -194,7 +231,7 @@ mod tests {
     #[test]
     fn the_text_has_both_links_in_the_fragment_and_a_code() {
         let links = FirstLinks { host: "HOSTHOST".to_owned(), guest: "GUESTGUEST".to_owned() };
-        let config = config(std::path::Path::new("data"), "127.0.0.1");
+        let config = config(Path::new("data"), "127.0.0.1");
         let bases = bases(&config, 7880);
         assert_eq!(bases, ["http://localhost:7880"]);
         for (language, word) in [(Language::English, "guests"), (Language::Japanese, "ゲスト")] {

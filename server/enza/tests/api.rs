@@ -252,7 +252,14 @@ async fn the_operator_lists_changes_exports_and_erases_rooms() {
     ] {
         assert_eq!(code(&call(&daemon, "PATCH", &path, &operator, set).await), expected);
     }
+    let until_unix_millis = i64::MAX;
+    let (sender, name, body) = ("guest-1".into(), "Ann".into(), "Words that are kept.".into());
+    let text = store::Text { number: 1, sender, name, body, at_unix_millis: 1, until_unix_millis };
+    daemon.server.store().keep_text(&room, &text).await.unwrap();
     let export = call(&daemon, "GET", &format!("{path}/export"), &operator, Value::Null).await;
+    assert_eq!(export.json()["texts"][0]["body"], "Words that are kept.");
+    let act = &export.json()["audit"][0];
+    assert_eq!((&act["act"], &act["by"]), (&json!("change-room"), &json!("operator")));
     assert_eq!(export.json()["invites"].as_array().unwrap().len(), 2);
     let secret = guest.strip_prefix("/join#").unwrap();
     assert!(!export.text().contains(secret));
@@ -266,7 +273,7 @@ async fn the_operator_lists_changes_exports_and_erases_rooms() {
         .unwrap()
         .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
         .collect();
-    for words in ["Wednesday", "We listen.", &room] {
+    for words in ["Wednesday", "We listen.", "Words that are kept.", "change-room", &room] {
         assert!(
             !held.windows(words.len()).any(|window| window == words.as_bytes()),
             "{words} is still there"
@@ -291,5 +298,31 @@ async fn without_the_operators_key_nothing_of_the_servers_rooms_is_told() {
         let own = call(&daemon, "GET", &format!("/api/rooms/{}{path}", room.id), &host, Value::Null).await;
         assert_eq!(own.status, 200, "{path}");
     }
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_tells_how_many_are_inside_only_where_the_room_says_so() {
+    let daemon = Daemon::start().await;
+    let (room, guest) = room_with(&daemon, Role::Guest, Terms::default()).await;
+    let (_, host) =
+        daemon.server.store().create_invite(&room.id, Role::Host, Terms::default(), 1).await.unwrap();
+    let url = format!(
+        "ws://127.0.0.1:{}/api/rooms/{}/circle?access_token={}",
+        daemon.port(),
+        room.id,
+        host_token(&room.id)
+    );
+    let (mut inside, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    futures_util::StreamExt::next(&mut inside).await.unwrap().unwrap();
+    let live = async |invite: &str| -> Value {
+        daemon.post("/api/invite", &json!({"invite": invite}).to_string()).await.json()["live"].clone()
+    };
+    assert_eq!(live(&guest).await["people"], 1);
+    let path = format!("/api/rooms/{}", room.id);
+    let set = json!({"settings": {"countShown": false}});
+    assert_eq!(call(&daemon, "PATCH", &path, &host_token(&room.id), set).await.status, 200);
+    assert_eq!(live(&guest).await, Value::Null);
+    assert_eq!(live(host.reveal()).await["people"], 1);
     daemon.server.stop().await;
 }

@@ -494,5 +494,72 @@ async fn the_operator_and_hosts_by_token_moderate_over_http_by_the_circles_own_t
     assert_eq!(order(&ann_as_host, json!({"type": "end"})).await, (403, "not-allowed".to_owned()));
     assert_eq!(order(&key, json!({"type": "end"})).await.0, 204);
     hosts.until("ended").await;
+    let audit = daemon.get(&format!("/api/rooms/{room}/audit"), &headers).await.json();
+    let acts: Vec<String> = audit["audit"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{} {}", one["by"].as_str().unwrap(), one["act"].as_str().unwrap()))
+        .collect();
+    assert_eq!(acts, ["host change-room", "operator admit", "host mute", "operator ban", "operator end"]);
     daemon.server.stop().await;
+}
+
+fn is_on_disk(daemon: &Daemon, words: &str) -> bool {
+    let files = std::fs::read_dir(&daemon.config.data).unwrap();
+    let held: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    held.windows(words.len()).any(|window| window == words.as_bytes())
+}
+
+#[tokio::test]
+async fn texts_are_on_disk_only_where_the_room_keeps_them_and_only_what_everybody_may_read() {
+    let first = Daemon::start().await;
+    let room = first.server.store().create_room("Tuesday", 1).await.unwrap().id;
+    let (mut one, _) = Circle::enter(&first, &room, &host(&room)).await;
+    let (mut ann, _) = Circle::enter(&first, &room, &guest(&room, "ann")).await;
+    ann.done(json!({"type": "write", "to": "everyone", "body": "words-of-one-meeting"})).await;
+    let days = json!({"type": "change-room", "set": {"history": "days", "historyDays": 3}});
+    one.done(days.clone()).await;
+    assert!(!is_on_disk(&first, "words-of-one-meeting"));
+    for body in ["kept-one", "kept-two", "kept-three"] {
+        ann.done(json!({"type": "write", "to": "everyone", "body": body})).await;
+        assert!(is_on_disk(&first, body), "on disk when it was answered");
+    }
+    ann.done(json!({"type": "write", "to": "hosts", "body": "a-private-line"})).await;
+    ann.done(json!({"type": "remove-text", "text": 3})).await;
+    assert!(!is_on_disk(&first, "a-private-line") && !is_on_disk(&first, "kept-two"));
+    one.done(json!({"type": "end"})).await;
+    let Daemon { server, folder, .. } = first;
+    server.stop().await;
+
+    let data = folder.path().join("data");
+    let second = Daemon::start_with(|settings| settings.data = Some(data)).await;
+    let (mut one, state) = Circle::enter(&second, &room, &host(&room)).await;
+    let texts: Vec<&str> =
+        state["texts"].as_array().unwrap().iter().map(|text| text["body"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["kept-one", "kept-three"], "the next meeting sees them");
+    assert_eq!(state["texts"][0]["name"], "ANN");
+    one.done(json!({"type": "remove-text", "text": state["texts"][0]["text"]})).await;
+    assert!(!is_on_disk(&second, "kept-one") && is_on_disk(&second, "kept-three"));
+    let told = one.done(json!({"type": "change-room", "set": {"history": "meeting"}})).await;
+    assert!(told.iter().any(|said| said["type"] == "text-removed"), "{told:?}");
+    assert!(!is_on_disk(&second, "kept-three"), "a host's word holds at once");
+
+    let path = format!("/api/rooms/{room}/audit");
+    let key = format!("Bearer {}", host(&room));
+    let audit = second.get(&path, &[("authorization", &key)]).await.json();
+    let acts: Vec<_> = audit["audit"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (&one["act"], &one["by"], &one["people"]))
+        .collect();
+    let by_host = |act, people| (json!(act), json!("host"), json!(people));
+    let expected =
+        [by_host("change-room", 0), by_host("end", 2), by_host("remove-text", 1), by_host("change-room", 0)];
+    assert_eq!(acts, expected.iter().map(|(act, by, people)| (act, by, people)).collect::<Vec<_>>());
+    assert!(!audit.to_string().contains("ann"), "nobody is named: {audit}");
+    let key = format!("Bearer {}", guest(&room, "ann"));
+    assert_eq!(second.get(&path, &[("authorization", &key)]).await.status, 403);
+    second.server.stop().await;
 }

@@ -84,6 +84,13 @@ async fn a_rooms_life_from_the_command_line() {
     assert!(status == 1 && sentence.contains("no room with this id"), "{status} {sentence}");
     let (status, sentence) = refused(&daemon, &["room", "change", room, "--set", "lobby"]).await;
     assert!(status == 2 && sentence.contains("KEY=VALUE"), "{status} {sentence}");
+    let other = listed["rooms"][1]["id"].as_str().unwrap();
+    for (wrong, reason) in
+        [("lobby=nobody", "guests"), ("lopby=off", "lopby"), ("capacity=0", "out of its bounds")]
+    {
+        let (status, sentence) = refused(&daemon, &["room", "change", other, "--set", wrong]).await;
+        assert!(status == 1 && sentence.contains(reason), "{status} {sentence}");
+    }
     daemon.server.stop().await;
 }
 

@@ -414,7 +414,9 @@ impl Hall {
                 Effect::RefreshToken { connection, .. } => assert!(!self.closed.contains(&connection)),
                 Effect::Media(command) => self.check_command(&command),
                 Effect::Arrived { connection } => assert!(!self.closed.contains(&connection)),
-                Effect::Departed { identity, .. } | Effect::Renamed { identity, .. } => {
+                Effect::Departed { identity, .. }
+                | Effect::Renamed { identity, .. }
+                | Effect::Speaks { identity, .. } => {
                     assert!(PEOPLE.contains(&identity.as_str()));
                 }
                 Effect::Happened(what) => self.check_happening(&what),

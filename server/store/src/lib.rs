@@ -1,20 +1,24 @@
 //! What survives a restart: rooms, the invites that open them and who may not come back, in one SQLite file.
 //!
-//! The only crate that names the database. It never learns who used an invite, from where or when, and it
+//! The only crate that names the database. Rooms that say so keep what is written in them for some days. It never learns who used an invite, from where or when, and it
 //! never holds an invite's secret: only its SHA-256.
 //!
 //! Writes go through one connection (SQLite allows one writer at a time; sqlx runs it on a thread of its own),
 //! reads through another, so that a slow write never delays somebody who opens a link.
 
+mod audit;
 mod backup;
 mod ban;
 mod invite;
 mod live;
 mod room;
+mod text;
 
+pub use audit::AuditRecord;
 pub use ban::{Ban, BanId, Trace};
 pub use invite::{Invite, InviteId, InviteSecret, InviteState, Resolved, Role, Terms};
 pub use room::Room;
+pub use text::Text;
 
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,

@@ -1,11 +1,22 @@
 //! The store on a real file: what was promised once holds after a restart.
 
-use store::{BanId, InviteId, InviteState, Resolved, Role, Store, StoreError, Terms, Trace};
+use store::{BanId, InviteId, InviteState, Resolved, Role, Store, StoreError, Terms, Text, Trace};
 
 const NOW: i64 = 1_700_000_000_000;
 
 async fn open(folder: &tempfile::TempDir) -> Store {
     Store::open(&folder.path().join("enza.db")).await.expect("the store opens")
+}
+
+fn text(number: i64, body: &str, until_unix_millis: i64) -> Text {
+    let (sender, name) = ("guest-1".to_owned(), "Ann".to_owned());
+    Text { number, sender, name, body: body.to_owned(), at_unix_millis: NOW, until_unix_millis }
+}
+
+fn is_in_a_file(folder: &tempfile::TempDir, words: &str) -> bool {
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let held: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    held.windows(words.len()).any(|window| window == words.as_bytes())
 }
 
 #[tokio::test]
@@ -251,15 +262,21 @@ async fn an_erased_room_is_in_no_file_any_more_and_the_others_are_untouched() {
     store.keep_room_settings(&room, "{\"question\":\"A question that nobody else asks\"}").await.unwrap();
     store.ban(&room, Trace::of_identity(&room, "x"), None, NOW).await.unwrap();
     store.count_acceptance(&room, 1).await.unwrap();
+    store.keep_text(&room, &text(1, "Words that nobody else says", NOW + 1000)).await.unwrap();
+    store.record_act(&room, "an-act-of-its-own", "host", 1, NOW).await.unwrap();
     let traces = |folder: &tempfile::TempDir| {
-        let files = std::fs::read_dir(folder.path()).unwrap();
-        let held: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
-        ["A title that nobody else has", "A question that nobody else asks", room.as_str()]
-            .into_iter()
-            .filter(|words| held.windows(words.len()).any(|window| window == words.as_bytes()))
-            .count()
+        [
+            "A title that nobody else has",
+            "A question that nobody else asks",
+            "Words that nobody else says",
+            "an-act-of-its-own",
+            room.as_str(),
+        ]
+        .into_iter()
+        .filter(|words| is_in_a_file(folder, words))
+        .count()
     };
-    assert_eq!(traces(&folder), 3, "before, they are there");
+    assert_eq!(traces(&folder), 5, "before, they are there");
     store.erase_room(&room).await.unwrap();
     assert_eq!(traces(&folder), 0);
     assert_eq!(store.resolve_invite(invite.reveal(), NOW).await.unwrap(), Resolved::Unknown);
@@ -301,6 +318,8 @@ async fn every_earlier_schema_is_brought_forward() {
             "{steps}: {resolved:?}"
         );
         assert_eq!(store.room_settings("r").await.unwrap().as_deref(), Some("{}"));
+        assert!(store.texts("r", 0).await.unwrap().is_empty() && store.audit("r").await.unwrap().is_empty());
+        store.keep_text("r", &text(1, "words", NOW)).await.unwrap();
         assert!(store.bans("r").await.unwrap().is_empty() && store.passphrase("r").await.unwrap().is_none());
     }
 }
@@ -323,4 +342,63 @@ async fn a_running_room_is_kept_until_it_is_over_or_stale() {
     store.keep_live(&room, "three", NOW).await.unwrap();
     store.forget_stale(NOW + 1).await.unwrap();
     assert_eq!(store.live(&room, 0).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn texts_are_kept_until_their_day_and_what_is_forgotten_is_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap().id;
+    let other = store.create_room("Other", NOW).await.unwrap().id;
+    let texts = ["first words", "second words", "third words", "fourth words"];
+    for (number, body) in (1..).zip(texts) {
+        store.keep_text(&room, &text(number, body, NOW + number * 100)).await.unwrap();
+    }
+    store.keep_text(&other, &text(1, "elsewhere", NOW + 1000)).await.unwrap();
+    store.keep_text("no room", &text(1, "nowhere", NOW + 1000)).await.unwrap();
+    store.close().await;
+
+    let store = open(&folder).await;
+    let bodies = async |room: &str, now| -> Vec<String> {
+        store.texts(room, now).await.unwrap().into_iter().map(|text| text.body).collect()
+    };
+    assert_eq!(bodies(&room, NOW).await, texts);
+    assert_eq!(bodies(&room, NOW + 200).await, texts[2..], "over is over, also before it is deleted");
+    store.forget_text(&room, 2).await.unwrap();
+    assert!(!is_in_a_file(&folder, texts[1]) && is_in_a_file(&folder, texts[0]));
+    store.forget_overdue_texts(NOW + 100).await.unwrap();
+    assert!(!is_in_a_file(&folder, texts[0]) && is_in_a_file(&folder, texts[2]));
+    store.shorten_texts(&room, 350, NOW + 349).await.unwrap();
+    assert_eq!(bodies(&room, NOW + 299).await, texts[2..], "what was promised for longer is shortened");
+    assert_eq!(bodies(&room, NOW + 349).await, texts[3..]);
+    store.shorten_texts(&room, 5000, NOW + 350).await.unwrap();
+    assert!(bodies(&room, 0).await.is_empty() && !is_in_a_file(&folder, texts[3]), "and never lengthened");
+    store.keep_text(&room, &text(9, "last words", NOW + 1000)).await.unwrap();
+    store.forget_texts(&room).await.unwrap();
+    assert!(!is_in_a_file(&folder, "last words"));
+    assert_eq!(bodies(&other, NOW).await, ["elsewhere"]);
+    assert!(bodies("no room", 0).await.is_empty());
+}
+
+#[tokio::test]
+async fn records_of_what_hosts_did_are_kept_to_the_hour_for_ninety_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap().id;
+    store.record_act(&room, "mute", "host", 3, NOW).await.unwrap();
+    store.record_act("no room", "mute", "host", 3, NOW).await.unwrap();
+    let day = 24 * 60 * 60 * 1000;
+    store.record_act(&room, "end", "operator", 9, NOW + day).await.unwrap();
+    let records = store.audit(&room).await.unwrap();
+    let told: Vec<_> = records.iter().map(|one| (one.act.as_str(), one.actor.as_str(), one.people)).collect();
+    assert_eq!(told, [("mute", "host", 3), ("end", "operator", 9)]);
+    assert_eq!(records[0].hour_unix_millis % (60 * 60 * 1000), 0);
+    assert!((0..60 * 60 * 1000).contains(&(NOW - records[0].hour_unix_millis)));
+    store.forget_old_records(NOW + 90 * day + day / 2).await.unwrap();
+    assert_eq!(store.audit(&room).await.unwrap(), records[1..]);
+    for _ in 0..2010 {
+        store.record_act(&room, "mute", "host", 1, NOW).await.unwrap();
+    }
+    let records = store.audit(&room).await.unwrap();
+    assert_eq!((records.len(), records[0].act.as_str()), (2000, "mute"));
 }

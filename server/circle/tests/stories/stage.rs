@@ -148,7 +148,9 @@ impl Stage {
     }
 
     pub(crate) fn orders(&mut self) -> Vec<Effect> {
-        let mirrored = |order: &Effect| !matches!(order, Effect::RoomMetadata(_) | Effect::Attributes { .. });
+        let mirrored = |order: &Effect| {
+            !matches!(order, Effect::RoomMetadata(_) | Effect::Attributes { .. } | Effect::Record(_))
+        };
         std::mem::take(&mut self.orders).into_iter().filter(mirrored).collect()
     }
 

@@ -1,7 +1,7 @@
 //! Hands, text, reactions, stepping away.
 
 use crate::stage::{Stage, id};
-use circle::{Effect, Event, Input, Role, Source};
+use circle::{Act, Effect, Event, Input, KeptText, Record, Role, Source};
 use serde_json::json;
 use std::time::Duration;
 
@@ -213,4 +213,155 @@ fn one_person_cannot_flood_the_others() {
     assert!(stage.ask(ben, json!({"type": "raise-hand"})).is_ok());
     stage.after(Duration::from_secs(1));
     assert!(stage.ask(ann, json!({"type": "raise-hand"})).is_ok());
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the store was told to keep.
+fn kept(stage: &mut Stage) -> Vec<KeptText> {
+    let kept = |order| match order {
+        Effect::KeepText(kept) => Some(kept),
+        _ => None,
+    };
+    stage.orders().into_iter().filter_map(kept).collect()
+}
+
+#[test]
+fn texts_that_are_kept_for_days_are_there_in_the_next_meeting_and_gone_after_their_day() {
+    let settings: circle::Settings =
+        serde_json::from_value(json!({"history": "days", "historyDays": 2})).unwrap();
+    let mut first = Stage::with(settings.clone());
+    let host = first.settle("host", Role::Host);
+    let ann = first.settle("ann", Role::Speaker);
+    for (from, to, body) in [
+        (ann, json!("everyone"), "one"),
+        (ann, json!("hosts"), "I need a hand"),
+        (host, json!({"participant": "ann"}), "I am here"),
+        (ann, json!("everyone"), "two"),
+    ] {
+        first.ask(from, json!({"type": "write", "to": to, "body": body})).unwrap();
+    }
+    let on_disk = kept(&mut first);
+    let bodies: Vec<&str> = on_disk.iter().map(|kept| kept.text.body.as_str()).collect();
+    assert_eq!(bodies, ["one", "two"], "private lines never");
+    assert_eq!(on_disk[0].until, on_disk[0].text.at + 2 * 86_400_000);
+
+    let mut second = Stage::with(settings);
+    second.room.recall(on_disk);
+    second.after(DAY);
+    let host = second.connect("host", Role::Host);
+    let numbers = |stage: &mut Stage, socket| -> Vec<u64> {
+        stage.state(socket).texts.iter().map(|text| text.text).collect()
+    };
+    assert_eq!(numbers(&mut second, host), [1, 4]);
+    second.ask(host, json!({"type": "write", "to": "everyone", "body": "three"})).unwrap();
+    assert_eq!(kept(&mut second)[0].text.text, 5, "numbers go on");
+    second.ask(host, json!({"type": "remove-text", "text": 1})).unwrap();
+    assert_eq!(second.orders(), [Effect::ForgetText { text: 1 }]);
+    second.heard(host);
+    second.after(DAY);
+    assert_eq!(second.events(host), [Event::TextRemoved { text: 4 }]);
+    let newcomer = second.connect("new", Role::Listener);
+    assert_eq!(numbers(&mut second, newcomer), [5]);
+}
+
+#[test]
+fn a_shorter_promise_holds_at_once_and_a_longer_one_for_what_comes() {
+    let mut stage =
+        Stage::with(serde_json::from_value(json!({"history": "days", "historyDays": 9})).unwrap());
+    let host = stage.settle("host", Role::Host);
+    let write = json!({"type": "write", "to": "everyone", "body": "words"});
+    stage.ask(host, write.clone()).unwrap();
+    stage.after(DAY * 3);
+    stage.ask(host, write.clone()).unwrap();
+    stage.forget();
+    stage.ask(host, json!({"type": "change-room", "set": {"historyDays": 2}})).unwrap();
+    assert!(stage.orders().contains(&Effect::ShortenTexts { millis: 2 * 86_400_000 }));
+    assert!(stage.events(host).contains(&Event::TextRemoved { text: 1 }));
+    stage.ask(host, json!({"type": "change-room", "set": {"historyDays": 90}})).unwrap();
+    stage.heard(host);
+    stage.after(DAY * 2);
+    assert_eq!(stage.events(host), [Event::TextRemoved { text: 2 }], "it was promised to be gone by now");
+
+    stage.ask(host, write.clone()).unwrap();
+    let on_disk = kept(&mut stage);
+    let mut later = Stage::with(stage.room.settings().clone());
+    later.room.recall(on_disk);
+    let host = later.settle("host", Role::Host);
+    later.ask(host, write).unwrap();
+    later.forget();
+    later.ask(host, json!({"type": "change-room", "set": {"history": "meeting"}})).unwrap();
+    assert!(later.orders().contains(&Effect::ForgetTexts));
+    let newcomer = later.connect("new", Role::Listener);
+    assert_eq!(later.state(newcomer).texts.len(), 1, "this meeting's stay until it ends");
+}
+
+#[test]
+fn what_is_kept_is_bounded_in_number_and_bytes() {
+    let mut stage = Stage::with(serde_json::from_value(json!({"history": "days"})).unwrap());
+    let host = stage.settle("host", Role::Host);
+    let long = "花".repeat(circle::limits::TEXT_MAX);
+    let (mut on_disk, mut most) = (std::collections::BTreeMap::new(), 0);
+    for number in 0..circle::limits::TEXTS_MAX * 2 {
+        let body = if number < 60 { long.clone() } else { number.to_string() };
+        stage.ask(host, json!({"type": "write", "to": "everyone", "body": body})).unwrap();
+        stage.after(Duration::from_secs(1));
+        for order in stage.orders() {
+            match order {
+                Effect::KeepText(kept) => on_disk.insert(kept.text.text, kept.text.body.len()),
+                Effect::ForgetText { text } => on_disk.remove(&text),
+                other => panic!("{other:?}"),
+            };
+        }
+        most = most.max(on_disk.values().sum());
+    }
+    assert_eq!(on_disk.len(), circle::limits::TEXTS_MAX);
+    assert!(most <= circle::limits::TEXTS_BYTES_MAX && most > circle::limits::TEXTS_BYTES_MAX / 2, "{most}");
+}
+
+#[test]
+fn what_hosts_do_is_recorded_without_names_and_what_people_do_for_themselves_is_not() {
+    let mut stage = Stage::new();
+    let host = stage.settle("host", Role::Host);
+    let cora = stage.settle("cora", Role::CoHost);
+    let (ann, _) = (stage.settle("ann", Role::Speaker), stage.settle("ben", Role::Speaker));
+    for command in [
+        json!({"type": "raise-hand"}),
+        json!({"type": "write", "to": "everyone", "body": "mine"}),
+        json!({"type": "write", "to": "everyone", "body": "another"}),
+        json!({"type": "remove-text", "text": 1}),
+    ] {
+        stage.ask(ann, command).unwrap();
+    }
+    assert_eq!(stage.ask(ann, json!({"type": "mute-all", "source": "camera"})), Err("not-allowed"));
+    for (by, command) in [
+        (host, json!({"type": "mute-all", "source": "microphone"})),
+        (cora, json!({"type": "mute-all", "source": "microphone", "except": ["ben"]})),
+        (cora, json!({"type": "lower-hands"})),
+        (host, json!({"type": "remove-text", "text": 2})),
+        (host, json!({"type": "change-room", "set": {"locked": true}})),
+        (host, json!({"type": "remove", "participant": "ann", "ban": true})),
+    ] {
+        stage.ask(by, command).unwrap();
+    }
+    let record = |order| match order {
+        Effect::Record(Record { act, by, people }) => Some((act, by, people)),
+        _ => None,
+    };
+    let records: Vec<_> = std::mem::take(&mut stage.orders).into_iter().filter_map(record).collect();
+    let (host, co_host) = (Some(Role::Host), Some(Role::CoHost));
+    assert_eq!(
+        records,
+        [
+            (Act::Mute, host, 3),
+            (Act::Mute, co_host, 1),
+            (Act::LowerHands, co_host, 1),
+            (Act::RemoveText, host, 1),
+            (Act::ChangeRoom, host, 0),
+            (Act::Ban, host, 1),
+        ]
+    );
+    stage.room.operate(stage.now, circle::Order::End).unwrap();
+    let effects = std::iter::from_fn(|| stage.room.poll_effect()).collect::<Vec<_>>();
+    assert!(effects.contains(&Effect::Record(Record { act: Act::End, by: None, people: 3 })));
 }

@@ -110,9 +110,16 @@ pub(super) fn japanese(error: &OperateError) -> String {
             --key で 指定して ください。"
                 .to_owned()
         }
-        OperateError::Refused { message } => format!("サーバーが 断りました: {message}"),
+        OperateError::Url { given } => format!(
+            "「{given}」は 使えません。https://circle.example.org のような URL を 書いて ください。http:// は、鍵が そのまま \
+             ネットワークに 流れるので、この コンピューターだけで 使えます。"
+        ),
+        OperateError::Refused { message, .. } => format!("サーバーが 断りました: {message}"),
         OperateError::Strange { url, status } => {
             format!("{url} から 来た 答え (状態 {status}) は Enza の ものでは ないか、版が ちがいます。")
+        }
+        OperateError::Rule { reason } => {
+            format!("設定の 名前か 値が ちがいます ({reason})。名前は enza room show で 見られます。")
         }
         OperateError::Setting { given } => {
             format!("「{given}」は 設定として 読めません。名前=値 の 形で 書いて ください。例: lobby=guests")

@@ -26,6 +26,7 @@ use axum::middleware::from_fn;
 use axum::routing::{any, get, post};
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use store::Store;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
@@ -50,6 +51,8 @@ pub(crate) struct App {
     pub(crate) passphrases: Passphrases,
     pub(crate) operator: Arc<OperatorKey>,
     pub(crate) rooms_rule: RoomsRule,
+    /// The data folder.
+    pub(crate) data: Arc<Path>,
     /// True once the rooms have said goodbye.
     pub(crate) stopped: watch::Receiver<bool>,
     /// Held by every WebSocket session, so that the end of the last one is seen.
@@ -76,6 +79,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(rooms::participants))
         .routes(routes!(moderation::moderate))
         .routes(routes!(rooms::export))
+        .routes(routes!(rooms::audit))
         .routes(routes!(rooms::bans))
         .routes(routes!(rooms::lift))
         .routes(routes!(rooms::set_passphrase))

@@ -54,7 +54,7 @@ fn problems(operation: &str) -> Option<(&'static [ApiError], &'static [ApiError]
         "showServer" | "openCircle" => (&[], &[]),
         "createRoom" => (&OPERATOR, &[BadRequest, Title, RoomsClosed, RoomsFull]),
         "listRooms" => (&OPERATOR, &[]),
-        "showRoom" | "listParticipants" | "listBans" | "listInvites" => (&HOST, &[]),
+        "showRoom" | "showAudit" | "listParticipants" | "listBans" | "listInvites" => (&HOST, &[]),
         "changeRoom" => (&HOST, &[BadRequest, Title, Setting]),
         "eraseRoom" | "exportRoom" => (&OPERATOR, &[RoomUnknown]),
         "liftBan" => (&HOST, &[BanUnknown]),

@@ -8,6 +8,7 @@ use super::{App, Peer};
 use crate::config::RoomsRule;
 use crate::passphrase::PASSPHRASE_MAX;
 use crate::room::Question;
+use crate::welcome;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
@@ -109,11 +110,38 @@ struct BanList {
     bans: Vec<BanView>,
 }
 
+/// One thing that a host did.
+#[derive(Serialize, ToSchema)]
+struct AuditView {
+    /// The beginning of its hour.
+    hour: i64,
+    act: String,
+    /// A role, or `operator`.
+    by: String,
+    people: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+struct AuditList {
+    audit: Vec<AuditView>,
+}
+
+/// A text that outlives the meeting.
+#[derive(Serialize, ToSchema)]
+struct TextView {
+    at: i64,
+    until: i64,
+    name: String,
+    body: String,
+}
+
 #[derive(Serialize, ToSchema)]
 struct Export {
     room: RoomView,
     invites: Vec<InviteView>,
     bans: Vec<BanView>,
+    texts: Vec<TextView>,
+    audit: Vec<AuditView>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -302,6 +330,7 @@ pub(super) async fn erase(
         live.ask(|reply| Question::End { reply }).await;
     }
     app.store.erase_room(&room).await?;
+    welcome::forget_dead_links(&app.store, &app.data).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -354,8 +383,45 @@ pub(super) async fn export(
         room: view(&app, &room).await?,
         invites: views(&app.store.invites(&room).await?, unix_millis()),
         bans: bans_of(&app, &room).await?,
+        texts: texts_of(&app, &room).await?,
+        audit: audit_of(&app, &room).await?,
     };
     Ok(Json(answer).into_response())
+}
+
+async fn texts_of(app: &App, room: &str) -> Result<Vec<TextView>, ApiError> {
+    let texts = app.store.texts(room, unix_millis()).await?.into_iter();
+    Ok(texts
+        .map(|text| TextView {
+            at: text.at_unix_millis,
+            until: text.until_unix_millis,
+            name: text.name,
+            body: text.body,
+        })
+        .collect())
+}
+
+async fn audit_of(app: &App, room: &str) -> Result<Vec<AuditView>, ApiError> {
+    let records = app.store.audit(room).await?.into_iter();
+    Ok(records
+        .map(|one| AuditView { hour: one.hour_unix_millis, act: one.act, by: one.actor, people: one.people })
+        .collect())
+}
+
+/// `GET /api/rooms/{room}/audit`: what hosts did, oldest first, without names.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/audit",
+    operation_id = "showAudit",
+    tag = "rooms",
+    summary = "What hosts and the operator did, oldest first, without names",
+    params(("room" = String, Path, description = "The room's id.")),
+    security(("operator" = []), ("host" = [])),
+    responses((status = 200, description = "The records.", body = AuditList)),
+)]
+pub(super) async fn audit(State(app): State<App>, OwnRoom(room): OwnRoom) -> Result<Response, ApiError> {
+    app.store.room(&room).await?;
+    Ok(Json(AuditList { audit: audit_of(&app, &room).await? }).into_response())
 }
 
 async fn bans_of(app: &App, room: &str) -> Result<Vec<BanView>, ApiError> {

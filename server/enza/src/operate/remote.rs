@@ -90,6 +90,7 @@ impl Remote {
         match answer {
             Some(answer) if status.is_success() => Ok(answer),
             Some(refusal) if refusal["message"].is_string() => Err(OperateError::Refused {
+                code: refusal["code"].as_str().unwrap_or_default().to_owned(),
                 message: refusal["message"].as_str().unwrap_or_default().to_owned(),
             }),
             _ => Err(OperateError::Strange { url: self.url.clone(), status: status.as_u16() }),

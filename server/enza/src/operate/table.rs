@@ -6,17 +6,23 @@ use time::OffsetDateTime;
 /// Rows under their headings, columns two blanks apart.
 pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain(headings.get(column).map(|heading| heading.chars().count())).max().unwrap_or_default()
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell));
+        cells.chain(headings.get(column).map(|heading| columns(heading))).max().unwrap_or_default()
     };
     let line = |cells: &[String; N]| {
         let padded = cells.iter().enumerate().map(|(column, cell)| {
-            if column + 1 == N { plain(cell) } else { format!("{:<1$}", plain(cell), width(column)) }
+            let missing = if column + 1 == N { 0 } else { width(column).saturating_sub(columns(cell)) };
+            plain(cell) + &" ".repeat(missing)
         });
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     let headings = headings.map(str::to_owned);
     std::iter::once(&headings).chain(rows).map(line).collect()
+}
+
+/// How wide a text is: Chinese and Japanese letters take two places.
+fn columns(text: &str) -> usize {
+    text.chars().map(|letter| if letter >= '\u{1100}' { 2 } else { 1 }).sum()
 }
 
 /// Someone's name must not drive the terminal.
@@ -53,6 +59,8 @@ mod tests {
     fn columns_stand_below_each_other_and_names_cannot_drive_the_terminal() {
         let rows = [["1".to_owned(), "a\u{1b}[2J".to_owned()], ["100".to_owned(), "花".to_owned()]];
         assert_eq!(table(["NO", "NAME"], &rows), "NO   NAME\n1    a\u{fffd}[2J\n100  花\n");
+        let rows = [["1".to_owned(), "a".to_owned()]];
+        assert_eq!(table(["番号", "x"], &rows), "番号  x\n1     a\n");
         assert_eq!(minute(&serde_json::json!(1_700_000_000_000_i64)), "2023-11-14 22:13 UTC");
     }
 }

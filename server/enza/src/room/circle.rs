@@ -208,7 +208,12 @@ impl RoomTask {
                 self.bans.extend(origin.and_then(|origin| origin.mark));
                 self.keep(Keep::Ban { identity: participant, origin });
             }
-            // Nobody waits for a count.
+            Effect::KeepText(kept) => self.keep(Keep::Text(kept)),
+            Effect::ForgetText { text } => self.keep(Keep::ForgetText { text }),
+            Effect::ForgetTexts => self.keep(Keep::ForgetTexts),
+            Effect::ShortenTexts { millis } => self.keep(Keep::ShortenTexts { millis }),
+            // Nobody waits for a record or a count.
+            Effect::Record(record) => self.keeper.keep(Keep::Record(record)),
             Effect::Accepted { version } => self.keeper.keep(Keep::Accepted { version }),
             Effect::End => self.room.handle(now, Input::End { reason: DisconnectReason::RoomDeleted }),
         }

@@ -1,10 +1,10 @@
-//! What must be on disk before somebody is told that it is done: the room's settings, bans, and counts of accepted
-//! agreements. One task writes, in order; the room goes on meanwhile and answers when it hears that the write is done.
+//! What must be on disk before somebody is told that it is done: the room's settings, bans, texts where they are kept
+//! for days; and, for which nobody waits, counts of accepted agreements and records of what hosts did. One task writes, in order; the room goes on meanwhile and answers when it hears that the write is done.
 
 use super::RoomTask;
 use crate::origin::Origin;
 use crate::rooms::{now, unix_millis};
-use circle::{Answer, Identity, Message, Settings};
+use circle::{Answer, Identity, KeptText, Message, Record, Settings};
 use signal::Now;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +25,15 @@ pub(super) enum Keep {
     Accepted {
         version: u32,
     },
+    Text(KeptText),
+    ForgetText {
+        text: u64,
+    },
+    ForgetTexts,
+    ShortenTexts {
+        millis: u64,
+    },
+    Record(Record),
     /// The running circle, for the next process.
     Live {
         json: String,
@@ -149,6 +158,17 @@ async fn write(
                 Keep::Settings(settings) => keep_settings(&store, &room, &settings).await,
                 Keep::Ban { identity, origin } => ban(&store, &room, &identity, origin).await,
                 Keep::Accepted { version } => store.count_acceptance(&room, version).await,
+                Keep::Text(kept) => store.keep_text(&room, &stored(kept)).await,
+                Keep::ForgetText { text } => store.forget_text(&room, signed(text)).await,
+                Keep::ForgetTexts => store.forget_texts(&room).await,
+                Keep::ShortenTexts { millis } => {
+                    store.shorten_texts(&room, signed(millis), unix_millis(now())).await
+                }
+                Keep::Record(Record { act, by, people }) => {
+                    let actor = by.map_or("operator", circle::Role::name);
+                    let people = u32::try_from(people).unwrap_or(u32::MAX);
+                    store.record_act(&room, act.name(), actor, people, unix_millis(now())).await
+                }
                 Keep::Live { json } => store.keep_live(&room, &json, unix_millis(now())).await,
                 Keep::Over => store.forget_live(&room).await,
             };
@@ -170,6 +190,43 @@ async fn keep_settings(store: &Store, room: &str, settings: &Settings) -> Result
             Ok(())
         }
     }
+}
+
+/// A number as SQLite has it.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn stored(KeptText { text, until }: KeptText) -> store::Text {
+    store::Text {
+        number: signed(text.text),
+        sender: text.from.as_str().to_owned(),
+        name: text.name,
+        body: text.body,
+        at_unix_millis: signed(text.at),
+        until_unix_millis: signed(until),
+    }
+}
+
+/// What earlier meetings wrote and the room still keeps.
+pub(super) async fn kept_texts(store: &Store, room: &str) -> Vec<KeptText> {
+    let texts = store.texts(room, unix_millis(now())).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a room's texts cannot be read");
+        Vec::new()
+    });
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
+    let kept = |text: store::Text| KeptText {
+        until: unsigned(text.until_unix_millis),
+        text: circle::Text {
+            text: unsigned(text.number),
+            from: text.sender.as_str().into(),
+            name: text.name,
+            to: circle::Addressee::Everyone,
+            body: text.body,
+            at: unsigned(text.at_unix_millis),
+        },
+    };
+    texts.into_iter().map(kept).collect()
 }
 
 /// A link for one person is closed with the ban. A link for many is not: the others came by it too.

@@ -65,6 +65,8 @@ pub(crate) struct Stage {
     pub(crate) ended: u32,
     /// What those outside are told.
     pub(crate) happened: Vec<Happening>,
+    /// Who began to speak (true) or stopped, as the circle is told.
+    pub(crate) speech: Vec<(String, bool)>,
     /// Who arrived, departed or changed their name.
     pub(crate) people: Vec<Effect>,
     /// Sources held from the start for whoever joins next.
@@ -144,6 +146,7 @@ impl Stage {
             tokens: Vec::new(),
             ended: 0,
             happened: Vec::new(),
+            speech: Vec::new(),
             people: Vec::new(),
             held: Vec::new(),
             told: HashMap::new(),
@@ -182,6 +185,7 @@ impl Stage {
             Effect::Arrived { .. } | Effect::Departed { .. } | Effect::Renamed { .. } => {
                 self.people.push(effect);
             }
+            Effect::Speaks { identity, speaks } => self.speech.push((identity, speaks)),
             Effect::Happened(what) => self.happened.push(*what),
             Effect::Ended => self.ended += 1,
         }

@@ -283,6 +283,8 @@ fn speakers_are_told_to_those_who_may_hear_them() {
     stage.media(speaks(0.0, false));
     assert!(stage.heard(&ben).is_empty(), "nobody may hear her");
     assert!(!only!(stage.heard(&anna), SpeakersChanged).speakers[0].active);
+    let told: Vec<(&str, bool)> = stage.speech.iter().map(|(who, speaks)| (who.as_str(), *speaks)).collect();
+    assert_eq!(told, [("anna", true), ("anna", false)], "the circle learns when somebody begins and stops");
 }
 
 #[test]
