@@ -20,9 +20,7 @@ let left = '';
 async function record(page) {
   const session = await page.createCDPSession();
   await session.send('Network.enable');
-  session.on('Network.requestWillBeSent', ({ request, documentURL }) => {
-    // The address without its fragment is what is sent; `documentURL` is the browser's own.
-    void documentURL;
+  session.on('Network.requestWillBeSent', ({ request }) => {
     left += `${request.url} ${JSON.stringify(request.headers)} ${request.postData ?? ''}\n`;
   });
   session.on('Network.webSocketCreated', ({ url }) => { left += `${url}\n`; });
