@@ -368,7 +368,7 @@ async fn texts_are_kept_until_their_day_and_what_is_forgotten_is_in_no_file() {
     assert!(!is_in_a_file(&folder, texts[1]) && is_in_a_file(&folder, texts[0]));
     store.forget_overdue_texts(NOW + 100).await.unwrap();
     assert!(!is_in_a_file(&folder, texts[0]) && is_in_a_file(&folder, texts[2]));
-    store.shorten_texts(&room, 350, NOW + 349).await.unwrap();
+    store.shorten_texts(&room, 350, NOW + 250).await.unwrap();
     assert_eq!(bodies(&room, NOW + 299).await, texts[2..], "what was promised for longer is shortened");
     assert_eq!(bodies(&room, NOW + 349).await, texts[3..]);
     store.shorten_texts(&room, 5000, NOW + 350).await.unwrap();

@@ -213,8 +213,8 @@ impl RoomTask {
             Effect::ForgetTexts => self.keep(Keep::ForgetTexts),
             Effect::ShortenTexts { millis } => self.keep(Keep::ShortenTexts { millis }),
             // Nobody waits for a record or a count.
-            Effect::Record(record) => self.keeper.keep(Keep::Record(record)),
-            Effect::Accepted { version } => self.keeper.keep(Keep::Accepted { version }),
+            Effect::Record(record) => self.keeper.note(Keep::Record(record)),
+            Effect::Accepted { version } => self.keeper.note(Keep::Accepted { version }),
             Effect::End => self.room.handle(now, Input::End { reason: DisconnectReason::RoomDeleted }),
         }
     }

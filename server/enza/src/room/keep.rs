@@ -68,6 +68,8 @@ pub(super) struct Keeper {
     changes: mpsc::Sender<(u64, Keep)>,
     done: watch::Receiver<Done>,
     ordered: u64,
+    /// The newest change that somebody may wait for.
+    awaited: u64,
     /// The newest change could not even be queued.
     overflowed: u64,
     waiting: VecDeque<(u64, Waiting)>,
@@ -79,15 +81,21 @@ impl Keeper {
         let (changes, inbox) = mpsc::channel(QUEUE);
         let (said, done) = watch::channel(Done::default());
         let task = tokio::spawn(write(store, room, inbox, said));
-        (Self { changes, done, ordered: 0, overflowed: 0, waiting: VecDeque::new() }, task)
+        (Self { changes, done, ordered: 0, awaited: 0, overflowed: 0, waiting: VecDeque::new() }, task)
     }
 
-    /// The number of the newest change.
+    /// The number of the newest change that somebody may wait for.
     pub(super) const fn newest(&self) -> u64 {
-        self.ordered
+        self.awaited
     }
 
     pub(super) fn keep(&mut self, what: Keep) {
+        self.note(what);
+        self.awaited = self.ordered;
+    }
+
+    /// Keeps what nobody waits for.
+    pub(super) fn note(&mut self, what: Keep) {
         self.ordered += 1;
         if self.changes.try_send((self.ordered, what)).is_err() {
             tracing::error!("a room's changes wait for the disk: one more is not kept");
