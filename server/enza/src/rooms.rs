@@ -3,7 +3,7 @@
 //!
 //! It never waits for a room: a room whose event queue is full is stuck and is ended.
 
-use crate::media::MediaStuck;
+use crate::media::{MediaEvents, MediaStuck};
 use crate::room::{self, RoomControl, RoomHandle, Services};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -97,7 +97,7 @@ impl Farewell {
 }
 
 impl Rooms {
-    pub(crate) fn start(services: Services, events: mpsc::Receiver<Event>, development: bool) -> Self {
+    pub(crate) fn start(services: Services, media: MediaEvents, development: bool) -> Self {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let directory = Directory {
             live: HashMap::new(),
@@ -110,7 +110,7 @@ impl Rooms {
             services,
             development,
         };
-        tokio::spawn(directory.run(inbox, events));
+        tokio::spawn(directory.run(inbox, media));
         Self { requests }
     }
 
@@ -160,9 +160,14 @@ struct Directory {
 }
 
 impl Directory {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Request>, mut events: mpsc::Receiver<Event>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Request>, media: MediaEvents) {
+        let MediaEvents { mut events, mut ended } = media;
         loop {
             tokio::select! {
+                Some(()) = ended.recv() => {
+                    self.give_up(Fatal::Media(MediaTrouble::Ended));
+                    return;
+                }
                 event = events.recv() => match event {
                     Some(event) => self.route(event),
                     None => {

@@ -90,9 +90,8 @@ fn api() -> OpenApiRouter<App> {
 
 /// All routes.
 pub(crate) fn routes(app: App) -> Router {
-    let (api, described) = api().split_for_parts();
-    let routes = api
-        .merge(openapi::route(&described))
+    let routes = Router::from(api())
+        .merge(openapi::route())
         .route("/", get(page::root))
         .route("/rtc/v1", get(rtc::connect))
         .route("/rtc/v1/validate", get(rtc::validate))

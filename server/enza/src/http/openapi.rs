@@ -1,26 +1,38 @@
 //! The OpenAPI document of the HTTP API, `GET /api/openapi.json`. Routes, bodies and answers come from the functions and
 //! types that serve them; here is what each call may be refused with, and what holds for all of them.
 
+use super::api;
 use super::moderation::COMMANDS;
 use super::problem::ApiError;
 use axum::Router;
 use axum::body::Bytes;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use circle::Refusal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use utoipa::openapi::OpenApi;
 
-/// `GET /api/openapi.json`, made once.
-pub(super) fn route<S: Clone + Send + Sync + 'static>(routes: &OpenApi) -> Router<S> {
-    let document = document(routes).unwrap_or_else(|reason| {
-        tracing::error!(reason, "the API is not described");
-        Bytes::new()
-    });
-    let answer = async move || ([(CONTENT_TYPE, "application/json")], document).into_response();
+/// `GET /api/openapi.json`: made when somebody asks for the first time, since few servers are ever asked and a running one
+/// has no use for it.
+pub(super) fn route<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route("/api/openapi.json", get(answer))
+}
+
+async fn answer() -> Response {
+    static DOCUMENT: OnceLock<Option<Bytes>> = OnceLock::new();
+    let made = || {
+        document(&api().to_openapi())
+            .inspect_err(|reason| tracing::error!(reason, "the API is not described"))
+            .ok()
+    };
+    match DOCUMENT.get_or_init(made) {
+        Some(document) => ([(CONTENT_TYPE, "application/json")], document.clone()).into_response(),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 const OPERATOR: [ApiError; 4] =
@@ -152,7 +164,7 @@ mod tests {
     use crate::passphrase::PASSPHRASE_MAX;
 
     fn described() -> Value {
-        let (_, routes) = crate::http::api().split_for_parts();
+        let (_, routes) = api().split_for_parts();
         serde_json::from_slice(&document(&routes).unwrap()).unwrap()
     }
 

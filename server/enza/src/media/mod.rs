@@ -134,6 +134,28 @@ pub(crate) struct Media {
     stopping: Arc<AtomicBool>,
 }
 
+/// What the media threads tell the rooms' directory.
+pub(crate) struct MediaEvents {
+    pub(crate) events: mpsc::Receiver<Event>,
+    /// Something comes when a thread ended by itself: the program cannot go on without its rooms.
+    pub(crate) ended: mpsc::Receiver<()>,
+}
+
+/// Says so when a thread ends, in whatever way, without being asked to.
+struct Watch {
+    ended: mpsc::Sender<()>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.stopping.load(Ordering::Acquire) {
+            // Full: it is known already.
+            let _ = self.ended.try_send(());
+        }
+    }
+}
+
 /// What all media threads are told.
 #[derive(Clone)]
 pub(crate) struct MediaConfig {
@@ -151,8 +173,9 @@ impl Media {
         sockets: Vec<std::net::UdpSocket>,
         config: &MediaConfig,
         mut seed: impl FnMut() -> Result<[u8; 32], getrandom::Error>,
-    ) -> Result<(Self, MediaThreads, mpsc::Receiver<Event>), String> {
+    ) -> Result<(Self, MediaThreads, MediaEvents), String> {
         let (outbox, events) = mpsc::channel(EVENTS);
+        let (end, ended) = mpsc::channel(1);
         let mut polls = Vec::with_capacity(sockets.len());
         for _ in &sockets {
             let poll = Poll::new().map_err(|error| error.to_string())?;
@@ -172,12 +195,14 @@ impl Media {
             let peers = Arc::new(AtomicUsize::new(0));
             let ends = Ends { inbox, stream_inbox, outbox: outbox.clone(), peers: Arc::clone(&peers) };
             let stopping = Arc::clone(&media.stopping);
+            let watch = Watch { ended: end.clone(), stopping: Arc::clone(&stopping) };
             let config = config.clone();
             // The shard and the socket's arrays are born on the thread that uses them.
             let (report, ready) = sync_channel(1);
             let thread = std::thread::Builder::new()
                 .name(format!("media-{index}"))
                 .spawn(move || {
+                    let _watch = watch;
                     let made = || -> Result<Loop, String> {
                         let certificate = Certificate::generate().map_err(|error| error.to_string())?;
                         let now = Instant::now();
@@ -222,7 +247,7 @@ impl Media {
             media.threads.push((Arc::clone(&waker), thread));
             handles.push(MediaHandle { commands, streams, waker, peers });
         }
-        Ok((media, MediaThreads::new(handles), events))
+        Ok((media, MediaThreads::new(handles), MediaEvents { events, ended }))
     }
 
     /// Lets the threads execute the commands that wait, send what results, and end.
@@ -308,14 +333,15 @@ impl Loop {
             if deadline.is_some_and(|at| at <= now) {
                 self.shard.handle_timeout(now);
             }
-            if receiving {
-                receiving = !self.receive()?;
-            }
-            commands_left |= self.take_streams(now);
+            // Before the socket: a claim may wait here for what waits there.
             if let Some(crossing) = &mut self.crossing {
                 commands_left |= crossing.take(now, &mut self.shard);
                 crossing.wake();
             }
+            if receiving {
+                receiving = !self.receive()?;
+            }
+            commands_left |= self.take_streams(now);
             deadline = self.flush()?;
             self.ends.peers.store(self.shard.peers(), Ordering::Relaxed);
             if last_turn {
@@ -445,5 +471,27 @@ mod tests {
         media.stop();
         assert!(begun.elapsed() < Duration::from_secs(2));
         assert_eq!(handle.send(Command::Disconnect { peer: PeerId(0) }), Err(MediaStuck::Gone));
+    }
+
+    #[test]
+    fn one_thread_of_several_that_ends_by_itself_is_noticed() {
+        let socket = bind("127.0.0.1:0".parse().unwrap(), true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let sockets = vec![socket, bind(address, true).unwrap()];
+        let config = MediaConfig { candidates: vec![address], tcp_candidates: Vec::new() };
+        let (media, threads, mut told) = Media::start(sockets, &config, || Ok([2; 32])).unwrap();
+        assert!(told.ended.try_recv().is_err());
+        // A thread whose commands can come from nowhere any more has nothing left to do.
+        drop(threads);
+        let begun = Instant::now();
+        for (waker, _) in &media.threads {
+            waker.wake().unwrap();
+        }
+        while told.ended.try_recv().is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(5), "nobody said so");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        media.stop();
+        drop(told.events);
     }
 }
