@@ -14,7 +14,7 @@ use crate::media::{MediaHandle, MediaThreads};
 use crate::rooms::{Farewell, Fatal, now};
 use crate::token::TokenAuthority;
 use crate::webhook::Webhooks;
-use ::circle::Settings;
+use ::circle::{History, Settings};
 use axum::extract::ws::Utf8Bytes;
 use circle::circle_now;
 pub(crate) use circle::{CircleMessage, ROLE, Visit, pass};
@@ -34,7 +34,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, Trace};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::AbortHandle;
 
 /// Messages of all sessions that wait for the room. Full makes the sessions wait, and with them their sockets.
@@ -123,12 +123,13 @@ pub(crate) struct Services {
     pub(crate) webhooks: Webhooks,
 }
 
-/// Starts the task of a new room. `epoch` tells its circle from earlier ones of the same room.
+/// Starts the task of a new room; `pen` is the same for all that write for this room. `epoch` tells its circle from earlier ones of the same room.
 pub(crate) fn start(
     now: Now,
     settings: RoomSettings,
     epoch: String,
     services: Services,
+    pen: Arc<Mutex<()>>,
     farewell: Farewell,
 ) -> RoomControl {
     let Services { media, store, tokens, fatal, webhooks } = services;
@@ -137,11 +138,18 @@ pub(crate) fn start(
     let (end, ending) = watch::channel(None);
     let task = tokio::spawn(async move {
         let name = settings.name.clone();
+        // What the task before this one wrote last is read here.
+        let pen = pen.lock_owned().await;
         let kept = kept_settings(&store, &name).await;
         let bans = kept_bans(&store, &name).await;
         let left_over = live::left_over(&store, &name).await;
         let texts = keep::kept_texts(&store, &name).await;
-        let (keeper, keeping) = Keeper::start(store, name.clone());
+        let (mut keeper, keeping) = Keeper::start(store, name.clone(), pen);
+        if kept.as_ref().is_some_and(|kept| kept.history != History::Days) {
+            // The rule may have come to the disk without this.
+            keeper.note(Keep::ForgetTexts);
+        }
+        let kept = kept.unwrap_or_default();
         let mut circle = ::circle::Room::new(circle_now(now), epoch, kept);
         circle.restore(left_over.clone());
         circle.recall(texts);
@@ -176,16 +184,21 @@ pub(crate) fn start(
     RoomControl { handle: RoomHandle { requests }, events, end, task }
 }
 
-/// What the hosts set the last time. A room that the store does not know has today's defaults.
-async fn kept_settings(store: &Store, room: &str) -> Settings {
-    let kept = match store.room_settings(room).await {
-        Ok(kept) => kept,
+/// What the hosts set the last time; `None` when it cannot be read. A room that the store does not know has today's
+/// defaults.
+async fn kept_settings(store: &Store, room: &str) -> Option<Settings> {
+    match store.room_settings(room).await.map(|kept| kept.map(|json| serde_json::from_str(&json))) {
+        Ok(None) => Some(Settings::default()),
+        Ok(Some(Ok(kept))) => Some(kept),
+        Ok(Some(Err(error))) => {
+            tracing::error!(%error, "a room's settings are not understood");
+            None
+        }
         Err(error) => {
             tracing::error!(%error, "a room's settings cannot be read");
             None
         }
-    };
-    kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
+    }
 }
 
 /// Whom earlier meetings banned, by identity and by mark.
@@ -421,7 +434,8 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("enza.db")).await.unwrap();
-        let (keeper, _keeping) = Keeper::start(store, "a".to_owned());
+        let pen = Arc::new(Mutex::new(())).lock_owned().await;
+        let (keeper, _keeping) = Keeper::start(store, "a".to_owned(), pen);
         let task = RoomTask {
             room: Room::new(now(), settings),
             name: "a".to_owned(),

@@ -18,13 +18,13 @@ pub struct Text {
 }
 
 impl Store {
-    /// Keeps a text. A room that is not in the store keeps nothing.
+    /// Keeps a text. A room that is not in the store keeps nothing; a number that is taken is refused.
     ///
     /// # Errors
     /// [`StoreError::Busy`] or [`StoreError::Database`].
     pub async fn keep_text(&self, room: &str, text: &Text) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT OR REPLACE INTO text (room, number, sender, name, body, at, until)
+            "INSERT INTO text (room, number, sender, name, body, at, until)
              SELECT id, ?2, ?3, ?4, ?5, ?6, ?7 FROM room WHERE id = ?1",
         )
         .bind(room)
