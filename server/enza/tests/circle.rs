@@ -458,6 +458,7 @@ async fn the_operator_and_hosts_by_token_moderate_over_http_by_the_circles_own_t
     };
     let remove = |ban: bool| json!({"type": "remove", "participant": "ann", "ban": ban});
     assert_eq!(order(&key, remove(false)).await, (409, "nobody-inside".to_owned()));
+    assert_eq!(order(&guest(&room, "ann"), remove(false)).await, (403, "not-allowed".to_owned()));
     let (mut hosts, _) = Circle::enter(&daemon, &room, &host(&room)).await;
     let (mut ann, _) = Circle::enter(&daemon, &room, &guest(&room, "ann")).await;
     hosts.done(json!({"type": "change-room", "set": {"lobby": "guests"}})).await;
