@@ -3,6 +3,7 @@
 
 use super::RoomTask;
 use crate::origin::Origin;
+use crate::retention::leave_no_trace;
 use crate::rooms::{now, unix_millis};
 use circle::{Answer, Identity, KeptText, Message, Record, Settings};
 use signal::Now;
@@ -92,6 +93,9 @@ impl Unforgotten {
             }
         }
         self.0.drain(..done);
+        if done > 0 {
+            leave_no_trace(store).await;
+        }
     }
 }
 
@@ -274,6 +278,7 @@ impl Writer {
         self.unforgotten.again(&self.store, &self.room).await;
         // Of several settings only the newest count.
         let newest = batch.iter().rposition(|(_, what)| matches!(what, Keep::Settings(_)));
+        let forgot = batch.iter().any(|(_, what)| what.forgets());
         let mut done = *said.borrow();
         for (place, (change, what)) in batch.into_iter().enumerate() {
             done.up_to = change;
@@ -295,6 +300,10 @@ impl Writer {
                 tracing::error!(%error, "a room's change cannot be kept");
                 done.failed = change;
             }
+        }
+        // Only then: while somebody reads the journal, this takes as long as the disk's patience.
+        if forgot {
+            leave_no_trace(&self.store).await;
         }
         said.send_replace(done);
     }
