@@ -56,7 +56,7 @@ pub struct Record {
 }
 
 impl Room {
-    /// The record of a command, before it is obeyed; `None`: it is about the person's own things.
+    /// The record of a command, before it is obeyed; `None`: it is about the person's own things, or about nobody.
     pub(crate) fn record(&self, who: &Identity, command: &Command) -> Option<Record> {
         let role = self.acting_role(who)?;
         let by = (!who.is_operator()).then_some(role);
@@ -91,7 +91,8 @@ impl Room {
             | Command::React { .. }
             | Command::Leave => return None,
         };
-        Some(Record { act, by, people })
+        let about_the_room = matches!(act, Act::ChangeRoom | Act::End | Act::Spotlight);
+        (people > 0 || about_the_room).then_some(Record { act, by, people })
     }
 
     /// The record of what the operator wants; a command has its own.

@@ -15,11 +15,14 @@ impl Settings {
 }
 
 impl Room {
-    /// Takes up what earlier meetings wrote and the room still keeps, oldest first. Call before anybody comes in.
+    /// Takes up what earlier meetings wrote and the room still keeps, oldest first. Call before anybody comes in. What
+    /// does not fit is forgotten.
     pub fn recall(&mut self, texts: Vec<KeptText>) {
         if self.settings.history == History::Days {
             for kept in texts {
-                self.texts.recall(kept);
+                for gone in self.texts.recall(kept) {
+                    self.effect(Effect::ForgetText { text: gone });
+                }
             }
         }
     }

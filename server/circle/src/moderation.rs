@@ -5,7 +5,7 @@ use crate::event::Deed;
 use crate::journal::Audience;
 use crate::participant::{Target, held_by_mode};
 use crate::{
-    Action, Effect, Event, Identity, Refusal, Removal, Role, Room, Settings, SettingsChange, Source,
+    Action, Effect, Event, History, Identity, Refusal, Removal, Role, Room, Settings, SettingsChange, Source,
 };
 use std::collections::BTreeSet;
 
@@ -45,6 +45,9 @@ impl Room {
 
     /// Shuts a source of each target once; where the room's mode holds it, it stays shut.
     fn shut(&mut self, who: &Identity, source: Source, targets: Vec<Target>) {
+        if targets.is_empty() {
+            return;
+        }
         let named: Vec<Identity> = targets.iter().map(|target| target.identity.clone()).collect();
         let (mut newly_held, mut muted) = (Vec::new(), Vec::new());
         for Target { identity, role } in targets {
@@ -247,10 +250,14 @@ impl Room {
     pub(crate) fn change_settings(&mut self, set: SettingsChange) -> Result<(), Refusal> {
         let changed = self.settings.changed(set)?;
         let before = std::mem::replace(&mut self.settings, changed.clone());
+        // Also when nothing changed: the last try may not have come to the disk.
+        self.effect(Effect::KeepSettings(changed.clone()));
         if changed == before {
+            if changed.history != History::Days {
+                self.effect(Effect::ForgetTexts);
+            }
             return Ok(());
         }
-        self.effect(Effect::KeepSettings(changed.clone()));
         self.mirror_stale = true;
         self.tell(Audience::Everyone, Event::Settings { settings: changed.clone() });
         if (changed.history, changed.history_days) != (before.history, before.history_days) {

@@ -1,5 +1,6 @@
 //! The circle's tables, the dispatch of inputs, and the ways a message leaves.
 
+use crate::allowance::Allowance;
 use crate::event::Answer;
 use crate::hands::Hands;
 use crate::journal::{Audience, Entry, Journal};
@@ -41,6 +42,8 @@ pub struct Room {
     pub(crate) arrivals: u64,
     /// Whose command from outside is being obeyed.
     outsider: Option<Outsider>,
+    /// How fast all who command from outside may do so, together.
+    outsiders: Allowance,
     pub(crate) lobby: Lobby,
     pub(crate) memory: Memory,
     pub(crate) seats: Seats,
@@ -75,6 +78,7 @@ impl Room {
             connections: HashMap::new(),
             arrivals: 0,
             outsider: None,
+            outsiders: Allowance::new(now.instant),
             lobby: Lobby::default(),
             memory: Memory::default(),
             seats: Seats::default(),
@@ -206,9 +210,8 @@ impl Room {
         if !command.is_about_others() {
             return Err(Refusal::ParticipantUnknown);
         }
-        if let Some(person) = self.participants.get_mut(&who)
-            && !person.allowance.take(self.now.instant)
-        {
+        let person = self.participants.get_mut(&who).map(|person| &mut person.allowance);
+        if !person.unwrap_or(&mut self.outsiders).take(self.now.instant) {
             return Err(Refusal::TooFast);
         }
         self.outsider = Some(by);

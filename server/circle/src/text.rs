@@ -79,10 +79,10 @@ impl Texts {
         self.push(Kept { text, until, earlier: false })
     }
 
-    /// Takes up a text of an earlier meeting. The disk holds no more than fit here.
-    pub(crate) fn recall(&mut self, KeptText { text, until }: KeptText) {
+    /// Takes up a text of an earlier meeting; the numbers of those that made room for it.
+    pub(crate) fn recall(&mut self, KeptText { text, until }: KeptText) -> Vec<u64> {
         self.last = self.last.max(text.text);
-        self.push(Kept { text, until: Some(until), earlier: true });
+        self.push(Kept { text, until: Some(until), earlier: true })
     }
 
     fn push(&mut self, kept: Kept) -> Vec<u64> {

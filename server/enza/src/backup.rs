@@ -31,7 +31,8 @@ pub(crate) async fn backup(config: &Config, to: &Path) -> Result<(), StartError>
     Ok(())
 }
 
-/// Puts a copy in the place of the database of `config`, which is kept beside it as `enza.db.before-restore`.
+/// Puts a copy in the place of the database of `config`, which is kept beside it as `enza.db.before-restore`: nothing
+/// forgets there what a room promised to forget.
 ///
 /// # Errors
 /// [`StartError::Running`] while a server uses it, [`StartError::Store`] for a file that is no whole copy,

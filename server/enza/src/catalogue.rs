@@ -139,10 +139,11 @@ impl Language {
     pub(crate) const fn restored(self) -> &'static str {
         match self {
             Self::English => {
-                "Restored. What was there before is kept as enza.db.before-restore in the data folder."
+                "Restored. What was there before is kept as enza.db.before-restore in the data folder. Nothing in it is \
+                 forgotten by itself, also texts whose day has come: delete it when you do not need it."
             }
             Self::Japanese => {
-                "元に 戻しました。それまでの データは データの フォルダーの enza.db.before-restore に あります。"
+                "元に 戻しました。それまでの データは データの フォルダーの enza.db.before-restore に あります。この ファイルの 中身は、期限を すぎた メッセージも、自動では 消えません。いらなくなったら 消して ください。"
             }
         }
     }
@@ -196,6 +197,10 @@ fn japanese(error: &StartError) -> String {
         ),
         StartError::Running { port } => format!(
             "ポート {port} で サーバーが 動いています。戻した データを 上書きしないように、先に 止めて ください。"
+        ),
+        StartError::FolderTaken { path } => format!(
+            "データの フォルダー {} は ほかの サーバーが 使っています。それを 止めるか、--data で 別の フォルダーを えらんで ください。",
+            path.display()
         ),
         StartError::Bind { address, source } => format!("{address} で 待ち受けできません: {source}"),
         StartError::NoAddress => {

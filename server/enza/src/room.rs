@@ -14,7 +14,7 @@ use crate::media::{MediaHandle, MediaThreads};
 use crate::rooms::{Farewell, Fatal, now};
 use crate::token::TokenAuthority;
 use crate::webhook::Webhooks;
-use ::circle::Settings;
+use ::circle::{History, Settings};
 use axum::extract::ws::Utf8Bytes;
 use circle::circle_now;
 pub(crate) use circle::{CircleMessage, ROLE, Visit, pass};
@@ -34,7 +34,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, Trace};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::AbortHandle;
 
 /// Messages of all sessions that wait for the room. Full makes the sessions wait, and with them their sockets.
@@ -123,12 +123,13 @@ pub(crate) struct Services {
     pub(crate) webhooks: Webhooks,
 }
 
-/// Starts the task of a new room. `epoch` tells its circle from earlier ones of the same room.
+/// Starts the task of a new room; `pen` is the same for all that write for this room. `epoch` tells its circle from earlier ones of the same room.
 pub(crate) fn start(
     now: Now,
     settings: RoomSettings,
     epoch: String,
     services: Services,
+    pen: Arc<Mutex<()>>,
     farewell: Farewell,
 ) -> RoomControl {
     let Services { media, store, tokens, fatal, webhooks } = services;
@@ -137,11 +138,18 @@ pub(crate) fn start(
     let (end, ending) = watch::channel(None);
     let task = tokio::spawn(async move {
         let name = settings.name.clone();
+        // What the task before this one wrote last is read here.
+        let pen = pen.lock_owned().await;
         let kept = kept_settings(&store, &name).await;
         let bans = kept_bans(&store, &name).await;
         let left_over = live::left_over(&store, &name).await;
         let texts = keep::kept_texts(&store, &name).await;
-        let (keeper, keeping) = Keeper::start(store, name.clone());
+        let (mut keeper, keeping) = Keeper::start(store, name.clone(), pen);
+        if kept.as_ref().is_some_and(|kept| kept.history != History::Days) {
+            // The rule may have come to the disk without this.
+            keeper.note(Keep::ForgetTexts);
+        }
+        let kept = kept.unwrap_or_default();
         let mut circle = ::circle::Room::new(circle_now(now), epoch, kept);
         circle.restore(left_over.clone());
         circle.recall(texts);
@@ -163,6 +171,7 @@ pub(crate) fn start(
             tokens,
             fatal,
             webhooks,
+            started: false,
             finished_by: RoomEndReason::RoomEndIdleTimeout,
             ended: false,
             stopping: false,
@@ -176,16 +185,21 @@ pub(crate) fn start(
     RoomControl { handle: RoomHandle { requests }, events, end, task }
 }
 
-/// What the hosts set the last time. A room that the store does not know has today's defaults.
-async fn kept_settings(store: &Store, room: &str) -> Settings {
-    let kept = match store.room_settings(room).await {
-        Ok(kept) => kept,
+/// What the hosts set the last time; `None` when it cannot be read. A room that the store does not know has today's
+/// defaults.
+async fn kept_settings(store: &Store, room: &str) -> Option<Settings> {
+    match store.room_settings(room).await.map(|kept| kept.map(|json| serde_json::from_str(&json))) {
+        Ok(None) => Some(Settings::default()),
+        Ok(Some(Ok(kept))) => Some(kept),
+        Ok(Some(Err(error))) => {
+            tracing::error!(%error, "a room's settings are not understood");
+            None
+        }
         Err(error) => {
             tracing::error!(%error, "a room's settings cannot be read");
             None
         }
-    };
-    kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
+    }
 }
 
 /// Whom earlier meetings banned, by identity and by mark.
@@ -223,6 +237,8 @@ struct RoomTask {
     tokens: Arc<TokenAuthority>,
     fatal: mpsc::Sender<Fatal>,
     webhooks: Webhooks,
+    /// Somebody was here.
+    started: bool,
     /// What ends the room, if it ends now.
     finished_by: RoomEndReason,
     ended: bool,
@@ -237,7 +253,6 @@ impl RoomTask {
         mut events: mpsc::Receiver<Event>,
         mut ending: watch::Receiver<Option<DisconnectReason>>,
     ) {
-        self.tell_of_room("room_started");
         self.settle(now());
         while !self.ended {
             let deadlines = [self.room.next_deadline(), self.circle.next_deadline(), self.live.due];
@@ -305,7 +320,7 @@ impl RoomTask {
                 },
             }
         }
-        self.tell_of_room("room_finished");
+        self.tell_of_finish();
         if !self.stopping {
             self.keeper.keep(Keep::Over);
         }
@@ -329,6 +344,9 @@ impl RoomTask {
                 self.room.handle(now, Input::KeepOpen(self.kept_open));
             } else {
                 self.unacknowledged = None;
+                if self.circle.people() > 0 {
+                    self.tell_of_start();
+                }
                 if !self.stopping {
                     self.watch_circle(now);
                 }
@@ -395,16 +413,17 @@ mod tests {
     use super::*;
     use crate::media;
     use crate::token::ApiKey;
+    use axum::http::Uri;
     use sfu::RoomId;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
 
     fn entry(identity: &str) -> Box<Entry> {
         let grants = Grants { expires_at_unix: u64::MAX, ..Grants::new(identity, "a") };
         Box::new(Entry { grants, request: Box::default(), connections: Connections::One })
     }
 
-    #[tokio::test]
-    async fn a_client_that_does_not_read_is_closed_and_the_room_goes_on() {
-        let (media, _commands) = media::handle_for_tests();
+    async fn task(media: MediaHandle, folder: &tempfile::TempDir, told: &[Uri]) -> RoomTask {
         let key = ApiKey::new("key".to_owned(), "0123456789abcdef0123456789abcdef".to_owned()).unwrap();
         let tokens = Arc::new(TokenAuthority::new(&key));
         let (fatal, _reasons) = mpsc::channel(1);
@@ -419,10 +438,10 @@ mod tests {
             development: false,
             server_version: "1.13.5",
         };
-        let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("enza.db")).await.unwrap();
-        let (keeper, _keeping) = Keeper::start(store, "a".to_owned());
-        let task = RoomTask {
+        let pen = Arc::new(Mutex::new(())).lock_owned().await;
+        let (keeper, _keeping) = Keeper::start(store, "a".to_owned(), pen);
+        RoomTask {
             room: Room::new(now(), settings),
             name: "a".to_owned(),
             outboxes: HashMap::new(),
@@ -437,13 +456,21 @@ mod tests {
             metadata: String::new(),
             mirrored: String::new(),
             media,
-            webhooks: Webhooks::start(&[], &tokens),
+            webhooks: Webhooks::start(told, &tokens),
             tokens,
             fatal,
+            started: false,
             finished_by: RoomEndReason::RoomEndIdleTimeout,
             ended: false,
             stopping: false,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_closed_and_the_room_goes_on() {
+        let (media, _commands) = media::handle_for_tests();
+        let folder = tempfile::tempdir().unwrap();
+        let task = task(media, &folder, &[]).await;
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let (_events, media_events) = mpsc::channel(EVENTS);
         let (_end, ending) = watch::channel(None);
@@ -462,5 +489,68 @@ mod tests {
         let left = deaf_outbox.recv().await.unwrap().message;
         assert!(matches!(left, Some(ResponseMessage::Join(_))), "what was sent before is still there");
         assert!(deaf_outbox.recv().await.is_none(), "and then the connection ends");
+    }
+    /// Takes one webhook after the other.
+    async fn take(receiver: TcpListener, told: mpsc::Sender<(String, RoomEndReason)>) {
+        loop {
+            let (mut connection, _) = receiver.accept().await.unwrap();
+            let mut read = Vec::new();
+            let body = loop {
+                assert!(connection.read_buf(&mut read).await.unwrap() > 0, "a whole request");
+                let text = String::from_utf8_lossy(&read).to_lowercase();
+                let Some(head) = text.find("\r\n\r\n") else { continue };
+                let length = text[..head].split("content-length: ").nth(1).unwrap();
+                let length: usize = length.lines().next().unwrap().parse().unwrap();
+                if read.len() == head + 4 + length {
+                    break read.split_off(head + 4);
+                }
+            };
+            let event: livekit_protocol::WebhookEvent = serde_json::from_slice(&body).unwrap();
+            told.send((event.event.clone(), event.room_end_reason())).await.unwrap();
+            connection
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                .await
+                .unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_room_starts_with_its_first_person_and_tells_that_somebody_ended_it() {
+        let (media, _commands) = media::handle_for_tests();
+        let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", receiver.local_addr().unwrap()).parse().unwrap();
+        let (told, mut events) = mpsc::channel(10);
+        let taking = tokio::spawn(take(receiver, told));
+        for comes in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let task = task(media.clone(), &folder, &[Uri::clone(&url)]).await;
+            let webhooks = task.webhooks.clone();
+            let (requests, inbox) = mpsc::channel(REQUESTS);
+            let (_events, media_events) = mpsc::channel(EVENTS);
+            let (_end, ending) = watch::channel(None);
+            let running = tokio::spawn(task.run(inbox, media_events, ending));
+            let (outbox, _messages) = mpsc::channel(OUTBOX);
+            if comes {
+                let visit = Box::new(Visit { grants: Grants::new("ann", "a"), resume: None });
+                let connection = ConnectionId(1);
+                let enter = CircleMessage::Connect { connection, outbox, visit };
+                requests.send(Message::Circle(enter)).await.ok().unwrap();
+            }
+            let (reply, _) = tokio::sync::oneshot::channel();
+            let (kept, _) = tokio::sync::oneshot::channel();
+            let order = Box::new(::circle::Order::Obey {
+                by: ::circle::Outsider::operator(),
+                command: ::circle::Command::End,
+            });
+            let end = Message::Question(Question::Operate { order, reply, kept });
+            requests.send(end).await.ok().unwrap();
+            running.await.unwrap();
+            webhooks.flush().await;
+        }
+        taking.abort();
+        assert_eq!(events.recv().await.unwrap().0, "room_started");
+        let finished = ("room_finished".to_owned(), RoomEndReason::RoomEndApiDelete);
+        assert_eq!(events.recv().await, Some(finished));
+        assert_eq!(events.recv().await, None, "where nobody came nothing is told");
     }
 }

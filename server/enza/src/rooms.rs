@@ -11,8 +11,9 @@ use livekit_protocol::DisconnectReason;
 use sfu::{Event, PeerId, RoomId, TrackId};
 use signal::{ConnectionId, Now, RoomSettings};
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 /// Requests that wait for the directory. Full makes callers wait: each answer takes microseconds.
 const REQUESTS: usize = 256;
@@ -102,6 +103,7 @@ impl Rooms {
         let directory = Directory {
             live: HashMap::new(),
             names: HashMap::new(),
+            pens: HashMap::new(),
             next_room: 1,
             next_connection: 1,
             ending: false,
@@ -150,6 +152,8 @@ impl Rooms {
 struct Directory {
     live: HashMap<RoomId, RoomControl>,
     names: HashMap<String, RoomId>,
+    /// Held by a room's task while it reads and writes what lasts. A room that ended may write for a moment longer.
+    pens: HashMap<String, Weak<Mutex<()>>>,
     next_room: u32,
     next_connection: u64,
     ending: bool,
@@ -254,12 +258,22 @@ impl Directory {
         };
         let farewell = Farewell { requests: self.requests.clone(), name: name.clone(), id };
         let epoch = URL_SAFE_NO_PAD.encode(epoch);
-        let room = room::start(now, settings, epoch, self.services.clone(), farewell);
+        let room = room::start(now, settings, epoch, self.services.clone(), self.pen(&name), farewell);
         tracing::info!(room = id.0, "a room opens");
         let handle = room.handle().ok_or(EnterError::Stopping)?;
         self.live.insert(id, room);
         self.names.insert(name, id);
         Ok(handle)
+    }
+
+    fn pen(&mut self, name: &str) -> Arc<Mutex<()>> {
+        self.pens.retain(|_, pen| pen.strong_count() > 0);
+        let known = self.pens.get(name).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let pen = Arc::default();
+            self.pens.insert(name.to_owned(), Arc::downgrade(&pen));
+            pen
+        })
     }
 
     fn forget(&mut self, name: &str, id: RoomId) {

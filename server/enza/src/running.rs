@@ -1,14 +1,57 @@
-//! How the command line finds the server that runs with a data folder: a file in it, there while the server runs.
+//! How the command line finds the server that runs with a data folder: a file in it, there while the server runs. A
+//! killed server leaves it behind, and whoever listens on its port then must not get the operator's key: so the server
+//! holds a lock as well, which ends with its process.
 
 use crate::config::{Config, Transport};
 use crate::data_folder::write_private;
 use crate::start_error::StartError;
 use crate::{health, tls, welcome};
 use serde::{Deserialize, Serialize};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// The file in the data folder. One that a killed server left leads nowhere, which is seen when it is used.
+/// The file in the data folder. It counts only while [`LOCK`] is held.
 const FILE: &str = "running.toml";
+
+/// The file that a running server holds locked. It is empty and stays.
+const LOCK: &str = "running.lock";
+
+/// How often a server tries to lock it, and how long it waits in between: a command that looks holds it for a moment.
+const TRIES: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(50);
+
+/// Held while the server lives: no other one uses the data folder.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// # Errors
+    /// [`StartError::FolderTaken`] while another server runs with this folder, [`StartError::Data`].
+    pub(crate) async fn take(data: &Path) -> Result<Self, StartError> {
+        let path = data.join(LOCK);
+        let failed = |source| StartError::Data { path: path.clone(), source };
+        let mut options = File::options();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path).map_err(failed)?;
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(BETWEEN).await,
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+        }
+        Err(StartError::FolderTaken { path: data.to_owned() })
+    }
+
+    fn is_held(data: &Path) -> bool {
+        let file = File::options().append(true).open(data.join(LOCK));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}
 
 /// Where a running server answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +92,9 @@ impl Running {
 
     /// `None` where no server runs, or something else stands in the file.
     pub(crate) fn read(data: &Path) -> Option<Self> {
+        if !Lock::is_held(data) {
+            return None;
+        }
         toml::from_str(&std::fs::read_to_string(file(data)).ok()?).ok()
     }
 

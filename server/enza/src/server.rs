@@ -9,7 +9,7 @@ use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
 use crate::room::{FRESH, Services};
 use crate::rooms::{Fatal, Rooms};
-use crate::running::Running;
+use crate::running::{Lock, Running};
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
 use crate::webhook::Webhooks;
@@ -39,6 +39,8 @@ const WEBHOOKS_PATIENCE: Duration = Duration::from_millis(500);
 pub struct Server {
     port: u16,
     data: PathBuf,
+    /// Let go when everything is closed.
+    _lock: Lock,
     store: Store,
     rooms: Rooms,
     media: Media,
@@ -56,6 +58,7 @@ impl Server {
     /// [`StartError`].
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         data_folder::prepare(&config.data)?;
+        let lock = Lock::take(&config.data).await?;
         let key = match &config.api_key {
             Some(key) => key.clone(),
             None => ApiKey::load_or_create(&config.data)?,
@@ -135,6 +138,7 @@ impl Server {
         Ok(Self {
             port,
             data: config.data.clone(),
+            _lock: lock,
             store,
             rooms,
             media,

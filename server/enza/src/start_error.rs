@@ -32,6 +32,8 @@ pub enum StartError {
         "A server answers on port {port}: stop it first, so that it does not write over what is restored."
     )]
     Running { port: u16 },
+    #[error("Another server runs with the data folder {}: stop it, or give this one its own with --data.", path.display())]
+    FolderTaken { path: PathBuf },
     #[error("Listening on {address} failed: {source}")]
     Bind { address: SocketAddr, source: std::io::Error },
     #[error("This computer has no network address to announce: give one with --announce.")]

@@ -410,6 +410,30 @@ async fn what_the_disk_does_not_take_is_not_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_room_that_opens_while_the_one_before_still_writes_waits_for_its_last_word() {
+    use sqlx::{ConnectOptions as _, Executor as _};
+    let daemon = Daemon::start().await;
+    let room = daemon.server.store().create_room("Tuesday", 1).await.unwrap().id;
+    let (mut one, _) = Circle::enter(&daemon, &room, &host(&room)).await;
+    one.done(json!({"type": "change-room", "set": {"history": "days"}})).await;
+    let database = daemon.config.data.join("enza.db");
+    let mut disk = sqlx::sqlite::SqliteConnectOptions::new().filename(database).connect().await.unwrap();
+    disk.execute("BEGIN IMMEDIATE").await.unwrap();
+    let write = json!({"type": "write", "to": "everyone", "body": "the last word", "id": 8});
+    one.socket.send(Message::Text(write.to_string().into())).await.unwrap();
+    one.until("text").await;
+    one.socket.send(Message::Text(json!({"type": "end", "id": 9}).to_string().into())).await.unwrap();
+    one.until("ended").await;
+    let ann = guest(&room, "ann");
+    let (again, ()) = tokio::join!(Circle::enter(&daemon, &room, &ann), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        disk.execute("COMMIT").await.unwrap();
+    });
+    assert_eq!(again.1["texts"][0]["body"], "the last word");
+    daemon.server.stop().await;
+}
+
+#[tokio::test]
 async fn a_restart_finds_everybody_in_their_seats_and_an_end_forgets_them() {
     let first = Daemon::start().await;
     let room = first.server.store().create_room("Tuesday", 1).await.unwrap().id;
@@ -458,6 +482,7 @@ async fn the_operator_and_hosts_by_token_moderate_over_http_by_the_circles_own_t
     };
     let remove = |ban: bool| json!({"type": "remove", "participant": "ann", "ban": ban});
     assert_eq!(order(&key, remove(false)).await, (409, "nobody-inside".to_owned()));
+    assert_eq!(order(&guest(&room, "ann"), remove(false)).await, (403, "not-allowed".to_owned()));
     let (mut hosts, _) = Circle::enter(&daemon, &room, &host(&room)).await;
     let (mut ann, _) = Circle::enter(&daemon, &room, &guest(&room, "ann")).await;
     hosts.done(json!({"type": "change-room", "set": {"lobby": "guests"}})).await;

@@ -155,8 +155,13 @@ async fn without_a_server_it_says_so_and_what_to_do() {
     daemon.server.stop().await;
     assert!(!running.exists());
     std::fs::write(&running, left).unwrap();
+    // Somebody else listens on its port now.
+    let stranger = std::net::TcpListener::bind(url.trim_start_matches("http://")).unwrap();
+    stranger.set_nonblocking(true).unwrap();
     let gone = enza(daemon.folder.path(), "C", &["room", "list"]).await;
     assert_eq!(gone.status.code(), Some(3), "{}", String::from_utf8_lossy(&gone.stderr));
+    assert!(stranger.accept().is_err(), "and nobody gets the key");
+    drop(stranger);
     let wrong_url = enza(folder.path(), "C", &[&elsewhere[..], &["--key", "k"]].concat()).await;
     let sentence = String::from_utf8(wrong_url.stderr).unwrap();
     assert!(wrong_url.status.code() == Some(3) && sentence.contains(&url), "{sentence}");

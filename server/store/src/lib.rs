@@ -24,6 +24,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long a write waits for the one before it. Higher: requests pile up behind a stuck disk; lower: a burst
@@ -35,6 +37,8 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Store {
     writer: SqlitePool,
     reader: SqlitePool,
+    /// Whether the journal may still hold what was forgotten: so it is at the start.
+    traces: Arc<AtomicBool>,
 }
 
 /// Why the store refused.
@@ -99,7 +103,7 @@ impl Store {
             .await
             .map_err(|source| StoreError::Schema { path: path.to_owned(), source })?;
         let reader = pool().connect_with(options.read_only(true)).await.map_err(opening)?;
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, traces: Arc::new(AtomicBool::new(true)) })
     }
 
     /// Writes everything out and closes the file. Later calls fail.

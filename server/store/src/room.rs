@@ -151,7 +151,8 @@ impl Store {
     }
 
     /// Deletes a room and everything that belongs to it, and leaves no trace of it in the file: what it held is
-    /// overwritten, the file is written anew and its journal emptied. Takes time that grows with the file.
+    /// overwritten, the file is written anew and its journal emptied, or later if somebody
+    /// reads it ([`Store::is_traced`]). Takes time that grows with the file.
     ///
     /// # Errors
     /// [`StoreError::RoomUnknown`]; [`StoreError::Busy`] or [`StoreError::Database`].
@@ -160,9 +161,9 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::RoomUnknown);
         }
+        self.trace(done.rows_affected());
         sqlx::query("VACUUM").execute(&self.writer).await?;
-        // The journal still holds pages from before.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await?;
+        self.leave_no_trace().await?;
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! What people wrote in rooms that keep it for days, until the day that was promised. What is forgotten is
-//! overwritten, in the journal too.
+//! overwritten, and after [`Store::leave_no_trace`] in the journal too.
 
 use crate::{Store, StoreError};
 use sqlx::Row as _;
+use std::sync::atomic::Ordering;
 
 /// One text to everybody in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,13 +19,13 @@ pub struct Text {
 }
 
 impl Store {
-    /// Keeps a text. A room that is not in the store keeps nothing.
+    /// Keeps a text. A room that is not in the store keeps nothing; a number that is taken is refused.
     ///
     /// # Errors
     /// [`StoreError::Busy`] or [`StoreError::Database`].
     pub async fn keep_text(&self, room: &str, text: &Text) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT OR REPLACE INTO text (room, number, sender, name, body, at, until)
+            "INSERT INTO text (room, number, sender, name, body, at, until)
              SELECT id, ?2, ?3, ?4, ?5, ?6, ?7 FROM room WHERE id = ?1",
         )
         .bind(room)
@@ -70,8 +71,8 @@ impl Store {
     /// [`StoreError::Busy`] or [`StoreError::Database`].
     pub async fn forget_text(&self, room: &str, number: i64) -> Result<(), StoreError> {
         let deleting = sqlx::query("DELETE FROM text WHERE room = ? AND number = ?").bind(room).bind(number);
-        let deleted = deleting.execute(&self.writer).await?.rows_affected();
-        self.leave_no_trace(deleted).await
+        self.trace(deleting.execute(&self.writer).await?.rows_affected());
+        Ok(())
     }
 
     /// Forgets everything that was written in a room.
@@ -80,8 +81,8 @@ impl Store {
     /// [`StoreError::Busy`] or [`StoreError::Database`].
     pub async fn forget_texts(&self, room: &str) -> Result<(), StoreError> {
         let deleting = sqlx::query("DELETE FROM text WHERE room = ?").bind(room);
-        let deleted = deleting.execute(&self.writer).await?.rows_affected();
-        self.leave_no_trace(deleted).await
+        self.trace(deleting.execute(&self.writer).await?.rows_affected());
+        Ok(())
     }
 
     /// Keeps a room's texts for at most `millis` after they were written, and forgets what is older. None is kept
@@ -102,8 +103,8 @@ impl Store {
             .await?;
         let deleting = sqlx::query("DELETE FROM text WHERE room = ? AND until <= ?");
         let deleting = deleting.bind(room).bind(now_unix_millis);
-        let deleted = deleting.execute(&self.writer).await?.rows_affected();
-        self.leave_no_trace(deleted).await
+        self.trace(deleting.execute(&self.writer).await?.rows_affected());
+        Ok(())
     }
 
     /// Forgets, in all rooms, the texts whose day has come.
@@ -112,15 +113,44 @@ impl Store {
     /// [`StoreError::Busy`] or [`StoreError::Database`].
     pub async fn forget_overdue_texts(&self, now_unix_millis: i64) -> Result<(), StoreError> {
         let deleting = sqlx::query("DELETE FROM text WHERE until <= ?").bind(now_unix_millis);
-        let deleted = deleting.execute(&self.writer).await?.rows_affected();
-        self.leave_no_trace(deleted).await
+        self.trace(deleting.execute(&self.writer).await?.rows_affected());
+        Ok(())
     }
 
-    /// Deleted rows are overwritten in the file; the journal still holds pages from before.
-    async fn leave_no_trace(&self, deleted: u64) -> Result<(), StoreError> {
-        if deleted > 0 {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await?;
+    /// Deleted rows are overwritten in the file; the journal still holds pages from before until it is emptied. Whether
+    /// it is: whoever reads at this moment (an export, a backup) holds it, and then this is to be called again. Does
+    /// nothing where nothing was forgotten. Call once after forgetting, however much.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] or [`StoreError::Database`].
+    pub async fn leave_no_trace(&self) -> Result<bool, StoreError> {
+        if !self.is_traced() {
+            return Ok(true);
         }
-        Ok(())
+        // Before, so that what is forgotten meanwhile counts for the next time.
+        self.traces.store(false, Ordering::Relaxed);
+        let emptied = self.empty_journal().await;
+        if !matches!(emptied, Ok(true)) {
+            self.traces.store(true, Ordering::Relaxed);
+        }
+        emptied
+    }
+
+    /// Whether the journal may still hold what was forgotten.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.traces.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn trace(&self, deleted: u64) {
+        if deleted > 0 {
+            self.traces.store(true, Ordering::Relaxed);
+        }
+    }
+
+    async fn empty_journal(&self) -> Result<bool, StoreError> {
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await?;
+        let busy: i64 = row.try_get(0)?;
+        Ok(busy == 0)
     }
 }

@@ -365,19 +365,42 @@ async fn texts_are_kept_until_their_day_and_what_is_forgotten_is_in_no_file() {
     assert_eq!(bodies(&room, NOW).await, texts);
     assert_eq!(bodies(&room, NOW + 200).await, texts[2..], "over is over, also before it is deleted");
     store.forget_text(&room, 2).await.unwrap();
+    assert!(store.leave_no_trace().await.unwrap());
     assert!(!is_in_a_file(&folder, texts[1]) && is_in_a_file(&folder, texts[0]));
     store.forget_overdue_texts(NOW + 100).await.unwrap();
+    assert!(store.leave_no_trace().await.unwrap());
     assert!(!is_in_a_file(&folder, texts[0]) && is_in_a_file(&folder, texts[2]));
     store.shorten_texts(&room, 350, NOW + 250).await.unwrap();
     assert_eq!(bodies(&room, NOW + 299).await, texts[2..], "what was promised for longer is shortened");
     assert_eq!(bodies(&room, NOW + 349).await, texts[3..]);
     store.shorten_texts(&room, 5000, NOW + 350).await.unwrap();
+    assert!(store.leave_no_trace().await.unwrap());
     assert!(bodies(&room, 0).await.is_empty() && !is_in_a_file(&folder, texts[3]), "and never lengthened");
     store.keep_text(&room, &text(9, "last words", NOW + 1000)).await.unwrap();
     store.forget_texts(&room).await.unwrap();
+    assert!(store.leave_no_trace().await.unwrap());
     assert!(!is_in_a_file(&folder, "last words"));
     assert_eq!(bodies(&other, NOW).await, ["elsewhere"]);
     assert!(bodies("no room", 0).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_journal_that_somebody_reads_is_emptied_later() {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap().id;
+    store.keep_text(&room, &text(1, "words of a day", NOW + 100)).await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("enza.db"));
+    let mut reader = options.connect().await.unwrap();
+    let mut reading = reader.begin().await.unwrap();
+    sqlx::query("SELECT * FROM text").fetch_all(&mut *reading).await.unwrap();
+    store.forget_texts(&room).await.unwrap();
+    assert!(!store.leave_no_trace().await.unwrap() && store.is_traced());
+    assert!(is_in_a_file(&folder, "words of a day"));
+    reading.rollback().await.unwrap();
+    assert!(store.leave_no_trace().await.unwrap() && !store.is_traced());
+    assert!(!is_in_a_file(&folder, "words of a day"));
 }
 
 #[tokio::test]

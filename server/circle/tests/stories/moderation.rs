@@ -292,3 +292,21 @@ fn the_operator_moderates_from_outside_by_the_same_table() {
     obey(&mut stage, Outsider::operator(), json!({"type": "end"})).unwrap();
     assert!(stage.events(host).contains(&Event::Ended));
 }
+
+#[test]
+fn those_outside_command_no_faster_than_one_person_and_what_concerns_nobody_leaves_no_line() {
+    let mut stage = Stage::new();
+    let host = stage.settle("host", Role::Host);
+    stage.forget();
+    let nobody = json!({"type": "mute-all", "source": "microphone", "except": ["host"]});
+    let mut tries = (0..100).map(|number| {
+        let by = Outsider { identity: id(&format!("host-{}", number % 2)), role: Role::Host };
+        obey(&mut stage, by, nobody.clone())
+    });
+    assert_eq!(tries.find(Result::is_err), Some(Err(Refusal::TooFast)));
+    drop(tries);
+    assert_eq!((stage.events(host), stage.orders()), (vec![], vec![]));
+    stage.ask(host, nobody.clone()).unwrap();
+    stage.after(std::time::Duration::from_secs(1));
+    obey(&mut stage, Outsider::operator(), nobody).unwrap();
+}

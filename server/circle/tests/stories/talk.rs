@@ -320,6 +320,30 @@ fn what_is_kept_is_bounded_in_number_and_bytes() {
 }
 
 #[test]
+fn what_no_longer_fits_is_forgotten_and_a_rule_that_is_said_again_is_written_again() {
+    let mut stage = Stage::with(serde_json::from_value(json!({"history": "days"})).unwrap());
+    let text = |number| circle::Text {
+        text: number,
+        from: circle::Identity::from("ann"),
+        name: "Ann".to_owned(),
+        to: circle::Addressee::Everyone,
+        body: "words".to_owned(),
+        at: stage.now.unix_millis,
+    };
+    let until = stage.now.unix_millis + 1_000_000;
+    let most = u64::try_from(circle::limits::TEXTS_MAX).unwrap();
+    stage.room.recall((1..=most + 2).map(|number| KeptText { text: text(number), until }).collect());
+    let host = stage.connect("host", Role::Host);
+    assert_eq!(stage.orders(), [Effect::ForgetText { text: 1 }, Effect::ForgetText { text: 2 }]);
+    let rule = json!({"type": "change-room", "set": {"history": "meeting"}});
+    stage.ask(host, rule.clone()).unwrap();
+    stage.forget();
+    stage.ask(host, rule).unwrap();
+    let orders = stage.orders();
+    assert!(matches!(orders.as_slice(), [Effect::KeepSettings(_), Effect::ForgetTexts, ..]), "{orders:?}");
+}
+
+#[test]
 fn what_hosts_do_is_recorded_without_names_and_what_people_do_for_themselves_is_not() {
     let mut stage = Stage::new();
     let host = stage.settle("host", Role::Host);

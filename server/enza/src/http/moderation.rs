@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use circle::{Command, Order};
+use circle::{Action, Command, Order};
 
 /// The commands' `type`s. The others need a place in the room.
 pub(super) const COMMANDS: [&str; 12] = [
@@ -52,6 +52,10 @@ pub(super) async fn moderate(
     // Rules are changed by `PATCH`, which works in an empty room too.
     if !command.is_about_others() || matches!(command, Command::ChangeRoom { .. }) {
         return Err(ApiError::BadRequest);
+    }
+    // Whether anybody is inside is not for everybody. Whoever may do anything to others may do this.
+    if !by.role.may(Action::Admit) {
+        return Err(ApiError::NotAllowed);
     }
     let Some(live) = app.rooms.find(&room).await else {
         app.store.room(&room).await?;

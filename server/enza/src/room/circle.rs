@@ -6,7 +6,7 @@ use super::{Entry, RoomTask};
 use crate::origin::Origin;
 use axum::extract::ws::Utf8Bytes;
 use circle::{Action, Answer, Message, Pass, Removal, Resume, Role, Source};
-use livekit_protocol::{DisconnectReason, TrackSource, leave_request};
+use livekit_protocol::{DisconnectReason, RoomEndReason, TrackSource, leave_request};
 use signal::{ConnectionId, Grants, Input, Now};
 use store::Trace;
 use tokio::sync::mpsc;
@@ -215,7 +215,13 @@ impl RoomTask {
             // Nobody waits for a record or a count.
             Effect::Record(record) => self.keeper.note(Keep::Record(record)),
             Effect::Accepted { version } => self.keeper.note(Keep::Accepted { version }),
-            Effect::End => self.room.handle(now, Input::End { reason: DisconnectReason::RoomDeleted }),
+            Effect::End => {
+                if self.finished_by == RoomEndReason::RoomEndIdleTimeout {
+                    // LiveKit has no word for a host; somebody wanted it.
+                    self.finished_by = RoomEndReason::RoomEndApiDelete;
+                }
+                self.room.handle(now, Input::End { reason: DisconnectReason::RoomDeleted });
+            }
         }
     }
 

@@ -3,17 +3,34 @@
 
 use super::RoomTask;
 use crate::origin::Origin;
+use crate::retention::leave_no_trace;
 use crate::rooms::{now, unix_millis};
 use circle::{Answer, Identity, KeptText, Message, Record, Settings};
 use signal::Now;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use store::{Store, StoreError, Trace};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 /// Changes that wait for the disk. Full: further ones are refused. Higher: more to lose to a stuck disk; lower: a
 /// host who changes many things on a slow card is refused.
 const QUEUE: usize = 256;
+
+/// Things to forget that wait, beyond [`QUEUE`] or for a second try. More become one: forget everything that the room
+/// wrote. Higher: memory for a stuck disk; lower: a stuck disk costs a room its texts sooner.
+const UNFORGOTTEN_MAX: usize = 512;
+
+/// What could not be forgotten is tried again after this long, then after twice as long, and so on up to
+/// [`AGAIN_LATEST`]. Higher: it stays for longer; lower: a disk that fails is kept busy.
+const AGAIN: Duration = Duration::from_millis(250);
+const AGAIN_LATEST: Duration = Duration::from_secs(30);
+
+/// How long a room that is over goes on trying. Higher: a server with a broken disk stops late; lower: a slow card
+/// keeps what was to go.
+const LAST_TRIES: Duration = Duration::from_secs(3);
 
 /// One thing to write.
 pub(super) enum Keep {
@@ -42,6 +59,46 @@ pub(super) enum Keep {
     Over,
 }
 
+impl Keep {
+    /// Whether it must happen in the end, and may happen twice.
+    const fn forgets(&self) -> bool {
+        matches!(self, Self::ForgetText { .. } | Self::ForgetTexts | Self::ShortenTexts { .. })
+    }
+}
+
+/// Things to forget, in order, with the numbers of their changes.
+#[derive(Default)]
+struct Unforgotten(Vec<(u64, Keep)>);
+
+impl Unforgotten {
+    fn push(&mut self, change: u64, what: Keep) {
+        if matches!(what, Keep::ForgetTexts) || self.0.len() >= UNFORGOTTEN_MAX {
+            self.0.clear();
+            self.0.push((change, Keep::ForgetTexts));
+        } else {
+            self.0.push((change, what));
+        }
+    }
+
+    /// Tries in order; what the disk does not take stays.
+    async fn again(&mut self, store: &Store, room: &str) {
+        let mut done = 0;
+        for (_, what) in &self.0 {
+            match forget(store, room, what).await {
+                Ok(()) => done += 1,
+                Err(error) => {
+                    tracing::error!(%error, "a room's texts cannot be forgotten: it is tried again");
+                    break;
+                }
+            }
+        }
+        self.0.drain(..done);
+        if done > 0 {
+            leave_no_trace(store).await;
+        }
+    }
+}
+
 /// It could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotKept;
@@ -66,6 +123,8 @@ struct Done {
 /// The room's end of the writing task.
 pub(super) struct Keeper {
     changes: mpsc::Sender<(u64, Keep)>,
+    /// What is to be forgotten and found the queue full: it is never refused.
+    overfull: Arc<Mutex<Unforgotten>>,
     done: watch::Receiver<Done>,
     ordered: u64,
     /// The newest change that somebody may wait for.
@@ -76,12 +135,18 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// The task ends when this is dropped and everything is written.
-    pub(super) fn start(store: Store, room: String) -> (Self, tokio::task::JoinHandle<()>) {
+    /// The task ends when this is dropped and everything is written; it holds the pen until then.
+    pub(super) fn start(store: Store, room: String, pen: Pen) -> (Self, tokio::task::JoinHandle<()>) {
         let (changes, inbox) = mpsc::channel(QUEUE);
         let (said, done) = watch::channel(Done::default());
-        let task = tokio::spawn(write(store, room, inbox, said));
-        (Self { changes, done, ordered: 0, awaited: 0, overflowed: 0, waiting: VecDeque::new() }, task)
+        let overfull = Arc::<Mutex<Unforgotten>>::default();
+        let writer = Writer { store, room, overfull: overfull.clone(), unforgotten: Unforgotten::default() };
+        let task = tokio::spawn(async move {
+            writer.run(inbox, said).await;
+            drop(pen);
+        });
+        let waiting = VecDeque::new();
+        (Self { changes, overfull, done, ordered: 0, awaited: 0, overflowed: 0, waiting }, task)
     }
 
     /// The number of the newest change that somebody may wait for.
@@ -97,7 +162,12 @@ impl Keeper {
     /// Keeps what nobody waits for.
     pub(super) fn note(&mut self, what: Keep) {
         self.ordered += 1;
-        if self.changes.try_send((self.ordered, what)).is_err() {
+        let refused = self.changes.try_send((self.ordered, what)).err().map(TrySendError::into_inner);
+        if let Some((change, what)) = refused {
+            if what.forgets() {
+                lock(&self.overfull).push(change, what);
+                return;
+            }
             tracing::error!("a room's changes wait for the disk: one more is not kept");
             self.overflowed = self.ordered;
         }
@@ -149,44 +219,122 @@ impl RoomTask {
     }
 }
 
-async fn write(
+/// The room's texts, settings and bans are read and written by whoever holds it: a new task of the same room waits
+/// until the one before has written its last change.
+pub(super) type Pen = tokio::sync::OwnedMutexGuard<()>;
+
+fn lock(overfull: &Mutex<Unforgotten>) -> MutexGuard<'_, Unforgotten> {
+    overfull.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Writer {
     store: Store,
     room: String,
-    mut inbox: mpsc::Receiver<(u64, Keep)>,
-    said: watch::Sender<Done>,
-) {
-    let mut batch = Vec::new();
-    while inbox.recv_many(&mut batch, QUEUE).await > 0 {
+    overfull: Arc<Mutex<Unforgotten>>,
+    /// What the disk did not take.
+    unforgotten: Unforgotten,
+}
+
+impl Writer {
+    async fn run(mut self, mut inbox: mpsc::Receiver<(u64, Keep)>, said: watch::Sender<Done>) {
+        let mut again = AGAIN;
+        loop {
+            let first = if self.unforgotten.0.is_empty() {
+                again = AGAIN;
+                inbox.recv().await
+            } else {
+                match timeout(again, inbox.recv()).await {
+                    Ok(first) => first,
+                    Err(_) => {
+                        self.unforgotten.again(&self.store, &self.room).await;
+                        again = (again * 2).min(AGAIN_LATEST);
+                        continue;
+                    }
+                }
+            };
+            // Before the rest of the queue: whatever was ordered before these is in the queue already.
+            let mut batch = std::mem::take(&mut *lock(&self.overfull)).0;
+            let over = first.is_none();
+            batch.extend(first);
+            while batch.len() < QUEUE + UNFORGOTTEN_MAX + 1
+                && let Ok(next) = inbox.try_recv()
+            {
+                batch.push(next);
+            }
+            batch.sort_by_key(|(change, _)| *change);
+            self.write(batch, &said).await;
+            if over {
+                break;
+            }
+        }
+        let since = Instant::now();
+        while !self.unforgotten.0.is_empty() && since.elapsed() < LAST_TRIES {
+            tokio::time::sleep(AGAIN).await;
+            self.unforgotten.again(&self.store, &self.room).await;
+        }
+    }
+
+    async fn write(&mut self, batch: Vec<(u64, Keep)>, said: &watch::Sender<Done>) {
+        self.unforgotten.again(&self.store, &self.room).await;
         // Of several settings only the newest count.
         let newest = batch.iter().rposition(|(_, what)| matches!(what, Keep::Settings(_)));
+        let forgot = batch.iter().any(|(_, what)| what.forgets());
         let mut done = *said.borrow();
-        for (place, (change, what)) in batch.drain(..).enumerate() {
-            let written = match what {
-                Keep::Settings(_) if newest != Some(place) => Ok(()),
-                Keep::Settings(settings) => keep_settings(&store, &room, &settings).await,
-                Keep::Ban { identity, origin } => ban(&store, &room, &identity, origin).await,
-                Keep::Accepted { version } => store.count_acceptance(&room, version).await,
-                Keep::Text(kept) => store.keep_text(&room, &stored(kept)).await,
-                Keep::ForgetText { text } => store.forget_text(&room, signed(text)).await,
-                Keep::ForgetTexts => store.forget_texts(&room).await,
-                Keep::ShortenTexts { millis } => {
-                    store.shorten_texts(&room, signed(millis), unix_millis(now())).await
-                }
-                Keep::Record(Record { act, by, people }) => {
-                    let actor = by.map_or("operator", circle::Role::name);
-                    let people = u32::try_from(people).unwrap_or(u32::MAX);
-                    store.record_act(&room, act.name(), actor, people, unix_millis(now())).await
-                }
-                Keep::Live { json } => store.keep_live(&room, &json, unix_millis(now())).await,
-                Keep::Over => store.forget_live(&room).await,
-            };
+        for (place, (change, what)) in batch.into_iter().enumerate() {
             done.up_to = change;
+            let written = if what.forgets() {
+                let forgotten = forget(&self.store, &self.room, &what).await;
+                if forgotten.is_err() {
+                    self.unforgotten.push(change, what);
+                }
+                forgotten
+            } else if matches!(what, Keep::Settings(_)) && newest != Some(place) {
+                Ok(())
+            } else if matches!(what, Keep::Text(_)) && !self.unforgotten.0.is_empty() {
+                // What is to be forgotten comes first: it could take this with it.
+                Err(StoreError::Busy)
+            } else {
+                self.keep(what).await
+            };
             if let Err(error) = written {
                 tracing::error!(%error, "a room's change cannot be kept");
                 done.failed = change;
             }
         }
+        // Only then: while somebody reads the journal, this takes as long as the disk's patience.
+        if forgot {
+            leave_no_trace(&self.store).await;
+        }
         said.send_replace(done);
+    }
+
+    async fn keep(&self, what: Keep) -> Result<(), StoreError> {
+        let Self { store, room, .. } = self;
+        match what {
+            Keep::Settings(settings) => keep_settings(store, room, &settings).await,
+            Keep::Ban { identity, origin } => ban(store, room, &identity, origin).await,
+            Keep::Accepted { version } => store.count_acceptance(room, version).await,
+            Keep::Text(kept) => store.keep_text(room, &stored(kept)).await,
+            Keep::Record(Record { act, by, people }) => {
+                let actor = by.map_or("operator", circle::Role::name);
+                let people = u32::try_from(people).unwrap_or(u32::MAX);
+                store.record_act(room, act.name(), actor, people, unix_millis(now())).await
+            }
+            Keep::Live { json } => store.keep_live(room, &json, unix_millis(now())).await,
+            Keep::Over => store.forget_live(room).await,
+            Keep::ForgetText { .. } | Keep::ForgetTexts | Keep::ShortenTexts { .. } => {
+                forget(store, room, &what).await
+            }
+        }
+    }
+}
+
+async fn forget(store: &Store, room: &str, what: &Keep) -> Result<(), StoreError> {
+    match *what {
+        Keep::ForgetText { text } => store.forget_text(room, signed(text)).await,
+        Keep::ForgetTexts => store.forget_texts(room).await,
+        Keep::ShortenTexts { millis } => store.shorten_texts(room, signed(millis), unix_millis(now())).await,
+        _ => Ok(()),
     }
 }
 
@@ -259,4 +407,75 @@ async fn ban(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::{ConnectOptions as _, Executor as _};
+
+    fn text(number: u64) -> Keep {
+        let text = circle::Text {
+            text: number,
+            from: "ann".into(),
+            name: "Ann".to_owned(),
+            to: circle::Addressee::Everyone,
+            body: "words".to_owned(),
+            at: 1,
+        };
+        Keep::Text(KeptText { text, until: u64::MAX })
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_forgotten_is_tried_again_until_it_is_and_nothing_is_written_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("enza.db");
+        let store = Store::open(&path).await.unwrap();
+        let room = store.create_room("Tuesday", 1).await.unwrap().id;
+        let mut disk = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+        let pen = Arc::new(tokio::sync::Mutex::new(())).lock_owned().await;
+        let (mut keeper, task) = Keeper::start(store.clone(), room.clone(), pen);
+        let numbers =
+            async || store.texts(&room, 0).await.unwrap().iter().map(|text| text.number).collect::<Vec<_>>();
+        keeper.keep(text(1));
+        keeper.done.wait_for(|done| done.up_to == 1).await.unwrap();
+        let broken = "CREATE TRIGGER broken BEFORE DELETE ON text BEGIN SELECT RAISE(FAIL, 'broken'); END";
+        disk.execute(broken).await.unwrap();
+        keeper.keep(Keep::ForgetTexts);
+        keeper.keep(text(2));
+        let done = *keeper.done.wait_for(|done| done.up_to == 3).await.unwrap();
+        assert_eq!((done.failed, numbers().await), (3, vec![1]));
+        disk.execute("DROP TRIGGER broken").await.unwrap();
+        let forgotten = async {
+            while !numbers().await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), forgotten).await.expect("forgotten in the end");
+        keeper.keep(text(3));
+        drop(keeper);
+        task.await.unwrap();
+        assert_eq!(numbers().await, [3]);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_what_is_kept_and_never_what_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("enza.db")).await.unwrap();
+        let room = store.create_room("Tuesday", 1).await.unwrap().id;
+        let pen = Arc::new(tokio::sync::Mutex::new(())).lock_owned().await;
+        let (mut keeper, task) = Keeper::start(store.clone(), room.clone(), pen);
+        // The writing task does not run until this one waits.
+        let all = u64::try_from(QUEUE).unwrap();
+        for number in 1..=all + 1 {
+            keeper.keep(text(number));
+        }
+        for number in 2..=all {
+            keeper.keep(Keep::ForgetText { text: number });
+        }
+        drop(keeper);
+        task.await.unwrap();
+        let kept: Vec<i64> = store.texts(&room, 0).await.unwrap().iter().map(|text| text.number).collect();
+        assert_eq!(kept, [1]);
+    }
 }

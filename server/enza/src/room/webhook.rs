@@ -5,7 +5,22 @@ use livekit_protocol::WebhookEvent;
 use signal::Happening;
 
 impl RoomTask {
-    pub(super) fn tell_of_room(&self, event: &str) {
+    /// Somebody is here, by the circle or by media: the first one starts the room.
+    pub(super) fn tell_of_start(&mut self) {
+        if !self.started {
+            self.started = true;
+            self.tell_of_room("room_started");
+        }
+    }
+
+    /// Where nobody came there is nothing to tell.
+    pub(super) fn tell_of_finish(&self) {
+        if self.started {
+            self.tell_of_room("room_finished");
+        }
+    }
+
+    fn tell_of_room(&self, event: &str) {
         if !self.webhooks.are_wanted() {
             return;
         }
@@ -20,7 +35,8 @@ impl RoomTask {
         self.webhooks.tell(&self.name, told);
     }
 
-    pub(super) fn tell_of(&self, what: Happening) {
+    pub(super) fn tell_of(&mut self, what: Happening) {
+        self.tell_of_start();
         if !self.webhooks.are_wanted() {
             return;
         }
