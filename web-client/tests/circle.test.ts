@@ -12,6 +12,7 @@ import {
   SAY_STILL_LOST_AFTER_MS,
   banner,
   enterRoom,
+  unsealed,
   nextTick,
   reduceRoom,
 } from '../src/circle/room';
@@ -181,6 +182,15 @@ describe('the line', () => {
     const room = after({ type: 'live', at: 0 }, { type: 'voices', identities: ['a'], at: 0 }, { type: 'tick', at: 500 });
     expect(isSpeaking(room.voices, 'a')).toBe(true);
     expect(isSpeaking(reduceRoom(room, { type: 'lost', at: 600 }).voices, 'a')).toBe(false);
+  });
+});
+
+describe('encryption', () => {
+  it('is had only with a key and a browser that can; a room that does not ask for it needs neither', () => {
+    expect(unsealed(false, null, false)).toBeNull();
+    expect(unsealed(true, null, true)).toBe('no-key');
+    expect(unsealed(true, 'k', false)).toBe('no-cipher');
+    expect(unsealed(true, 'k', true)).toBeNull();
   });
 });
 

@@ -10,8 +10,8 @@ import { faultForDoor, faultForRefusal } from '../circle/journey';
 import { moderates } from '../circle/table';
 import { FIRST_JOIN_TRIES, REJOIN_FOR_MS, rejoinDelay } from '../circle/rejoin';
 import { fragmentOf, newKey } from '../circle/link';
-import type { ByTextWhy, DeviceKind, RoomState } from '../circle/room';
-import { enterRoom } from '../circle/room';
+import type { ByTextWhy, DeviceKind, RoomState, Unsealed } from '../circle/room';
+import { enterRoom, unsealed } from '../circle/room';
 import type { Settings } from '../circle/settings';
 import type * as CallModule from '../media/call';
 import type { Call, CallEvent, Wish } from '../media/call';
@@ -247,6 +247,12 @@ export class Stay {
     this.call?.hush(quiet);
   }
 
+  /** A call that is new, or a circle that knows it better: nobody is heard behind the cover. */
+  #hushIfAway(): void {
+    const journey = this.#screen.now();
+    if (journey.at === 'room') this.hush(journey.room.meeting.away);
+  }
+
   choose(device: ChosenDevice, id: string): void {
     this.ids = { ...this.ids, [`${device}Id` as const]: id };
     void this.call?.choose(device, id).then(() => this.listDevices());
@@ -309,6 +315,7 @@ export class Stay {
       }
       default:
         this.#screen.tell({ type: 'circle', message, at: Date.now() });
+        if (message.type === 'away') this.#hushIfAway();
     }
   }
 
@@ -342,6 +349,7 @@ export class Stay {
     if (journey.at !== 'room') this.#showRoom();
     const before = this.#encryption();
     this.#screen.tell({ type: 'circle', message, at: Date.now() });
+    this.#hushIfAway();
     if (this.#inside) {
       if (before !== null && before !== this.#encryption()) this.#callAnew();
       return;
@@ -393,9 +401,7 @@ export class Stay {
 
   /** Tries until the call stands, the stay is over, or it is time to go on by text. */
   async #stand(first: boolean): Promise<void> {
-    const why = this.#noSeal();
-    if (why === null) await this.#standNow(first);
-    else this.#byText(why);
+    if (!this.#withoutSeal()) await this.#standNow(first);
   }
 
   /** Whether the room asks for it; null while that is not known. */
@@ -404,11 +410,15 @@ export class Stay {
     return journey.at === 'room' ? (journey.room.meeting.table?.settings.encryption ?? null) : null;
   }
 
-  /** Why the encryption that the room asks for cannot be had here. */
-  #noSeal(): 'no-key' | 'no-cipher' | null {
-    if (this.#encryption() !== true) return null;
-    if (this.ticket.key === null) return 'no-key';
-    return canSeal() ? null : 'no-cipher';
+  #noSeal(): Unsealed | null {
+    return unsealed(this.#encryption() === true, this.ticket.key, canSeal());
+  }
+
+  /** By text from here on, where the room's encryption cannot be had. */
+  #withoutSeal(): boolean {
+    const why = this.#noSeal();
+    if (why !== null) this.#byText(why);
+    return why !== null;
   }
 
   #byText(why: ByTextWhy): void {
@@ -472,13 +482,15 @@ export class Stay {
     const pass = this.pass();
     const journey = this.#screen.now();
     if (pass === null || journey.at !== 'room') return 'final';
-    const sealed = journey.room.meeting.table?.settings.encryption === true;
     let media: typeof CallModule;
     try {
       media = await import('../media/call');
     } catch {
       return { kind: 'unreachable', detail: 'call.js' };
     }
+    // Asked before each try: a host may have turned encryption on since the last one.
+    if (this.#withoutSeal()) return 'final';
+    const sealed = this.#encryption() === true;
     const connected = await media.connect(
       {
         url: location.origin.replace(/^http/, 'ws'),
@@ -488,6 +500,7 @@ export class Stay {
         ids: this.ids,
         settings: this.#around.settings(),
         quieter: journey.room.looking.quieter,
+        sealed,
         key: sealed ? this.ticket.key : null,
       },
       (event) => {
@@ -502,12 +515,15 @@ export class Stay {
     if (this.#encryption() !== sealed) {
       // Decided otherwise while we connected.
       await connected.call.leave();
-      return this.#noSeal() === null ? { kind: 'unreachable', detail: 'encryption' } : 'final';
+      return this.#withoutSeal() ? 'final' : { kind: 'unreachable', detail: 'encryption' };
     }
     const wish = this.#wish;
     this.call = connected.call;
     this.#screen.tell({ type: 'sealed', on: sealed });
     this.#wish = noWish;
+    // What was chosen while we connected. Takes effect at once: nothing is published yet.
+    void connected.call.apply(this.#around.settings());
+    this.#hushIfAway();
     await connected.call.begin(wish);
     await this.listDevices();
     return 'stands';
