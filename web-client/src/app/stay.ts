@@ -11,7 +11,7 @@ import { moderates } from '../circle/table';
 import { FIRST_JOIN_TRIES, REJOIN_FOR_MS, rejoinDelay } from '../circle/rejoin';
 import { fragmentOf, newKey } from '../circle/link';
 import type { ByTextWhy, DeviceKind, RoomState, Unsealed } from '../circle/room';
-import { enterRoom, unsealed } from '../circle/room';
+import { enterRoom, isOpen, unsealed } from '../circle/room';
 import type { Settings } from '../circle/settings';
 import type * as CallModule from '../media/call';
 import type { Call, CallEvent, Wish } from '../media/call';
@@ -212,7 +212,7 @@ export class Stay {
       this.#screen.tell({ type: 'held-pressed', kind });
     } else if (this.call === null) {
       // Without a line nothing can be opened, but closing works at once and holds when the line is back.
-      if (device.at !== 'on' && device.at !== 'opening') return;
+      if (!isOpen(device)) return;
       const { tracks, open } = this.#wish;
       tracks[kind]?.stop();
       this.#wish = { tracks: { ...tracks, [kind]: null }, open: open.filter((wanted) => wanted !== kind) };
@@ -236,7 +236,7 @@ export class Stay {
   shut(): void {
     for (const kind of ['microphone', 'camera'] as const) {
       const journey = this.#screen.now();
-      if (journey.at !== 'room' || (journey.room[kind].at !== 'on' && journey.room[kind].at !== 'opening')) continue;
+      if (journey.at !== 'room' || !isOpen(journey.room[kind])) continue;
       if (this.call === null) this.toggle(kind);
       else void this.call.setDevice(kind, false);
     }
@@ -321,6 +321,7 @@ export class Stay {
 
   #standBefore({ waitsFor, agreement, question, inside = 0 }: Said<'waiting'>): void {
     this.#stepOut();
+    this.ticket = { ...this.ticket, agreement };
     if (waitsFor === 'host') {
       const { line } = this.#waiting;
       this.#waiting = { question, inside, line };
@@ -329,7 +330,7 @@ export class Stay {
     } else if (this.ticket.agreed === agreement.version) {
       void this.#circle.send({ type: 'agree', version: agreement.version });
     } else {
-      this.#screen.go({ at: 'agreement', ticket: { ...this.ticket, agreement }, agreement });
+      this.#screen.go({ at: 'agreement', ticket: this.ticket, agreement });
     }
   }
 
@@ -441,14 +442,22 @@ export class Stay {
   /** The room asks for encryption now, or no more: the call is made anew, with what was open. */
   #callAnew(): void {
     const journey = this.#screen.now();
-    if (journey.at !== 'room' || this.call === null) return;
+    if (journey.at !== 'room') return;
+    const { line } = journey.room;
+    if (line.at === 'text' && (line.why === 'no-key' || line.why === 'no-cipher') && this.#noSeal() === null) {
+      // What stood in the way is gone. After a while by text, nobody may be surprised by an open camera.
+      this.#wish = noWish;
+      this.addMedia();
+      return;
+    }
+    if (this.call === null) return;
     this.#keepOpen(journey.room);
     this.#screen.tell({ type: 'lost', at: Date.now() });
     void this.#stand(false);
   }
 
   #keepOpen(room: RoomState): void {
-    this.#wish = { tracks: noTracks, open: (['microphone', 'camera'] as const).filter((kind) => room[kind].at === 'on') };
+    this.#wish = { tracks: noTracks, open: (['microphone', 'camera'] as const).filter((kind) => isOpen(room[kind])) };
     void this.call?.leave();
     this.call = null;
   }
@@ -571,7 +580,7 @@ export class Stay {
     const journey = this.#screen.now();
     if (journey.at !== 'room') return [];
     const { room } = journey;
-    return (['microphone', 'camera'] as const).filter((kind) => room[kind].at === 'on' && tracks[kind] === null);
+    return (['microphone', 'camera'] as const).filter((kind) => isOpen(room[kind]) && tracks[kind] === null);
   }
 
   #pause(milliseconds: number): Promise<void> {

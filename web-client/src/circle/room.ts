@@ -26,6 +26,11 @@ export type OwnDevice =
   | { readonly at: 'on' }
   | { readonly at: 'fault'; readonly why: DeviceFault };
 
+/** Open, or on its way there. */
+export function isOpen(device: OwnDevice): boolean {
+  return device.at === 'on' || device.at === 'opening';
+}
+
 export type Line =
   | { readonly at: 'connecting' }
   | { readonly at: 'live' }

@@ -118,7 +118,7 @@ class LiveCall implements Call {
     this.#emit = (event) => {
       if (!this.#over) emit(event);
     };
-    this.#reception = new Reception(room, options.settings.pictures, options.quieter, () => {
+    this.#reception = new Reception(room, options.sealed, options.settings.pictures, options.quieter, () => {
       this.#emit({ type: 'interrupted', on: true });
     });
     this.#listen();
