@@ -10,7 +10,7 @@ import { openSettings } from './app/settings';
 import type { Entry, Stay, Surroundings } from './app/stay';
 import { guestOf } from './circle/guest';
 import type { Intent, Ticket } from './circle/journey';
-import { fragmentOf, newKey, readPastedLink, withKey } from './circle/link';
+import { fragmentOf, holdsKey, newKey, readPastedLink, withKey } from './circle/link';
 import { idsIn, sessionOf } from './circle/session';
 import { ringBell, watchLevel } from './media/sound';
 import { canShareScreen } from './media/support';
@@ -23,6 +23,13 @@ import { begin } from './strings';
 import App from './view/App.svelte';
 import type { Stage } from './view/stage';
 import './view/style/index.css';
+
+function commandHoldsKey(command: Command): boolean {
+  if (command.type === 'tell-waiting') return holdsKey(command.line);
+  if (command.type !== 'change-room') return false;
+  const { question = '', agreement = [] } = command.set;
+  return [question, ...agreement].some(holdsKey);
+}
 
 function start(root: HTMLElement): void {
   let stay: Stay | null = null;
@@ -124,6 +131,8 @@ function start(root: HTMLElement): void {
         break;
       case 'forget':
         keepGuest(null);
+        // The tab's own memory too; while we are inside it is how a reload finds its seat.
+        if (stay === null) keepSession(null);
         break;
       case 'back':
         if (stay === null) arrival.back();
@@ -150,6 +159,10 @@ function start(root: HTMLElement): void {
         stay?.addMedia();
         break;
       case 'command':
+        if (commandHoldsKey(intent.command)) {
+          keepKey();
+          break;
+        }
         if (intent.command.type === 'change-room' && intent.command.set.encryption === true) stay?.makeKey();
         void stay?.command(intent.command).then((answer) => {
           afterCommand(intent.command, answer);
@@ -265,6 +278,10 @@ function start(root: HTMLElement): void {
       screen.tell({ type: 'told', told: { kind: 'all-muted', participants: mutedByAll() }, at });
     }
   };
+  /** What is written goes through the server, and the key of the room's encryption must not. */
+  const keepKey = (): void => {
+    screen.tell({ type: 'told', told: { kind: 'refused', code: 'key-inside' }, at: Date.now() });
+  };
   const mutedByAll = (): readonly string[] => {
     const journey = screen.now();
     if (journey.at !== 'room') return [];
@@ -286,6 +303,10 @@ function start(root: HTMLElement): void {
     if (stay === null || journey.at !== 'room' || journey.room.meeting.sending) return;
     const body = journey.room.meeting.draft.trim();
     if (body === '') return;
+    if (holdsKey(body)) {
+      keepKey();
+      return;
+    }
     screen.tell({ type: 'sending', sending: true });
     const command: Command = { type: 'write', to, body };
     const answer = await stay.command(command);

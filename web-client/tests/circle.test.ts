@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { faultForRefusal, remedyFor } from '../src/circle/journey';
-import { fragmentOf, keyOf, readFragment, readPastedLink, withKey } from '../src/circle/link';
+import { fragmentOf, holdsKey, keyOf, readFragment, readPastedLink, withKey } from '../src/circle/link';
 import { NAME_MAX, checkName } from '../src/circle/name';
 import type { Person } from '../src/circle/person';
 import { markFor, marks, seated } from '../src/circle/person';
@@ -12,6 +12,7 @@ import {
   SAY_STILL_LOST_AFTER_MS,
   banner,
   enterRoom,
+  unsealed,
   nextTick,
   reduceRoom,
 } from '../src/circle/room';
@@ -184,6 +185,15 @@ describe('the line', () => {
   });
 });
 
+describe('encryption', () => {
+  it('is had only with a key and a browser that can; a room that does not ask for it needs neither', () => {
+    expect(unsealed(false, null, false)).toBeNull();
+    expect(unsealed(true, null, true)).toBe('no-key');
+    expect(unsealed(true, 'k', false)).toBe('no-cipher');
+    expect(unsealed(true, 'k', true)).toBeNull();
+  });
+});
+
 describe('our devices', () => {
   it('closed by a host say so until our own next press or until it is put away', () => {
     const open = after({ type: 'device', kind: 'microphone', device: { at: 'on' } });
@@ -261,6 +271,7 @@ describe('the session of a tab', () => {
       agreement: null,
       agreed: 2,
       lobby: false,
+    historyDays: null,
       passphrase: null,
       remembered: false,
       key: null,
@@ -332,6 +343,16 @@ describe('links', () => {
     expect(withKey('https://enza.example/join#AbC_12-34xyz', key)).toBe(`https://enza.example/join${fragmentOf(whole)}`);
     expect(withKey('https://enza.example/join#AbC_12-34xyz', null)).toBe('https://enza.example/join#AbC_12-34xyz');
     expect(readPastedLink(`<https://enza.example/join${fragmentOf(whole)}>`, here)).toEqual({ kind: 'invite', ...whole });
+  });
+});
+
+describe('the key of a link', () => {
+  it('is found in what would be sent through the server, and nothing else is', () => {
+    const key = keyOf(new Uint8Array(32).fill(7));
+    const link = withKey('https://enza.example/join#AbC_12-34xyz', key);
+    expect(link).toContain(key);
+    expect(holdsKey(`Come in: ${link}`)).toBe(true);
+    for (const text of ['https://enza.example/join#AbC_12-34xyz', '&k=short', `k=${key}`, '']) expect(holdsKey(text)).toBe(false);
   });
 });
 

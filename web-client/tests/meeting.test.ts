@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { shortens } from '../src/circle/history';
 import { withLinks } from '../src/circle/links';
 import type { MeetingEvent } from '../src/circle/meeting';
 import { TELL_FOR_MS, firstMeeting, iModerate, knocking, reduceMeeting, unread } from '../src/circle/meeting';
@@ -11,7 +12,7 @@ import type { Table } from '../src/circle/table';
 import { handOf, hear, mayWrite, moderates, myRole, reaches } from '../src/circle/table';
 import type { Message, Said } from '../src/protocol/circle';
 import { readMessage } from '../src/protocol/circle';
-import { arrivalsIn, sayArrivals } from '../src/view/announce';
+import { NAMED_AT_ONCE, arrivalsIn, sayArrivals, sayFew } from '../src/view/announce';
 import { wordsOf } from '../src/strings';
 import { en } from '../src/strings/en';
 
@@ -257,7 +258,35 @@ describe('links in what people write', () => {
   });
 });
 
+describe('how long the chat is kept', () => {
+  it('is shortened by fewer days, by the meeting alone, by nothing; never by more', () => {
+    const [none, meeting] = [{ history: 'none', historyDays: 30 }, { history: 'meeting', historyDays: 30 }] as const;
+    const days = (historyDays: number) => ({ history: 'days', historyDays }) as const;
+    const growing = [none, meeting, days(1), days(7), days(90)];
+    growing.forEach((before, index) => {
+      expect(growing.map((after) => shortens(before, after))).toEqual(growing.map((_, other) => other < index));
+    });
+  });
+});
+
+describe('encryption that ends', () => {
+  it('is told; one that begins or stays is not', () => {
+    const settings = (encryption: boolean): Message => ({ type: 'settings', settings: { ...state().settings, encryption } }) as Message;
+    const on = meetingAfter(said(state()), said(settings(true)));
+    expect(on.told).toBeNull();
+    expect(reduceMeeting(on, said(settings(true))).told).toBeNull();
+    expect(reduceMeeting(on, said(settings(false))).told).toEqual({ kind: 'unsealed' });
+  });
+});
+
 describe('signs without a word', () => {
+  it('are said as one sentence that does not grow', () => {
+    const t = wordsOf(en);
+    const many = Array.from({ length: NAMED_AT_ONCE + 3 }, (_, index) => `P${index}`);
+    expect(sayFew(many.slice(0, 2), t)).toBe('P0, P1');
+    expect(sayFew(many, t)).toBe('P0, P1, P2, P3, and others');
+  });
+
   const give = (state: RoomState, participant: string, reaction: string, at: number): RoomState =>
     reduceRoom(state, { type: 'circle', message: { type: 'reaction', revision: 1, participant, reaction }, at });
   const room = enterRoom({ room: 'Thursday', role: 'guest', name: 'Fern', mark: 'fern' }, 0);

@@ -68,7 +68,7 @@ export function beginArrival(
     if (session !== null && comesStraightBack(session, invite, Date.now())) {
       const { room, name, mark, agreed } = session;
       comeBack(
-        { invite, room, role: 'guest', name, mark, agreement: null, agreed, lobby: false, passphrase: null, remembered: keptGuest() !== null, key },
+        { invite, room, role: 'guest', name, mark, agreement: null, agreed, lobby: false, historyDays: null, passphrase: null, remembered: keptGuest() !== null, key },
         session,
         [...(session.microphone ? ['microphone' as const] : []), ...(session.camera ? ['camera' as const] : [])],
       );
@@ -81,7 +81,7 @@ export function beginArrival(
     else if (answer.kind === 'refused') {
       screen.fail(faultForRefusal(answer.code, answer.message) ?? { kind: 'broken', detail: answer.message }, retry);
     } else {
-      const { room, role, agreement, lobby, passphrase } = answer.value;
+      const { room, role, agreement, lobby, passphrase, historyDays } = answer.value;
       const before = knownBefore(session, invite, room, agreement);
       const ticket: Ticket = {
         invite,
@@ -89,6 +89,7 @@ export function beginArrival(
         role,
         agreement,
         lobby,
+        historyDays,
         passphrase: passphrase ? '' : null,
         key,
         ...before,

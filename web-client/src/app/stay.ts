@@ -10,8 +10,8 @@ import { faultForDoor, faultForRefusal } from '../circle/journey';
 import { moderates } from '../circle/table';
 import { FIRST_JOIN_TRIES, REJOIN_FOR_MS, rejoinDelay } from '../circle/rejoin';
 import { fragmentOf, newKey } from '../circle/link';
-import type { ByTextWhy, DeviceKind, RoomState } from '../circle/room';
-import { enterRoom } from '../circle/room';
+import type { ByTextWhy, DeviceKind, RoomState, Unsealed } from '../circle/room';
+import { enterRoom, isOpen, unsealed } from '../circle/room';
 import type { Settings } from '../circle/settings';
 import type * as CallModule from '../media/call';
 import type { Call, CallEvent, Wish } from '../media/call';
@@ -212,7 +212,7 @@ export class Stay {
       this.#screen.tell({ type: 'held-pressed', kind });
     } else if (this.call === null) {
       // Without a line nothing can be opened, but closing works at once and holds when the line is back.
-      if (device.at !== 'on' && device.at !== 'opening') return;
+      if (!isOpen(device)) return;
       const { tracks, open } = this.#wish;
       tracks[kind]?.stop();
       this.#wish = { tracks: { ...tracks, [kind]: null }, open: open.filter((wanted) => wanted !== kind) };
@@ -236,7 +236,7 @@ export class Stay {
   shut(): void {
     for (const kind of ['microphone', 'camera'] as const) {
       const journey = this.#screen.now();
-      if (journey.at !== 'room' || (journey.room[kind].at !== 'on' && journey.room[kind].at !== 'opening')) continue;
+      if (journey.at !== 'room' || !isOpen(journey.room[kind])) continue;
       if (this.call === null) this.toggle(kind);
       else void this.call.setDevice(kind, false);
     }
@@ -245,6 +245,12 @@ export class Stay {
   /** Nobody is heard here either. */
   hush(quiet: boolean): void {
     this.call?.hush(quiet);
+  }
+
+  /** A call that is new, or a circle that knows it better: nobody is heard behind the cover. */
+  #hushIfAway(): void {
+    const journey = this.#screen.now();
+    if (journey.at === 'room') this.hush(journey.room.meeting.away);
   }
 
   choose(device: ChosenDevice, id: string): void {
@@ -309,11 +315,13 @@ export class Stay {
       }
       default:
         this.#screen.tell({ type: 'circle', message, at: Date.now() });
+        if (message.type === 'away') this.#hushIfAway();
     }
   }
 
   #standBefore({ waitsFor, agreement, question, inside = 0 }: Said<'waiting'>): void {
     this.#stepOut();
+    this.ticket = { ...this.ticket, agreement };
     if (waitsFor === 'host') {
       const { line } = this.#waiting;
       this.#waiting = { question, inside, line };
@@ -322,7 +330,7 @@ export class Stay {
     } else if (this.ticket.agreed === agreement.version) {
       void this.#circle.send({ type: 'agree', version: agreement.version });
     } else {
-      this.#screen.go({ at: 'agreement', ticket: { ...this.ticket, agreement }, agreement });
+      this.#screen.go({ at: 'agreement', ticket: this.ticket, agreement });
     }
   }
 
@@ -342,6 +350,7 @@ export class Stay {
     if (journey.at !== 'room') this.#showRoom();
     const before = this.#encryption();
     this.#screen.tell({ type: 'circle', message, at: Date.now() });
+    this.#hushIfAway();
     if (this.#inside) {
       if (before !== null && before !== this.#encryption()) this.#callAnew();
       return;
@@ -393,9 +402,7 @@ export class Stay {
 
   /** Tries until the call stands, the stay is over, or it is time to go on by text. */
   async #stand(first: boolean): Promise<void> {
-    const why = this.#noSeal();
-    if (why === null) await this.#standNow(first);
-    else this.#byText(why);
+    if (!this.#withoutSeal()) await this.#standNow(first);
   }
 
   /** Whether the room asks for it; null while that is not known. */
@@ -404,11 +411,15 @@ export class Stay {
     return journey.at === 'room' ? (journey.room.meeting.table?.settings.encryption ?? null) : null;
   }
 
-  /** Why the encryption that the room asks for cannot be had here. */
-  #noSeal(): 'no-key' | 'no-cipher' | null {
-    if (this.#encryption() !== true) return null;
-    if (this.ticket.key === null) return 'no-key';
-    return canSeal() ? null : 'no-cipher';
+  #noSeal(): Unsealed | null {
+    return unsealed(this.#encryption() === true, this.ticket.key, canSeal());
+  }
+
+  /** By text from here on, where the room's encryption cannot be had. */
+  #withoutSeal(): boolean {
+    const why = this.#noSeal();
+    if (why !== null) this.#byText(why);
+    return why !== null;
   }
 
   #byText(why: ByTextWhy): void {
@@ -431,14 +442,22 @@ export class Stay {
   /** The room asks for encryption now, or no more: the call is made anew, with what was open. */
   #callAnew(): void {
     const journey = this.#screen.now();
-    if (journey.at !== 'room' || this.call === null) return;
+    if (journey.at !== 'room') return;
+    const { line } = journey.room;
+    if (line.at === 'text' && (line.why === 'no-key' || line.why === 'no-cipher') && this.#noSeal() === null) {
+      // What stood in the way is gone. After a while by text, nobody may be surprised by an open camera.
+      this.#wish = noWish;
+      this.addMedia();
+      return;
+    }
+    if (this.call === null) return;
     this.#keepOpen(journey.room);
     this.#screen.tell({ type: 'lost', at: Date.now() });
     void this.#stand(false);
   }
 
   #keepOpen(room: RoomState): void {
-    this.#wish = { tracks: noTracks, open: (['microphone', 'camera'] as const).filter((kind) => room[kind].at === 'on') };
+    this.#wish = { tracks: noTracks, open: (['microphone', 'camera'] as const).filter((kind) => isOpen(room[kind])) };
     void this.call?.leave();
     this.call = null;
   }
@@ -472,13 +491,15 @@ export class Stay {
     const pass = this.pass();
     const journey = this.#screen.now();
     if (pass === null || journey.at !== 'room') return 'final';
-    const sealed = journey.room.meeting.table?.settings.encryption === true;
     let media: typeof CallModule;
     try {
       media = await import('../media/call');
     } catch {
       return { kind: 'unreachable', detail: 'call.js' };
     }
+    // Asked before each try: a host may have turned encryption on since the last one.
+    if (this.#withoutSeal()) return 'final';
+    const sealed = this.#encryption() === true;
     const connected = await media.connect(
       {
         url: location.origin.replace(/^http/, 'ws'),
@@ -488,6 +509,7 @@ export class Stay {
         ids: this.ids,
         settings: this.#around.settings(),
         quieter: journey.room.looking.quieter,
+        sealed,
         key: sealed ? this.ticket.key : null,
       },
       (event) => {
@@ -502,12 +524,15 @@ export class Stay {
     if (this.#encryption() !== sealed) {
       // Decided otherwise while we connected.
       await connected.call.leave();
-      return this.#noSeal() === null ? { kind: 'unreachable', detail: 'encryption' } : 'final';
+      return this.#withoutSeal() ? 'final' : { kind: 'unreachable', detail: 'encryption' };
     }
     const wish = this.#wish;
     this.call = connected.call;
     this.#screen.tell({ type: 'sealed', on: sealed });
     this.#wish = noWish;
+    // What was chosen while we connected. Takes effect at once: nothing is published yet.
+    void connected.call.apply(this.#around.settings());
+    this.#hushIfAway();
     await connected.call.begin(wish);
     await this.listDevices();
     return 'stands';
@@ -555,7 +580,7 @@ export class Stay {
     const journey = this.#screen.now();
     if (journey.at !== 'room') return [];
     const { room } = journey;
-    return (['microphone', 'camera'] as const).filter((kind) => room[kind].at === 'on' && tracks[kind] === null);
+    return (['microphone', 'camera'] as const).filter((kind) => isOpen(room[kind]) && tracks[kind] === null);
   }
 
   #pause(milliseconds: number): Promise<void> {

@@ -26,6 +26,8 @@ export interface Ticket {
   /** The version of it that we promised. */
   readonly agreed: number | null;
   readonly lobby: boolean;
+  /** How many days the chat is kept after the meeting; null where it is not, or that is not known. */
+  readonly historyDays: number | null;
   /** The room's word, as it was typed; null where none is asked for. */
   readonly passphrase: string | null;
   /** This browser was asked to remember name, mark and agreement. */

@@ -55,6 +55,11 @@ export function newKey(): string {
   return keyOf(crypto.getRandomValues(new Uint8Array(KEY_BYTES)));
 }
 
+/** Whether a text that the server could read carries the key of a link: it is not sent. */
+export function holdsKey(text: string): boolean {
+  return /[#&]k=[\w-]{43}/.test(text);
+}
+
 export function readPastedLink(text: string, origin: string): PastedLink {
   const pasted = text.trim();
   // Mail programs wrap links in <> and put a full stop behind them.

@@ -20,6 +20,8 @@ export type Told =
   /** `by`: null for the server's operator, who is not in the room. */
   | { readonly kind: 'deed'; readonly by: string | null; readonly deed: Deed; readonly source: Source | null; readonly names: readonly string[] }
   | { readonly kind: 'role'; readonly role: 'host' | 'co-host' | 'speaker' | 'listener' }
+  /** Sound and picture are encrypted no more. */
+  | { readonly kind: 'unsealed' }
   | { readonly kind: 'spotlit' };
 
 export const TELL_FOR_MS = 8_000;
@@ -127,6 +129,10 @@ function heard(meeting: Meeting, message: Message, at: number): Meeting {
       const changed = before !== null && table !== null && role !== null && myRole(before) !== role;
       const known = { ...next, readUpTo: fresh, away: message.away };
       return changed ? telling(known, { kind: 'role', role }, at) : known;
+    }
+    case 'settings': {
+      const was = meeting.table?.settings.encryption === true;
+      return was && table?.settings.encryption === false ? telling(next, { kind: 'unsealed' }, at) : next;
     }
     case 'away':
       return { ...next, away: message.away };

@@ -26,6 +26,11 @@ export type OwnDevice =
   | { readonly at: 'on' }
   | { readonly at: 'fault'; readonly why: DeviceFault };
 
+/** Open, or on its way there. */
+export function isOpen(device: OwnDevice): boolean {
+  return device.at === 'on' || device.at === 'opening';
+}
+
 export type Line =
   | { readonly at: 'connecting' }
   | { readonly at: 'live' }
@@ -40,7 +45,15 @@ export type Line =
  * Why there is no sound and no picture. `no-key`: the room asks for encryption and our link has no key; `no-cipher`: this
  * browser cannot encrypt.
  */
-export type ByTextWhy = 'chosen' | 'blocked' | 'unreachable' | 'no-key' | 'no-cipher';
+export type ByTextWhy = 'chosen' | 'blocked' | 'unreachable' | Unsealed;
+export type Unsealed = 'no-key' | 'no-cipher';
+
+/** Why the encryption that the room asks for cannot be had here. */
+export function unsealed(asked: boolean, key: string | null, ciphers: boolean): Unsealed | null {
+  if (!asked) return null;
+  if (key === null) return 'no-key';
+  return ciphers ? null : 'no-cipher';
+}
 
 /** Why a call ended for good. Everything else is a lost line, and the page comes back by itself. */
 export type Ending = 'removed' | 'ended' | 'twice' | 'full';

@@ -7,7 +7,8 @@ import type { ChosenIds } from './devices';
 import type { Ticket, Way } from './journey';
 import type { Mark } from './person';
 import { readMark } from './person';
-import type { OwnDevice, RoomState } from './room';
+import type { RoomState } from './room';
+import { isOpen } from './room';
 
 export interface Session extends ChosenIds {
   readonly invite: string;
@@ -48,14 +49,13 @@ export function sessionOf(
   stay: { readonly token: string | null; readonly way: Way },
   now: number,
 ): Session {
-  const opened = (device: OwnDevice): boolean => device.at === 'on' || device.at === 'opening';
   return {
     invite: ticket.invite,
     room: ticket.room,
     name: ticket.name,
     mark: ticket.mark,
-    microphone: opened(room.microphone),
-    camera: opened(room.camera),
+    microphone: isOpen(room.microphone),
+    camera: isOpen(room.camera),
     microphoneId: ids.microphoneId,
     cameraId: ids.cameraId,
     speakerId: ids.speakerId,

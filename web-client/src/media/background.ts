@@ -122,7 +122,8 @@ export class Background implements TrackProcessor<Track.Kind.Video> {
       const segmentation = await startEngine();
       if (!this.#over) this.#go(segmentation);
     } catch (error) {
-      track.stop();
+      // Given up meanwhile, the camera goes on as it is.
+      if (!this.#over) track.stop();
       await this.destroy();
       throw new BackgroundError('no background', { cause: error });
     }

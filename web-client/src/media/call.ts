@@ -44,18 +44,22 @@ const SOURCES = { microphone: Track.Source.Microphone, camera: Track.Source.Came
 setLogLevel(LogLevel.warn);
 
 export async function connect(options: CallOptions, emit: (event: CallEvent) => void): Promise<Connected> {
-  const seal = options.key === null ? null : await openSeal(options.key);
-  const room = new Room({ ...roomOptions(options.ids, options.settings), ...(seal === null ? {} : { encryption: seal.options }) });
-  const call = new LiveCall(room, options, seal, emit);
+  if (options.sealed && options.key === null) return { failure: 'unreachable', detail: 'no key' };
+  let seal: Seal | null = null;
+  let call: LiveCall | null = null;
   try {
+    if (options.key !== null) seal = await openSeal(options.key);
+    const room = new Room({ ...roomOptions(options.ids, options.settings), ...(seal === null ? {} : { encryption: seal.options }) });
+    call = new LiveCall(room, options, seal, emit);
     // Before the first frame: nothing may leave that is not encrypted.
     if (seal !== null) await room.setE2EEEnabled(true);
     await room.connect(options.url, options.token, { maxRetries: 0 });
+    return { call };
   } catch (error) {
-    await call.abandon();
+    if (call === null) seal?.close();
+    else await call.abandon();
     return { failure: failureOf(error), detail: error instanceof Error ? error.message : 'failed' };
   }
-  return { call };
 }
 
 function failureOf(error: unknown): ConnectFailure {
@@ -99,6 +103,8 @@ class LiveCall implements Call {
   readonly #ended = new WeakSet<Track>();
   /** Presses of ours under way, to tell them from a host's hand. */
   #asked: Record<DeviceKind, number> = { microphone: 0, camera: 0 };
+  /** What was pressed last; what is under way may still be on its way there. */
+  readonly #wanted: Record<DeviceKind, boolean> = { microphone: false, camera: false };
   readonly #turn: Record<DeviceKind, Promise<void>> = { microphone: Promise.resolve(), camera: Promise.resolve() };
   #over = false;
   #begun = false;
@@ -112,7 +118,7 @@ class LiveCall implements Call {
     this.#emit = (event) => {
       if (!this.#over) emit(event);
     };
-    this.#reception = new Reception(room, options.settings.pictures, options.quieter, () => {
+    this.#reception = new Reception(room, options.sealed, options.settings.pictures, options.quieter, () => {
       this.#emit({ type: 'interrupted', on: true });
     });
     this.#listen();
@@ -218,7 +224,9 @@ class LiveCall implements Call {
     await Promise.all([
       ...(['microphone', 'camera'] as const).map((kind) => {
         const track = tracks[kind];
-        return track === null ? Promise.resolve() : publish(kind, track);
+        if (track === null) return Promise.resolve();
+        this.#wanted[kind] = true;
+        return this.#inTurn(kind, () => publish(kind, track));
       }),
       ...open.filter((kind) => tracks[kind] === null).map((kind) => this.setDevice(kind, true)),
     ]);
@@ -232,9 +240,14 @@ class LiveCall implements Call {
     this.#seal?.close();
   }
 
-  /** One after the other: closing while it still opens would be overtaken by the opening. */
   setDevice(kind: DeviceKind, on: boolean): Promise<void> {
-    this.#turn[kind] = this.#turn[kind].then(() => this.#setDevice(kind, on));
+    this.#wanted[kind] = on;
+    return this.#inTurn(kind, () => this.#setDevice(kind, on));
+  }
+
+  /** One after the other: closing while it still opens would be overtaken by the opening. `act` never rejects. */
+  #inTurn(kind: DeviceKind, act: () => Promise<void>): Promise<void> {
+    this.#turn[kind] = this.#turn[kind].then(act);
     return this.#turn[kind];
   }
 
@@ -256,15 +269,46 @@ class LiveCall implements Call {
 
   async #setCamera(on: boolean): Promise<void> {
     const own = this.#room.localParticipant;
-    const { background } = this.#settings;
-    // A track that rests keeps what is drawn behind it.
-    if (!on || background === 'none' || own.getTrackPublication(Track.Source.Camera) !== undefined) {
-      await own.setCameraEnabled(on);
+    const resting = own.getTrackPublication(Track.Source.Camera)?.track;
+    if (!on) await own.setCameraEnabled(false);
+    else if (resting instanceof LocalVideoTrack) {
+      // A track that rests keeps what is drawn behind it, unless that had failed.
+      if (resting.isMuted && resting.getProcessor() === undefined) await this.#hideRoom(resting);
+      if (this.#mayOpenCamera()) await own.setCameraEnabled(true);
+    } else await this.#openCamera();
+  }
+
+  /** Opened, then hidden, then published: what was chosen while the browser asked counts, and no picture goes before it. */
+  async #openCamera(): Promise<void> {
+    const own = this.#room.localParticipant;
+    const [camera] = await own.createTracks({ video: true });
+    if (!(camera instanceof LocalVideoTrack)) return;
+    if (!this.#mayOpenCamera()) {
+      camera.stop();
       return;
     }
-    const processor = await this.#makeBackground(background);
-    await own.setCameraEnabled(true, { processor });
-    this.#background = processor;
+    this.#camera = camera;
+    try {
+      await this.#hideRoom(camera);
+      if (this.#mayOpenCamera()) await own.publishTrack(camera, { source: SOURCES.camera });
+      else this.#letCameraGo(camera);
+    } catch (error) {
+      this.#letCameraGo(camera);
+      throw error;
+    }
+  }
+
+  #letCameraGo(camera: LocalVideoTrack): void {
+    // Lost in the middle: the track already went on to the next call.
+    if (this.#over) return;
+    camera.stop();
+    this.#camera = null;
+    this.#background = null;
+  }
+
+  /** Asked after every wait: the call may be over by then, or the camera closed again. */
+  #mayOpenCamera(): boolean {
+    return !this.#over && this.#wanted.camera;
   }
 
   async #makeBackground(backdrop: Backdrop): Promise<Background> {
@@ -286,9 +330,13 @@ class LiveCall implements Call {
     this.#background = processor;
   }
 
-  /** No picture is better than one that shows the room. */
+  /** No picture is better than one that shows the room. What failed is dropped: the next press makes it anew. */
   #backgroundGone(): void {
-    void this.setDevice('camera', false).then(() => {
+    this.#wanted.camera = false;
+    void this.#inTurn('camera', async () => {
+      await this.#setDevice('camera', false);
+      this.#background = null;
+      await this.#camera?.stopProcessor().catch(() => undefined);
       this.#emit({ type: 'device', kind: 'camera', device: { at: 'fault', why: 'background' } });
     });
   }
@@ -296,17 +344,33 @@ class LiveCall implements Call {
   async #changeBackground(): Promise<void> {
     const camera = this.#camera;
     const { background } = this.#settings;
-    if (camera === null) return;
+    if (camera === null || this.#over) return;
+    this.#asked.camera += 1;
     try {
-      if (background !== 'none' && this.#background !== null) this.#background.show(background);
-      else if (background === 'none') {
+      if (background === 'none') {
         this.#background = null;
         await camera.stopProcessor();
-      } else await this.#hideRoom(camera);
-    } catch {
-      this.#backgroundGone();
+      } else if (this.#background !== null) this.#background.show(background);
+      else {
+        const open = !camera.isMuted;
+        // Nothing of the room leaves while the engine loads.
+        if (open) {
+          this.#emit({ type: 'device', kind: 'camera', device: { at: 'opening' } });
+          await camera.mute();
+        }
+        await this.#hideRoom(camera);
+        if (open && this.#mayOpenCamera()) {
+          await camera.unmute();
+          this.#emit({ type: 'device', kind: 'camera', device: { at: 'on' } });
+        }
+      }
+    } catch (error) {
+      await camera.mute().catch(() => undefined);
+      this.#emit({ type: 'device', kind: 'camera', device: { at: 'fault', why: faultOf(error) } });
+    } finally {
+      this.#asked.camera -= 1;
+      this.#tellPeople();
     }
-    this.#tellPeople();
   }
 
   async choose(device: DeviceKind | 'speaker', id: string): Promise<void> {
@@ -363,7 +427,7 @@ class LiveCall implements Call {
       this.#reception.setPictures(settings.pictures);
       this.#limitOwnCamera();
     }
-    if (before.background !== settings.background) await this.#changeBackground();
+    if (before.background !== settings.background) await this.#inTurn('camera', () => this.#changeBackground());
     if (!soundChanged(before, settings)) return;
     const { audioCaptureDefaults } = roomOptions(this.#options.ids, settings);
     if (audioCaptureDefaults !== undefined) this.#room.options.audioCaptureDefaults = audioCaptureDefaults;

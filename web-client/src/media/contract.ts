@@ -37,6 +37,8 @@ export interface CallOptions {
   readonly settings: Settings;
   /** Who is quieter for us, by identity. */
   readonly quieter: ReadonlyMap<string, Volume>;
+  /** The room asks for encryption: without a key there is no call. */
+  readonly sealed: boolean;
   /** Encrypts sound and picture from end to end; null sends them as they are. */
   readonly key: string | null;
 }

@@ -46,6 +46,10 @@ export function openPreview(wanted: ChosenIds, settings: Settings, show: (previe
   const tracks: Record<DeviceKind, MediaStreamTrack | null> = { microphone: null, camera: null };
   let backdrop = settings.background;
   let background: Background | null = null;
+  /** Its engine still loads. */
+  let coming: Background | null = null;
+  /** How often something else was chosen: what was begun before that is given up. */
+  let chosen = 0;
   let over = false;
 
   const change = (next: Partial<Preview>): void => {
@@ -96,30 +100,36 @@ export function openPreview(wanted: ChosenIds, settings: Settings, show: (previe
   const hideRoom = async (): Promise<void> => {
     const track = tracks.camera;
     uncover();
-    if (track === null || backdrop === 'none') {
-      change({ picture: track?.id ?? null });
+    const mine = chosen;
+    if (track === null) return;
+    if (backdrop === 'none') {
+      change({ camera: { at: 'on' }, picture: track.id });
       return;
     }
     change({ camera: { at: 'opening' }, picture: null });
     try {
       const module = await import('./background');
+      if (over || mine !== chosen) return;
       const drawn = new module.Background(backdrop, () => {
         put('camera', { fault: 'background' });
       });
+      coming = drawn;
       await drawn.init({ track });
-      if (over || tracks.camera !== track) {
-        await drawn.destroy();
-        return;
-      }
+      // Given up: `uncover` has ended it.
+      if (mine !== chosen) return;
+      coming = null;
       background = drawn;
       change({ camera: { at: 'on' }, picture: drawn.processedTrack.id });
     } catch {
-      if (tracks.camera === track) put('camera', { fault: 'background' });
+      if (mine === chosen) put('camera', { fault: 'background' });
     }
   };
   const uncover = (): void => {
+    chosen += 1;
     void background?.destroy();
+    void coming?.destroy();
     background = null;
+    coming = null;
   };
   const openAgain = async (kind: DeviceKind): Promise<void> => {
     change(kind === 'microphone' ? { microphone: { at: 'opening' } } : { camera: { at: 'opening' } });
@@ -145,7 +155,8 @@ export function openPreview(wanted: ChosenIds, settings: Settings, show: (previe
     picture: () => background?.processedTrack ?? (backdrop === 'none' ? tracks.camera : null),
     async setBackground(next) {
       backdrop = next;
-      if (background !== null && next !== 'none') background.show(next);
+      const drawn = background ?? coming;
+      if (drawn !== null && next !== 'none') drawn.show(next);
       else await hideRoom();
     },
     ids,

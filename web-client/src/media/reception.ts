@@ -3,8 +3,8 @@
  * elements; must never know a screen.
  */
 
-import { Track, VideoQuality } from 'livekit-client';
-import type { RemoteTrack, RemoteTrackPublication, Room } from 'livekit-client';
+import { RemoteTrackPublication, Track, VideoQuality } from 'livekit-client';
+import type { RemoteTrack, Room } from 'livekit-client';
 import type { Volume } from '../circle/looking';
 import type { Settings } from '../circle/settings';
 
@@ -13,6 +13,7 @@ const PICTURES = { camera: Track.Source.Camera, screen: Track.Source.ScreenShare
 
 export class Reception {
   readonly #room: Room;
+  readonly #sealed: boolean;
   readonly #out: HTMLElement;
   /** One element per voice. Kept here, because after a full reconnect a track no longer knows its own. */
   readonly #voices = new Map<RemoteTrack, HTMLMediaElement>();
@@ -21,15 +22,20 @@ export class Reception {
   #pictures: Settings['pictures'];
   #quiet = false;
 
-  /** `interrupted` is called when a voice stops playing though it is still there. */
+  /**
+   * `sealed`: nothing is received that is not encrypted. `interrupted` is called when a voice stops playing though it is
+   * still there.
+   */
   constructor(
     room: Room,
+    sealed: boolean,
     pictures: Settings['pictures'],
     quieter: ReadonlyMap<string, Volume>,
     interrupted: () => void,
   ) {
     this.#interrupted = interrupted;
     this.#room = room;
+    this.#sealed = sealed;
     this.#pictures = pictures;
     this.#quieter = new Map(quieter);
     this.#out = document.createElement('div');
@@ -40,6 +46,10 @@ export class Reception {
 
   /** A track came: its sound is played; its picture waits for somebody to draw it. */
   begin(track: RemoteTrack, publication: RemoteTrackPublication, identity: string): void {
+    if (this.#isForeign(publication)) {
+      if (publication.isDesired) publication.setSubscribed(false);
+      return;
+    }
     if (track.kind !== Track.Kind.Audio) {
       this.want(publication);
       return;
@@ -100,12 +110,18 @@ export class Reception {
 
   wantAll(): void {
     for (const participant of this.#room.remoteParticipants.values()) {
-      for (const publication of participant.videoTrackPublications.values()) this.want(publication);
+      for (const publication of participant.trackPublications.values()) {
+        if (publication instanceof RemoteTrackPublication) this.want(publication);
+      }
     }
   }
 
   /** How much of one picture we want: none of any, little of a camera, or what fits the drawn size. */
   want(publication: RemoteTrackPublication): void {
+    if (this.#isForeign(publication)) {
+      if (publication.isDesired) publication.setSubscribed(false);
+      return;
+    }
     if (publication.kind !== Track.Kind.Video) return;
     const wanted = this.#pictures !== 'none';
     if (publication.isDesired !== wanted) publication.setSubscribed(wanted);
@@ -114,9 +130,16 @@ export class Reception {
     if (publication.videoQuality !== quality) publication.setVideoQuality(quality);
   }
 
+  /** In the clear, in a room whose sound and picture are encrypted: another app that does not know of it. */
+  #isForeign(publication: RemoteTrackPublication): boolean {
+    return this.#sealed && !publication.isEncrypted;
+  }
+
   draw(identity: string, source: PictureSource, element: HTMLVideoElement): () => void {
-    const track = this.#room.getParticipantByIdentity(identity)?.getTrackPublication(PICTURES[source])?.track;
+    const publication = this.#room.getParticipantByIdentity(identity)?.getTrackPublication(PICTURES[source]);
+    const track = publication?.track;
     if (track === undefined) return () => undefined;
+    if (publication instanceof RemoteTrackPublication && this.#isForeign(publication)) return () => undefined;
     track.attach(element);
     // Sound has its own elements; an unmuted picture would be held back by autoplay rules.
     element.muted = true;

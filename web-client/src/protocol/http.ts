@@ -20,6 +20,8 @@ export interface Invitation {
   readonly lobby: boolean;
   /** The room asks for a word besides the link. */
   readonly passphrase: boolean;
+  /** How many days the chat is kept after the meeting; null where it is not. */
+  readonly historyDays: number | null;
 }
 
 /** Besides invite and name. */
@@ -160,6 +162,7 @@ export function readInvitation(value: unknown): Invitation | null {
     agreement: promised === null || promised.lines.length === 0 ? null : promised,
     lobby: optional(flag, value['lobby']) ?? false,
     passphrase: optional(flag, value['passphrase']) ?? false,
+    historyDays: optional(number, value['historyDays']),
   };
 }
 

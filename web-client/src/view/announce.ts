@@ -6,6 +6,15 @@ import type { Words } from '../strings';
 /** People arrive in bunches; one sentence for all of them. */
 export const BUNDLE_MS = 3_000;
 
+/** How many are named; more would talk over the circle. */
+export const NAMED_AT_ONCE = 4;
+
+/** One sentence, however many there are. */
+export function sayFew(sentences: readonly string[], t: Words): string {
+  const more = sentences.length > NAMED_AT_ONCE ? [t('react.others')] : [];
+  return [...sentences.slice(0, NAMED_AT_ONCE), ...more].join(t('list.comma'));
+}
+
 export interface Arrivals {
   readonly waiting: number;
   readonly hands: number;

@@ -17,7 +17,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use circle::{Agreement, Settings};
+use circle::{Agreement, History, Settings};
 use serde::{Deserialize, Serialize};
 use signal::Grants;
 use std::collections::BTreeMap;
@@ -81,6 +81,9 @@ struct InviteAnswer {
     lobby: bool,
     /// Whether a passphrase is asked for.
     passphrase: bool,
+    /// How many days texts are kept after they were written, where the room keeps them over meetings.
+    #[serde(rename = "historyDays", skip_serializing_if = "Option::is_none")]
+    history_days: Option<u32>,
     /// While people are inside, where the room shows their number.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<LiveAnswer>,
@@ -140,6 +143,7 @@ pub(super) async fn invite(
     let answer = InviteAnswer {
         role: role.into(),
         lobby: settings.lobby.holds(circle_role(role)),
+        history_days: (settings.history == History::Days).then_some(settings.history_days),
         agreement: settings.agreement.is_asked().then_some(settings.agreement),
         passphrase: earlier.is_none() && app.store.passphrase(&room.id).await?.is_some(),
         live: live.map(|people| LiveAnswer { people }),
