@@ -34,7 +34,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, Trace};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
 /// Messages of all sessions that wait for the room. Full makes the sessions wait, and with them their sockets.
@@ -129,7 +129,7 @@ pub(crate) fn start(
     settings: RoomSettings,
     epoch: String,
     services: Services,
-    pen: Arc<Mutex<()>>,
+    pen: Arc<Semaphore>,
     farewell: Farewell,
 ) -> RoomControl {
     let Services { media, store, tokens, fatal, webhooks } = services;
@@ -139,7 +139,8 @@ pub(crate) fn start(
     let task = tokio::spawn(async move {
         let name = settings.name.clone();
         // What the task before this one wrote last is read here.
-        let pen = pen.lock_owned().await;
+        // Nobody closes it.
+        let Ok(pen) = pen.acquire_owned().await else { return farewell.say().await };
         let kept = kept_settings(&store, &name).await;
         let bans = kept_bans(&store, &name).await;
         let left_over = live::left_over(&store, &name).await;
@@ -439,7 +440,7 @@ mod tests {
             server_version: "1.13.5",
         };
         let store = Store::open(&folder.path().join("enza.db")).await.unwrap();
-        let pen = Arc::new(Mutex::new(())).lock_owned().await;
+        let pen = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let (keeper, _keeping) = Keeper::start(store, "a".to_owned(), pen);
         RoomTask {
             room: Room::new(now(), settings),

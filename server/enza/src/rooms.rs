@@ -13,7 +13,7 @@ use signal::{ConnectionId, Now, RoomSettings};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Requests that wait for the directory. Full makes callers wait: each answer takes microseconds.
 const REQUESTS: usize = 256;
@@ -153,7 +153,7 @@ struct Directory {
     live: HashMap<RoomId, RoomControl>,
     names: HashMap<String, RoomId>,
     /// Held by a room's task while it reads and writes what lasts. A room that ended may write for a moment longer.
-    pens: HashMap<String, Weak<Mutex<()>>>,
+    pens: HashMap<String, Weak<Semaphore>>,
     next_room: u32,
     next_connection: u64,
     ending: bool,
@@ -266,11 +266,11 @@ impl Directory {
         Ok(handle)
     }
 
-    fn pen(&mut self, name: &str) -> Arc<Mutex<()>> {
+    fn pen(&mut self, name: &str) -> Arc<Semaphore> {
         self.pens.retain(|_, pen| pen.strong_count() > 0);
         let known = self.pens.get(name).and_then(Weak::upgrade);
         known.unwrap_or_else(|| {
-            let pen = Arc::default();
+            let pen = Arc::new(Semaphore::new(1));
             self.pens.insert(name.to_owned(), Arc::downgrade(&pen));
             pen
         })

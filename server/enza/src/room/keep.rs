@@ -8,11 +8,10 @@ use crate::rooms::{now, unix_millis};
 use circle::{Answer, Identity, KeptText, Message, Record, Settings};
 use signal::Now;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Store, StoreError, Trace};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 /// Changes that wait for the disk. Full: further ones are refused. Higher: more to lose to a stuck disk; lower: a
@@ -122,9 +121,8 @@ struct Done {
 
 /// The room's end of the writing task.
 pub(super) struct Keeper {
+    /// Has room for [`UNFORGOTTEN_MAX`] more than is ever filled with what need not be forgotten: that is never refused.
     changes: mpsc::Sender<(u64, Keep)>,
-    /// What is to be forgotten and found the queue full: it is never refused.
-    overfull: Arc<Mutex<Unforgotten>>,
     done: watch::Receiver<Done>,
     ordered: u64,
     /// The newest change that somebody may wait for.
@@ -137,16 +135,15 @@ pub(super) struct Keeper {
 impl Keeper {
     /// The task ends when this is dropped and everything is written; it holds the pen until then.
     pub(super) fn start(store: Store, room: String, pen: Pen) -> (Self, tokio::task::JoinHandle<()>) {
-        let (changes, inbox) = mpsc::channel(QUEUE);
+        let (changes, inbox) = mpsc::channel(QUEUE + UNFORGOTTEN_MAX);
         let (said, done) = watch::channel(Done::default());
-        let overfull = Arc::<Mutex<Unforgotten>>::default();
-        let writer = Writer { store, room, overfull: overfull.clone(), unforgotten: Unforgotten::default() };
+        let writer = Writer { store, room, unforgotten: Unforgotten::default() };
         let task = tokio::spawn(async move {
             writer.run(inbox, said).await;
             drop(pen);
         });
         let waiting = VecDeque::new();
-        (Self { changes, overfull, done, ordered: 0, awaited: 0, overflowed: 0, waiting }, task)
+        (Self { changes, done, ordered: 0, awaited: 0, overflowed: 0, waiting }, task)
     }
 
     /// The number of the newest change that somebody may wait for.
@@ -161,14 +158,21 @@ impl Keeper {
 
     /// Keeps what nobody waits for.
     pub(super) fn note(&mut self, what: Keep) {
-        self.ordered += 1;
-        let refused = self.changes.try_send((self.ordered, what)).err().map(TrySendError::into_inner);
-        if let Some((change, what)) = refused {
-            if what.forgets() {
-                lock(&self.overfull).push(change, what);
+        let what = match (what.forgets(), self.changes.capacity()) {
+            // The last place was taken by forgetting everything, which this is part of: no text came after it.
+            (true, 0) => return,
+            (true, 1) => Keep::ForgetTexts,
+            (false, ..=UNFORGOTTEN_MAX) => {
+                self.ordered += 1;
+                tracing::error!("a room's changes wait for the disk: one more is not kept");
+                self.overflowed = self.ordered;
                 return;
             }
-            tracing::error!("a room's changes wait for the disk: one more is not kept");
+            _ => what,
+        };
+        self.ordered += 1;
+        if self.changes.try_send((self.ordered, what)).is_err() {
+            // The writer ended early, which only a panic of its own does.
             self.overflowed = self.ordered;
         }
     }
@@ -221,16 +225,11 @@ impl RoomTask {
 
 /// The room's texts, settings and bans are read and written by whoever holds it: a new task of the same room waits
 /// until the one before has written its last change.
-pub(super) type Pen = tokio::sync::OwnedMutexGuard<()>;
-
-fn lock(overfull: &Mutex<Unforgotten>) -> MutexGuard<'_, Unforgotten> {
-    overfull.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(super) type Pen = OwnedSemaphorePermit;
 
 struct Writer {
     store: Store,
     room: String,
-    overfull: Arc<Mutex<Unforgotten>>,
     /// What the disk did not take.
     unforgotten: Unforgotten,
 }
@@ -252,16 +251,13 @@ impl Writer {
                     }
                 }
             };
-            // Before the rest of the queue: whatever was ordered before these is in the queue already.
-            let mut batch = std::mem::take(&mut *lock(&self.overfull)).0;
             let over = first.is_none();
-            batch.extend(first);
-            while batch.len() < QUEUE + UNFORGOTTEN_MAX + 1
+            let mut batch: Vec<_> = first.into_iter().collect();
+            while batch.len() < QUEUE + UNFORGOTTEN_MAX
                 && let Ok(next) = inbox.try_recv()
             {
                 batch.push(next);
             }
-            batch.sort_by_key(|(change, _)| *change);
             self.write(batch, &said).await;
             if over {
                 break;
@@ -413,6 +409,7 @@ async fn ban(
 mod tests {
     use super::*;
     use sqlx::{ConnectOptions as _, Executor as _};
+    use tokio::sync::Semaphore;
 
     fn text(number: u64) -> Keep {
         let text = circle::Text {
@@ -433,7 +430,7 @@ mod tests {
         let store = Store::open(&path).await.unwrap();
         let room = store.create_room("Tuesday", 1).await.unwrap().id;
         let mut disk = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
-        let pen = Arc::new(tokio::sync::Mutex::new(())).lock_owned().await;
+        let pen = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let (mut keeper, task) = Keeper::start(store.clone(), room.clone(), pen);
         let numbers =
             async || store.texts(&room, 0).await.unwrap().iter().map(|text| text.number).collect::<Vec<_>>();
@@ -463,7 +460,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("enza.db")).await.unwrap();
         let room = store.create_room("Tuesday", 1).await.unwrap().id;
-        let pen = Arc::new(tokio::sync::Mutex::new(())).lock_owned().await;
+        let pen = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let (mut keeper, task) = Keeper::start(store.clone(), room.clone(), pen);
         // The writing task does not run until this one waits.
         let all = u64::try_from(QUEUE).unwrap();
