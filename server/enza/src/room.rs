@@ -19,7 +19,7 @@ use axum::extract::ws::Utf8Bytes;
 use circle::circle_now;
 pub(crate) use circle::{CircleMessage, ROLE, Visit, pass};
 pub(crate) use keep::NotKept;
-use keep::{Keep, Keeper};
+use keep::{Forget, Keep, Keeper};
 pub(crate) use live::FRESH;
 use live::Live;
 use livekit_protocol::{
@@ -148,7 +148,7 @@ pub(crate) fn start(
         let (mut keeper, keeping) = Keeper::start(store, name.clone(), pen);
         if kept.as_ref().is_some_and(|kept| kept.history != History::Days) {
             // The rule may have come to the disk without this.
-            keeper.note(Keep::ForgetTexts);
+            keeper.note(Keep::Forget(Forget::Texts));
         }
         let kept = kept.unwrap_or_default();
         let mut circle = ::circle::Room::new(circle_now(now), epoch, kept);

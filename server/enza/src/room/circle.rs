@@ -1,7 +1,7 @@
 //! The circle's side of a room's task: who may have media, the circle's sockets, and what the circle decides about
 //! sound and picture, handed to the signalling in the same turn.
 
-use super::keep::Keep;
+use super::keep::{Forget, Keep};
 use super::{Entry, RoomTask};
 use crate::origin::Origin;
 use axum::extract::ws::Utf8Bytes;
@@ -209,9 +209,9 @@ impl RoomTask {
                 self.keep(Keep::Ban { identity: participant, origin });
             }
             Effect::KeepText(kept) => self.keep(Keep::Text(kept)),
-            Effect::ForgetText { text } => self.keep(Keep::ForgetText { text }),
-            Effect::ForgetTexts => self.keep(Keep::ForgetTexts),
-            Effect::ShortenTexts { millis } => self.keep(Keep::ShortenTexts { millis }),
+            Effect::ForgetText { text } => self.keep(Keep::Forget(Forget::Text { number: text })),
+            Effect::ForgetTexts => self.keep(Keep::Forget(Forget::Texts)),
+            Effect::ShortenTexts { millis } => self.keep(Keep::Forget(Forget::Shorten { millis })),
             // Nobody waits for a record or a count.
             Effect::Record(record) => self.keeper.note(Keep::Record(record)),
             Effect::Accepted { version } => self.keeper.note(Keep::Accepted { version }),

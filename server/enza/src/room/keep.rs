@@ -1,5 +1,6 @@
 //! What must be on disk before somebody is told that it is done: the room's settings, bans, texts where they are kept
-//! for days; and, for which nobody waits, counts of accepted agreements and records of what hosts did. One task writes, in order; the room goes on meanwhile and answers when it hears that the write is done.
+//! for days; and, for which nobody waits, counts of accepted agreements and records of what hosts did. One task
+//! writes, in order; the room goes on meanwhile and answers when it hears that the write is done.
 
 use super::RoomTask;
 use crate::origin::Origin;
@@ -42,13 +43,7 @@ pub(super) enum Keep {
         version: u32,
     },
     Text(KeptText),
-    ForgetText {
-        text: u64,
-    },
-    ForgetTexts,
-    ShortenTexts {
-        millis: u64,
-    },
+    Forget(Forget),
     Record(Record),
     /// The running circle, for the next process.
     Live {
@@ -58,32 +53,39 @@ pub(super) enum Keep {
     Over,
 }
 
-impl Keep {
-    /// Whether it must happen in the end, and may happen twice.
-    const fn forgets(&self) -> bool {
-        matches!(self, Self::ForgetText { .. } | Self::ForgetTexts | Self::ShortenTexts { .. })
-    }
+/// What must happen in the end, and may happen twice.
+#[derive(Clone, Copy)]
+pub(super) enum Forget {
+    Text {
+        number: u64,
+    },
+    /// All that the room wrote.
+    Texts,
+    /// Texts end after this long at the latest.
+    Shorten {
+        millis: u64,
+    },
 }
 
-/// Things to forget, in order, with the numbers of their changes.
+/// Things to forget, in order.
 #[derive(Default)]
-struct Unforgotten(Vec<(u64, Keep)>);
+struct Unforgotten(Vec<Forget>);
 
 impl Unforgotten {
-    fn push(&mut self, change: u64, what: Keep) {
-        if matches!(what, Keep::ForgetTexts) || self.0.len() >= UNFORGOTTEN_MAX {
+    fn push(&mut self, what: Forget) {
+        if matches!(what, Forget::Texts) || self.0.len() >= UNFORGOTTEN_MAX {
             self.0.clear();
-            self.0.push((change, Keep::ForgetTexts));
+            self.0.push(Forget::Texts);
         } else {
-            self.0.push((change, what));
+            self.0.push(what);
         }
     }
 
     /// Tries in order; what the disk does not take stays.
     async fn again(&mut self, store: &Store, room: &str) {
         let mut done = 0;
-        for (_, what) in &self.0 {
-            match forget(store, room, what).await {
+        for what in &self.0 {
+            match forget(store, room, *what).await {
                 Ok(()) => done += 1,
                 Err(error) => {
                     tracing::error!(%error, "a room's texts cannot be forgotten: it is tried again");
@@ -158,17 +160,18 @@ impl Keeper {
 
     /// Keeps what nobody waits for.
     pub(super) fn note(&mut self, what: Keep) {
-        let what = match (what.forgets(), self.changes.capacity()) {
+        let what = match (what, self.changes.capacity()) {
             // The last place was taken by forgetting everything, which this is part of: no text came after it.
-            (true, 0) => return,
-            (true, 1) => Keep::ForgetTexts,
-            (false, ..=UNFORGOTTEN_MAX) => {
+            (Keep::Forget(_), 0) => return,
+            (Keep::Forget(_), 1) => Keep::Forget(Forget::Texts),
+            (what @ Keep::Forget(_), _) => what,
+            (_, ..=UNFORGOTTEN_MAX) => {
                 self.ordered += 1;
                 tracing::error!("a room's changes wait for the disk: one more is not kept");
                 self.overflowed = self.ordered;
                 return;
             }
-            _ => what,
+            (what, _) => what,
         };
         self.ordered += 1;
         if self.changes.try_send((self.ordered, what)).is_err() {
@@ -274,23 +277,15 @@ impl Writer {
         self.unforgotten.again(&self.store, &self.room).await;
         // Of several settings only the newest count.
         let newest = batch.iter().rposition(|(_, what)| matches!(what, Keep::Settings(_)));
-        let forgot = batch.iter().any(|(_, what)| what.forgets());
+        let forgot = batch.iter().any(|(_, what)| matches!(what, Keep::Forget(_)));
         let mut done = *said.borrow();
         for (place, (change, what)) in batch.into_iter().enumerate() {
             done.up_to = change;
-            let written = if what.forgets() {
-                let forgotten = forget(&self.store, &self.room, &what).await;
-                if forgotten.is_err() {
-                    self.unforgotten.push(change, what);
-                }
-                forgotten
-            } else if matches!(what, Keep::Settings(_)) && newest != Some(place) {
-                Ok(())
-            } else if matches!(what, Keep::Text(_)) && !self.unforgotten.0.is_empty() {
+            let written = match what {
+                Keep::Settings(_) if newest != Some(place) => Ok(()),
                 // What is to be forgotten comes first: it could take this with it.
-                Err(StoreError::Busy)
-            } else {
-                self.keep(what).await
+                Keep::Text(_) if !self.unforgotten.0.is_empty() => Err(StoreError::Busy),
+                what => self.keep(what).await,
             };
             if let Err(error) = written {
                 tracing::error!(%error, "a room's change cannot be kept");
@@ -304,8 +299,8 @@ impl Writer {
         said.send_replace(done);
     }
 
-    async fn keep(&self, what: Keep) -> Result<(), StoreError> {
-        let Self { store, room, .. } = self;
+    async fn keep(&mut self, what: Keep) -> Result<(), StoreError> {
+        let Self { store, room, unforgotten } = self;
         match what {
             Keep::Settings(settings) => keep_settings(store, room, &settings).await,
             Keep::Ban { identity, origin } => ban(store, room, &identity, origin).await,
@@ -318,19 +313,22 @@ impl Writer {
             }
             Keep::Live { json } => store.keep_live(room, &json, unix_millis(now())).await,
             Keep::Over => store.forget_live(room).await,
-            Keep::ForgetText { .. } | Keep::ForgetTexts | Keep::ShortenTexts { .. } => {
-                forget(store, room, &what).await
+            Keep::Forget(what) => {
+                let forgotten = forget(store, room, what).await;
+                if forgotten.is_err() {
+                    unforgotten.push(what);
+                }
+                forgotten
             }
         }
     }
 }
 
-async fn forget(store: &Store, room: &str, what: &Keep) -> Result<(), StoreError> {
-    match *what {
-        Keep::ForgetText { text } => store.forget_text(room, signed(text)).await,
-        Keep::ForgetTexts => store.forget_texts(room).await,
-        Keep::ShortenTexts { millis } => store.shorten_texts(room, signed(millis), unix_millis(now())).await,
-        _ => Ok(()),
+async fn forget(store: &Store, room: &str, what: Forget) -> Result<(), StoreError> {
+    match what {
+        Forget::Text { number } => store.forget_text(room, signed(number)).await,
+        Forget::Texts => store.forget_texts(room).await,
+        Forget::Shorten { millis } => store.shorten_texts(room, signed(millis), unix_millis(now())).await,
     }
 }
 
@@ -438,7 +436,7 @@ mod tests {
         keeper.done.wait_for(|done| done.up_to == 1).await.unwrap();
         let broken = "CREATE TRIGGER broken BEFORE DELETE ON text BEGIN SELECT RAISE(FAIL, 'broken'); END";
         disk.execute(broken).await.unwrap();
-        keeper.keep(Keep::ForgetTexts);
+        keeper.keep(Keep::Forget(Forget::Texts));
         keeper.keep(text(2));
         let done = *keeper.done.wait_for(|done| done.up_to == 3).await.unwrap();
         assert_eq!((done.failed, numbers().await), (3, vec![1]));
@@ -468,7 +466,7 @@ mod tests {
             keeper.keep(text(number));
         }
         for number in 2..=all {
-            keeper.keep(Keep::ForgetText { text: number });
+            keeper.keep(Keep::Forget(Forget::Text { number }));
         }
         drop(keeper);
         task.await.unwrap();
