@@ -3,21 +3,15 @@
 // room to the end for all, each screen without a finding of axe. Muted means no packet at another browser's decoder.
 // Needs a running server on which anybody may make a room (ENZA_ROOMS=open); tests/run starts one.
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { isAccessible } from './axe.mjs';
 import { clip, voice } from './fake.mjs';
-import { check, DESK, launch, openPage, PHONE, run, seconds, shot, sleep, until, watch } from './kit.mjs';
-import { base, enter, fault, isLive, openLink, press, pressed, seat } from './room.mjs';
+import { check, DESK, launch, openPage, PHONE, run, seconds, sleep, until, watch } from './kit.mjs';
+import { base, enter, fault, id, isLive, openLink, press, pressed, seat, tap } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 /** Of the room that the host makes. */
 const links = { host: '', guest: '' };
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-const id = (name) => `[data-testid="${name}"]`;
-const tap = async (page, selector) => {
-  await page.waitForSelector(selector, { visible: true, timeout: 5000 });
-  await page.click(selector);
-};
 const inMenu = (page, words) => page.evaluate((wanted) => {
   const item = [...document.querySelectorAll('dialog.menu[open] [role^="menuitem"]')].find((one) => one.textContent.includes(wanted));
   item?.click();
@@ -25,18 +19,6 @@ const inMenu = (page, words) => page.evaluate((wanted) => {
 }, words);
 const textOf = (page, selector) => page.$eval(selector, (one) => one.textContent).catch(() => '');
 const places = (page) => page.$$eval(`${id('hands')} .person`, (rows) => rows.map((row) => row.dataset.identity));
-
-/** No finding of axe, whatever its weight. Marks and ring are ornament and hidden from it already. */
-async function isAccessible(page, name) {
-  await sleep(250);
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { violations } = await window.axe.run(document);
-    return violations.map(({ id, nodes }) => `${id} ${nodes[0]?.target}`);
-  }).catch((error) => [String(error).slice(0, 120)]);
-  check(`axe: ${name}`, found.length === 0, found.join(' | '));
-  await shot(page, `circle-${name.replaceAll(' ', '-')}`);
-}
 
 /** Audio packets that arrive within two seconds, over all connections of a page. */
 async function packets(page) {
@@ -90,11 +72,11 @@ async function create(host) {
   await host.goto(`${base}/`, { waitUntil: 'load' });
   await tap(host, id('make-room'));
   await host.waitForSelector('#title');
-  await isAccessible(host, 'create');
+  await isAccessible(host, 'circle', 'create');
   await host.type('#title', 'Thursday circle');
   await host.click(`${id('create')} .btn.main`);
   await host.waitForSelector(id('made'));
-  await isAccessible(host, 'made');
+  await isAccessible(host, 'circle', 'made');
   links.guest = await host.$eval('#guest-link', (field) => field.value);
   links.host = await host.$eval('#host-link', (field) => field.value);
   check('a room is made in one step, with a link for guests and one for the host', links.guest.startsWith(`${base}/join#`)
@@ -114,7 +96,7 @@ async function invites(host) {
   const fresh = await until(async () => (await host.$eval('#fresh-link', (field) => field.value)).includes('/join#')
     && (await host.$$(`${id('invite-list')} li`)).length === before + 1, 5000);
   check('the host makes another link inside the room', fresh !== null, seconds(fresh));
-  await isAccessible(host, 'invites');
+  await isAccessible(host, 'circle', 'invites');
   await host.evaluate(() => document.querySelector('[data-testid="invite-list"] li:last-child .btn').click());
   const revoked = await until(async () => (await host.$$(`${id('invite-list')} li`)).length === before, 5000);
   check('and takes one back', revoked !== null, seconds(revoked));
@@ -125,7 +107,7 @@ async function door(host, ann, ben) {
   await press(host, 'people');
   await tap(host, id('room-actions'));
   await tap(host, id('room-settings'));
-  await isAccessible(host, 'room settings');
+  await isAccessible(host, 'circle', 'room settings');
   await tap(host, '#rule-lobby');
   await host.type('#question', 'How are you?');
   await host.type('#promises', 'What is said here stays here.');
@@ -133,13 +115,13 @@ async function door(host, ann, ben) {
   const shown = await until(async () => (await textOf(host, id('question'))).includes('How are you?'), 5000);
   check('the question stands in the middle', shown !== null);
 
-  await arrive(ann, names[1], (step) => isAccessible(ann, step));
+  await arrive(ann, names[1], (step) => isAccessible(ann, 'circle', step));
   check('a guest reads the agreement, then waits before the door', (await knock(ann)) !== null);
   check('before the door there is no call', (await ann.evaluate(() => window.watched.peerConnections.length)) === 0);
-  await isAccessible(ann, 'waiting');
+  await isAccessible(ann, 'circle', 'waiting');
   const seen = await until(async () => (await textOf(host, id('door'))).includes(names[1]), 5000);
   check('the host sees who waits', seen !== null, seconds(seen));
-  await isAccessible(host, 'people panel');
+  await isAccessible(host, 'circle', 'people panel');
   await host.evaluate(() => [...document.querySelectorAll('[data-testid="door"] > .btn')].at(-1).click());
   await host.waitForSelector('#door-line');
   await host.type('#door-line', 'One moment, please.');
@@ -154,7 +136,7 @@ async function door(host, ann, ben) {
   await knock(ben);
   await tap(host, `${id('door')} .person .btn.square`);
   check('declined is said plainly', (await until(async () => (await fault(ben)) === 'declined', 5000)) !== null);
-  await isAccessible(ben, 'declined');
+  await isAccessible(ben, 'circle', 'declined');
   await arrive(ben, names[2]);
   await knock(ben);
   await tap(host, `${id('door')} .person .btn.main`);
@@ -177,7 +159,7 @@ async function voices(host, ann, ben) {
   check('someone came in: a curtain over everything', (await until(() => ann.$(id('curtain')), 2000)) !== null);
   check('nothing names the room', !(await ann.title()).includes('·') && !(await ann.evaluate(() => document.body.innerText)).includes(names[0]));
   check('and nothing of her is heard', (await falls(ben)) !== null);
-  await isAccessible(ann, 'curtain');
+  await isAccessible(ann, 'circle', 'curtain');
   await tap(ann, `${id('curtain')} .btn.main`);
   check('back on the seat, the microphone stays off', (await until(() => isLive(ann), 5000)) !== null && !(await pressed(ann, 'microphone')));
 }
@@ -206,7 +188,7 @@ async function handsAndTexts(host, ann, ben) {
   const link = await ben.$eval(`${id('text')} a`, (one) => [one.getAttribute('href'), one.rel]).catch(() => []);
   check('a link is a link, markup is not', link[0] === 'https://example.org/a' && link[1].includes('noopener')
     && (await textOf(ben, id('text'))).includes('<b>this</b>'));
-  await isAccessible(ben, 'text panel');
+  await isAccessible(ben, 'circle', 'text panel');
   await ann.evaluate(() => document.querySelector('.segments.small input[value="hosts"]').click());
   await ann.type('#say', 'I need a hand.');
   await tap(ann, id('send'));
@@ -242,7 +224,7 @@ async function roomForAll(host, ann, ben, carl) {
   check('a locked room says so', (await until(async () => (await fault(carl)) === 'locked', 8000)) !== null);
   await forSeat(host, names[2], 'Remove');
   await host.waitForSelector('dialog.dialog[open]');
-  await isAccessible(host, 'remove');
+  await isAccessible(host, 'circle', 'remove');
   await tap(host, id('remove'));
   check('removed is said plainly', (await until(async () => (await fault(ben)) === 'removed', 5000)) !== null);
   await tap(host, id('room-actions'));

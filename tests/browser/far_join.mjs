@@ -3,19 +3,19 @@
 // the first decoded frame of somebody else. Prints p50 and p95. `node far_join.mjs [RUNS] [MS THERE AND BACK]`
 import { readFileSync } from 'node:fs';
 import { farBrowser, layLong, near, serve } from './cable.mjs';
-import { check, DESK, openPage, run, until } from './kit.mjs';
-import { enter, openLink, press, seat } from './room.mjs';
+import { check, DESK, openPage, percentile, run, until } from './kit.mjs';
+import { enter, openLink, press, seat, stopwatch } from './room.mjs';
 
 const [runs, trip] = [Number(process.argv[2] ?? 10), Number(process.argv[3] ?? 50)];
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 
-/** Runs in the page before its scripts: notes the last press, and what followed it. */
-function stopwatch() {
-  const watch = { pressed: null, sound: null, frame: null };
+/** Runs in the page after the stopwatch: notes the steps of the way in `window.marks`, and when the first sound came. */
+function steps() {
+  const watch = window.stopwatch;
+  watch.sound = null;
   const marks = [];
-  Object.assign(window, { stopwatch: watch, marks });
+  window.marks = marks;
   const mark = (what) => { marks.push([what, performance.now()]); };
-  addEventListener('click', () => { watch.pressed = performance.now(); }, true);
   const { fetch, WebSocket, RTCPeerConnection } = window;
   window.fetch = async (...args) => {
     mark(`asks ${new URL(args[0].url ?? args[0], location.href).pathname}`);
@@ -52,17 +52,7 @@ function stopwatch() {
       listen();
     }
   };
-  const seen = new WeakSet();
-  new MutationObserver(() => {
-    for (const video of document.querySelectorAll('li[data-testid="seat"]:not(.me) video')) {
-      if (seen.has(video)) continue;
-      seen.add(video);
-      video.requestVideoFrameCallback(() => { watch.frame ??= performance.now(); });
-    }
-  }).observe(document, { childList: true, subtree: true });
 }
-
-const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)];
 
 async function main() {
   await layLong({ delay: trip / 2 });
@@ -73,6 +63,7 @@ async function main() {
   for (let turn = 0; turn < runs; turn++) {
     const page = await openPage(browser, DESK);
     await page.evaluateOnNewDocument(stopwatch);
+    await page.evaluateOnNewDocument(steps);
     await openLink(page, links.guest, names[4]);
     await enter(page, false);
     const came = await until(() => page.evaluate(() => window.stopwatch.frame !== null && window.stopwatch.sound !== null), 20_000);

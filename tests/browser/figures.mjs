@@ -2,7 +2,7 @@
 // Figures of the page, printed, not judged: the first paint on a slow phone and a slow line, how smoothly 25 seats move, and
 // memory while people come, give signs, write and go. Needs a running server on which anybody may make a room
 // (ENZA_ROOMS=open). `node figures.mjs [MINUTES of the last one, 1]`
-import { check, DESK, launch, openPage, PHONE, run, sleep, until } from './kit.mjs';
+import { check, DESK, launch, openPage, percentile, PHONE, run, sleep, until } from './kit.mjs';
 import { base, isLive, openLink } from './room.mjs';
 
 const minutes = Number(process.argv[2] ?? 1);
@@ -10,8 +10,6 @@ const OTHERS = 24;
 /** A slow fourth-generation line, and a phone that is four times slower than this machine. */
 const SLOW_LINE = { offline: false, latency: 150, downloadThroughput: (1.6e6 / 8) * 0.9, uploadThroughput: 750e3 / 8 };
 const SLOWER = 4;
-
-const percentile = (values, share) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(share * values.length))];
 
 async function firstPaint(browser, path, what) {
   const [times, wholes] = [[], []];

@@ -2,17 +2,12 @@
 // What makes coming back easy and being here light: a name remembered when asked, signs without a word, and what a host
 // sets for the door. Needs a running server on which anybody may make a room (ENZA_ROOMS=open); tests/run starts one.
 import { readFileSync } from 'node:fs';
-import { violations } from './axe.mjs';
+import { isAccessible } from './axe.mjs';
 import { clip, voice } from './fake.mjs';
-import { check, DESK, launch, openPage, PHONE, run, seconds, shot, sleep, until, watch } from './kit.mjs';
-import { base, enter, isLive, openLink, press, pressed, seat } from './room.mjs';
+import { check, DESK, launch, openPage, PHONE, run, seconds, shot, until, watch } from './kit.mjs';
+import { base, enter, id, isLive, openLink, press, pressed, seat, tap } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
-const id = (name) => `[data-testid="${name}"]`;
-const tap = async (page, selector) => {
-  await page.waitForSelector(selector, { visible: true, timeout: 5000 });
-  await page.click(selector);
-};
 /** As somebody does who scrolls to it: the foot of the page covers what lies at the edge. */
 const tick = async (page) => {
   await page.$eval(id('remember'), (box) => box.scrollIntoView({ block: 'center' }));
@@ -20,13 +15,6 @@ const tick = async (page) => {
 };
 const stored = (page) => page.evaluate(() => localStorage.getItem('enza.guest'));
 const sign = (page, identity) => page.$eval(`li[data-identity="${identity}"] ${id('sign')}`, (one) => one.dataset.sign).catch(() => null);
-
-async function isAccessible(page, name) {
-  await sleep(250);
-  const found = await violations(page);
-  check(`axe: ${name}`, found.length === 0, found.join(' | '));
-  await shot(page, `guest-${name.replaceAll(' ', '-')}`);
-}
 
 /** The same browser once more, as after closing the tab: a new tab, the same storage of the browser. */
 async function newTab(page) {
@@ -47,7 +35,7 @@ async function remembered(guest, link) {
   check('one press gives a name and its mark', given.length > 0
     && (await guest.$eval('.marks input:checked', (mark) => mark.getAttribute('aria-label'))) === given, given);
   await tick(guest);
-  await isAccessible(guest, 'name');
+  await isAccessible(guest, 'guest', 'name');
   await guest.click('form.narrow button.main');
   await until(() => pressed(guest, 'camera'), 15_000);
   const kept = await stored(guest);
@@ -86,7 +74,7 @@ async function signs(host, guest) {
   await host.focus(id('more'));
   await host.keyboard.press('Enter');
   await host.waitForSelector('dialog.menu[open]');
-  await isAccessible(host, 'signs');
+  await isAccessible(host, 'guest', 'signs');
   await host.keyboard.press('ArrowDown');
   await host.keyboard.press('Enter');
   const seen = await until(async () => (await sign(guest, hostId)) === 'clap', 3000);
@@ -97,7 +85,7 @@ async function signs(host, guest) {
   check('and gone after a few seconds', (await until(async () => (await sign(guest, hostId)) === null, 8000)) !== null);
   await press(guest, 'more');
   await guest.waitForSelector('dialog.menu[open]');
-  await isAccessible(guest, 'signs phone');
+  await isAccessible(guest, 'guest', 'signs phone');
   await guest.click('.signs button:nth-of-type(3)');
   check('from a phone, too', (await until(async () => (await sign(host, guestId)) === 'heart', 3000)) !== null);
   await press(host, 'more');
@@ -121,7 +109,7 @@ async function door(host, stranger, link) {
   const set = await until(async () => (await host.$eval(id('passphrase'), (one) => one.dataset.asked)) === 'true', 8000);
   check('a host sets a passphrase on the page', set !== null, seconds(set));
   await host.select('#hand-over', '15');
-  await isAccessible(host, 'room settings');
+  await isAccessible(host, 'guest', 'room settings');
   await stranger.goto(link, { waitUntil: 'load' });
   check('a newcomer is asked for it', (await until(() => stranger.$('#word'), 8000)) !== null);
   await host.click(id('drop-passphrase'));

@@ -3,30 +3,13 @@
 // each in a fresh tab. Prints p50 and p95. `node join_time.mjs [RUNS]`
 import { readFileSync } from 'node:fs';
 import { clip } from './fake.mjs';
-import { check, DESK, launch, openPage, run, until } from './kit.mjs';
-import { enter, isLive, openLink, press, printedLinks, seat } from './room.mjs';
+import { check, DESK, launch, openPage, percentile, run, until } from './kit.mjs';
+import { enter, isLive, openLink, press, printedLinks, seat, stopwatch } from './room.mjs';
 
 const runs = Number(process.argv[2] ?? 20);
 const GOAL = 2000; // ms, p95 on loopback: above this something waits for a timer
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 const links = printedLinks();
-
-/** Runs in the page before its scripts: notes the last press and the first frame of each remote picture after it. */
-function stopwatch() {
-  const watch = { pressed: null, frame: null };
-  window.stopwatch = watch;
-  addEventListener('click', () => { watch.pressed = performance.now(); }, true);
-  const seen = new WeakSet();
-  new MutationObserver(() => {
-    for (const video of document.querySelectorAll('li[data-testid="seat"]:not(.me) video')) {
-      if (seen.has(video)) continue;
-      seen.add(video);
-      video.requestVideoFrameCallback(() => { watch.frame ??= performance.now(); });
-    }
-  }).observe(document, { childList: true, subtree: true });
-}
-
-const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)];
 
 async function main() {
   const browser = await launch('chromium', { language: 'en', camera: clip('green') });

@@ -5,6 +5,9 @@ import { delimiter, join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+/** The nearest rank: the smallest of `values` that at least `share` of them do not exceed. */
+export const percentile = (values, share) =>
+  [...values].sort((one, other) => one - other)[Math.min(values.length, Math.max(1, Math.ceil(share * values.length))) - 1];
 export const seconds = (ms) => (ms === null ? 'never' : `${(ms / 1000).toFixed(2)} s`);
 
 /** Milliseconds until `condition()` held, or null when it did not within `limit` ms. A throw counts as "not yet". */

@@ -40,6 +40,30 @@ export async function enter(page, microphone = true) {
   await waitFor(page, '[data-testid="room"]');
 }
 
+/** The part of the page with this `data-testid`. */
+export const id = (name) => `[data-testid="${name}"]`;
+
+/** Presses what may be still to come. */
+export async function tap(page, selector) {
+  await page.waitForSelector(selector, { visible: true, timeout: 5000 });
+  await page.click(selector);
+}
+
+/** Runs in the page before its scripts: `window.stopwatch` holds when the last press was and when somebody else's first frame came. */
+export function stopwatch() {
+  const watch = { pressed: null, frame: null };
+  window.stopwatch = watch;
+  addEventListener('click', () => { watch.pressed = performance.now(); }, true);
+  const seen = new WeakSet();
+  new MutationObserver(() => {
+    for (const video of document.querySelectorAll('li[data-testid="seat"]:not(.me) video')) {
+      if (seen.has(video)) continue;
+      seen.add(video);
+      video.requestVideoFrameCallback(() => { watch.frame ??= performance.now(); });
+    }
+  }).observe(document, { childList: true, subtree: true });
+}
+
 export const pressed = (page, kind) =>
   page.$eval(`[data-testid="${kind}"]`, (button) => button.getAttribute('aria-pressed') === 'true');
 

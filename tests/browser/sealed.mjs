@@ -6,14 +6,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { violations } from './axe.mjs';
 import { clip, voice } from './fake.mjs';
 import { check, DESK, heard, launch, openPage, PHONE, run, seconds, shot, sleep, until, watch } from './kit.mjs';
-import { base, enter, isLive, line, moves, openLink, press, pressed, seat } from './room.mjs';
+import { base, enter, id, isLive, line, moves, openLink, press, pressed, seat, tap } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
-const id = (name) => `[data-testid="${name}"]`;
-const tap = async (page, selector) => {
-  await page.waitForSelector(selector, { visible: true, timeout: 5000 });
-  await page.click(selector);
-};
 /** Everything that left any page: addresses, bodies, headers, frames of sockets. */
 let left = '';
 
