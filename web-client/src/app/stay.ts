@@ -13,7 +13,7 @@ import type { ByTextWhy, DeviceKind, RoomState, Unsealed } from '../circle/room'
 import { enterRoom, isOpen, unsealed } from '../circle/room';
 import type { Settings } from '../circle/settings';
 import type * as CallModule from '../media/call';
-import type { Call, CallEvent, Wish } from '../media/call';
+import type { Call, CallEvent, Connected, Wish } from '../media/contract';
 import { listDevices, watchDevices } from '../media/devices';
 import type { OwnTracks } from '../media/preview';
 import { canSeal } from '../media/support';
@@ -25,6 +25,7 @@ import type { Answer } from '../protocol/socket';
 import { noTracks, noWish } from './arrival';
 import { CircleLine } from './circle_line';
 import { Door } from './door';
+import { EarlyCall } from './early_call';
 import { listenTo } from './listen';
 import type { Screen } from './screen';
 
@@ -70,6 +71,9 @@ export class Stay {
   #way: Way;
   /** Carried over from a lost call until the next one stands. */
   #wish: Wish;
+  /** Dialled before the circle let us in. */
+  #early: EarlyCall | null = null;
+  #dialled = false;
   /** The circle let us in, so that the call is ours to keep standing. */
   #inside = false;
   #over = false;
@@ -91,6 +95,7 @@ export class Stay {
       },
       passed: () => {
         around.remember();
+        this.#dialEarly();
       },
       hear: (message) => {
         if (!this.#isOver()) this.#hearCircle(message);
@@ -105,6 +110,7 @@ export class Stay {
         this.#fail({ kind: 'unreachable', detail });
       },
     });
+    this.#dialEarly();
     this.#ends = [
       keepAwake(),
       watchDevices(() => void this.listDevices()),
@@ -193,6 +199,7 @@ export class Stay {
 
   #finish(): void {
     this.#over = true;
+    this.#dropEarly();
     this.#hurry();
     for (const end of this.#ends) end();
     void this.call?.leave();
@@ -338,6 +345,7 @@ export class Stay {
   /** Before the door there is no call. What was open opens again inside. */
   #stepOut(): void {
     this.#inside = false;
+    this.#dropEarly();
     const journey = this.#screen.now();
     if (journey.at === 'room' && this.call !== null) this.#keepOpen(journey.room);
   }
@@ -464,22 +472,9 @@ export class Stay {
     // Asked before each try: a host may have turned encryption on since the last one.
     if (this.#withoutSeal()) return 'final';
     const sealed = this.#encryption() === true;
-    const connected = await media.connect(
-      {
-        url: location.origin.replace(/^http/, 'ws'),
-        token: pass.token,
-        mark: this.ticket.mark,
-        host: moderates(journey.room.role),
-        ids: this.ids,
-        settings: this.#around.settings(),
-        quieter: journey.room.looking.quieter,
-        sealed,
-        key: sealed ? this.ticket.key : null,
-      },
-      (event) => {
-        this.#hear(event);
-      },
-    );
+    const early = this.#early;
+    this.#early = null;
+    const connected = (await early?.take(sealed)) ?? (await this.#connect(media, pass, journey.room, sealed));
     if ('failure' in connected) return { kind: connected.failure, detail: connected.detail };
     if (!this.#mayCall()) {
       await connected.call.leave();
@@ -500,6 +495,45 @@ export class Stay {
     await connected.call.begin(wish);
     await this.listDevices();
     return 'stands';
+  }
+
+  #connect(media: typeof CallModule, pass: Pass, room: RoomState, sealed: boolean): Promise<Connected> {
+    return media.connect(
+      {
+        url: location.origin.replace(/^http/, 'ws'),
+        token: pass.token,
+        mark: this.ticket.mark,
+        host: moderates(room.role),
+        ids: this.ids,
+        settings: this.#around.settings(),
+        quieter: room.looking.quieter,
+        sealed,
+        key: sealed ? this.ticket.key : null,
+      },
+      (event) => {
+        this.#hear(event);
+      },
+    );
+  }
+
+  /** Beside the circle's line, once, where nobody and nothing is known to stand at the door. */
+  #dialEarly(): void {
+    const { encryption, key, agreement } = this.ticket;
+    const [pass, journey] = [this.pass(), this.#screen.now()];
+    if (pass === null || journey.at !== 'room' || this.#way === 'text' || this.#dialled) return;
+    if (this.#door.isKept() || agreement !== null || encryption === null) return;
+    if (unsealed(encryption, key, canSeal()) !== null) return;
+    this.#dialled = true;
+    const connected = import('../media/call').then(
+      (media) => this.#connect(media, pass, journey.room, encryption),
+      (): Connected => ({ failure: 'unreachable', detail: 'call.js' }),
+    );
+    this.#early = new EarlyCall(encryption, connected);
+  }
+
+  #dropEarly(): void {
+    this.#early?.drop();
+    this.#early = null;
   }
 
   #hear(event: CallEvent): void {
