@@ -13,7 +13,7 @@ import { enter, isLive, openLink } from './room.mjs';
 const [server, away] = [`enza-${process.pid}-s`, `enza-${process.pid}-a`];
 const [cable, farCable] = [`ez${process.pid}s`.slice(0, 15), `ez${process.pid}a`.slice(0, 15)];
 const [address, farAddress, port] = ['10.219.77.1', '10.219.77.2', '7880'];
-const site = `http://${address}:${port}`;
+const insecureSite = `http://${address}:${port}`;
 const folder = mkdtempSync(join(tmpdir(), 'enza-cable-'));
 const ip = (...args) => execFileSync('ip', args, { stdio: 'pipe' });
 let daemon;
@@ -81,11 +81,12 @@ function inside(space, program) {
   return script;
 }
 
-/** Starts the server near; resolves to the host's and the guest's link. */
-export async function serve() {
+/** Starts the server near; resolves to the host's and the guest's link. `https`: with a development certificate. */
+export async function serve(https = false) {
+  const site = https ? `https://${address}:${port}` : insecureSite;
   const output = join(folder, 'server.out');
   const log = openSync(join(folder, 'server.log'), 'w');
-  daemon = spawn('ip', ['netns', 'exec', server, process.env.ENZA_TEST_BINARY, 'serve', '--plain-http', '--bind', address,
+  daemon = spawn('ip', ['netns', 'exec', server, process.env.ENZA_TEST_BINARY, 'serve', https ? '--lan' : '--plain-http', '--bind', address,
     '--port', port, '--data', join(folder, 'data')], {
     stdio: ['ignore', openSync(output, 'w'), log], env: { ...process.env, LANG: 'en_GB.UTF-8', RUST_LOG: 'info' },
   });
@@ -97,8 +98,8 @@ export async function serve() {
 
 const browserIn = (space, colour) => launch('chromium', {
   language: 'en', camera: clip(colour, true), pipe: true, executablePath: inside(space, browserPath('chromium')),
-  // The namespace has no certificate; this one address counts as secure, so camera and microphone work.
-  moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`],
+  // Without HTTPS this one address counts as secure, so camera and microphone work.
+  moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${insecureSite}`],
 });
 
 /** A browser behind the cable, without a page yet. */

@@ -55,7 +55,7 @@ mod transmit;
 mod uplink;
 
 pub use command::{Command, DataChannel, Layer, MediaKind, Quality, TrackDescription, TrackSetting};
-pub use dtls::{Certificate, CertificateError};
+pub use dtls::{Certificate, CertificateError, DtlsRole};
 pub use event::{ConnectionQuality, DisconnectReason, Event, Speaker};
 pub use ice::shard_of;
 pub use id::{PeerId, RoomId, TrackId};

@@ -6,13 +6,14 @@
 
 use crate::codec::Codec;
 use crate::downlink::Forward;
-use crate::dtls::Progressed;
+use crate::dtls::{DtlsRole, Progressed};
 use crate::ice::Check;
 use crate::packet::{self, Dependency, ExtensionIds, Marks, Packet};
 use crate::peer::{Link, MEDIA_TICK, Peer, QUALITY_INTERVAL, SectionUse, Stream};
 use crate::round_trip;
 use crate::rtp::{Header, rtx};
 use crate::shard::Shard;
+use crate::srtp::{Opener, Sealer};
 use crate::transmit::SendSlab;
 use crate::uplink::{Arrival, Track};
 use crate::{DisconnectReason, Event};
@@ -46,7 +47,9 @@ impl Shard {
         if heard(peer, now) {
             self.events.push_back(Event::Heard { peer: peer.id });
         }
-        peer.flush(now, &mut self.slab);
+        // Not nominated yet, most likely; the first word may go where the check came from all the same.
+        peer.dtls.begin(now);
+        peer.flush_to(now, source, &mut self.slab);
         self.schedule(slot);
     }
 
@@ -57,7 +60,8 @@ impl Shard {
         match progressed {
             Progressed::Nothing => {}
             Progressed::Connected(keying) => {
-                match (crate::srtp::Opener::new(&keying, true), crate::srtp::Sealer::new(&keying, true)) {
+                let server = peer.dtls.role() == DtlsRole::Server;
+                match (Opener::new(&keying, server), Sealer::new(&keying, server)) {
                     (Ok(opener), Ok(sealer)) => {
                         peer.opener = Some(opener);
                         peer.sealer = Some(sealer);
@@ -432,7 +436,7 @@ fn interrupt(peers: &mut Slab<Peer>, track: &Track) {
 fn seal(
     slab: &mut SendSlab,
     to: SocketAddr,
-    sealer: &mut crate::srtp::Sealer,
+    sealer: &mut Sealer,
     packet: &Packet<'_>,
     forward: &Forward,
     ids: &ExtensionIds,

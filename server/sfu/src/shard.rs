@@ -2,7 +2,7 @@
 //! `receive`, what comes with time in `timers`, what comes with an offer in `negotiate`. Never knows a socket or
 //! reads a clock.
 
-use crate::dtls::{Certificate, CertificateError, Dtls};
+use crate::dtls::{Certificate, CertificateError, Dtls, DtlsRole};
 use crate::ice::{Agent, Credentials};
 use crate::loudest::Loudest;
 use crate::offering::Offering;
@@ -212,8 +212,8 @@ impl Shard {
     /// Carries out one command.
     pub fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Connect { peer, room } => self.connect(now, peer, room, false),
-            Command::ConnectSubscriber { peer, room } => self.connect(now, peer, room, true),
+            Command::Connect { peer, room, role } => self.connect(now, peer, room, Some(role)),
+            Command::ConnectSubscriber { peer, room } => self.connect(now, peer, room, None),
             Command::Disconnect { peer } => {
                 if let Some(slot) = self.peer_slots.get(&peer).copied() {
                     self.remove_peer(now, slot);
@@ -279,7 +279,8 @@ impl Shard {
 
     // --- peers and tracks ---------------------------------------------------------------------------------------
 
-    fn connect(&mut self, now: Instant, id: PeerId, room: RoomId, subscriber: bool) {
+    /// `role`: that of a client which offers; `None`: we offer.
+    fn connect(&mut self, now: Instant, id: PeerId, room: RoomId, role: Option<DtlsRole>) {
         if self.peer_slots.contains_key(&id) || self.peers.len() >= MAX_PEERS {
             return;
         }
@@ -289,8 +290,8 @@ impl Shard {
             id,
             room,
             agent: Agent::new(credentials),
-            dtls: Box::new(Dtls::new(self.certificate.clone())),
-            data: Box::new(if subscriber { Data::opening() } else { Data::new() }),
+            dtls: Box::new(Dtls::new(self.certificate.clone(), role.unwrap_or(DtlsRole::Server))),
+            data: Box::new(if role.is_none() { Data::opening() } else { Data::new() }),
             opener: None,
             sealer: None,
             link: Link::New,
@@ -299,7 +300,7 @@ impl Shard {
             session_version: 0,
             cname: self.random.ice_chars(16),
             offer: None,
-            offering: subscriber.then(|| Offering::new(now)),
+            offering: role.is_none().then(|| Offering::new(now)),
             sections: Vec::new(),
             extensions: ExtensionIds::default(),
             tracks: Vec::new(),

@@ -53,7 +53,8 @@ export async function connect(options: CallOptions, emit: (event: CallEvent) => 
     call = new LiveCall(room, options, seal, emit);
     // Before the first frame: nothing may leave that is not encrypted.
     if (seal !== null) await room.setE2EEEnabled(true);
-    await room.connect(options.url, options.token, { maxRetries: 0 });
+    // Candidates are gathered while the server answers, not after.
+    await room.connect(options.url, options.token, { maxRetries: 0, rtcConfig: { iceCandidatePoolSize: 1 } });
     return { call };
   } catch (error) {
     if (call === null) seal?.close();

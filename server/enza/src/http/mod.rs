@@ -2,6 +2,7 @@
 
 mod api;
 mod authority;
+mod browser;
 mod circle;
 mod headers;
 mod invites;
