@@ -11,9 +11,10 @@ use crate::room::{FRESH, Services};
 use crate::rooms::{Fatal, Rooms};
 use crate::running::{Lock, Running};
 use crate::start_error::StartError;
+use crate::tls::Tls;
 use crate::token::{ApiKey, TokenAuthority};
 use crate::webhook::Webhooks;
-use crate::{data_folder, retention, rooms, tls};
+use crate::{data_folder, retention, rooms};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ impl Server {
         };
         let tokens = Arc::new(TokenAuthority::new(&key));
         let operator = Arc::new(OperatorKey::load_or_create(&config.data)?);
-        let tls = tls::server_config(config)?;
+        let tls = Tls::prepare(config)?;
         let (listener, sockets) = bind(config).await?;
         let port = listener
             .local_addr()
@@ -118,7 +119,12 @@ impl Server {
             stopped: stopped_seen,
             alive: alive_sender,
         });
-        let listening = Listening::new(routes, tls.map(Into::into), threads, stopping_seen);
+        let fingerprint = tls.as_ref().map(|tls| tls.fingerprint.clone());
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
+        if let Some(tls) = tls {
+            tokio::spawn(tls.keep(stopping_seen.clone()));
+        }
+        let listening = Listening::new(routes, acceptor, threads, stopping_seen);
         if let Some(ip) = also_listen_on(config.bind) {
             // A convenience: a machine without IPv6 does without.
             match TcpListener::bind((ip, port)).await {
@@ -133,7 +139,7 @@ impl Server {
             Transport::Plain => "HTTP",
             Transport::Development | Transport::Files { .. } => "HTTPS",
         };
-        Running::of(config, port)?.write(&config.data)?;
+        Running::of(config, port, fingerprint).write(&config.data)?;
         tracing::info!(port, transport, "serving");
         Ok(Self {
             port,
