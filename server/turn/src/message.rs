@@ -328,6 +328,13 @@ pub fn is_for_relay(datagram: &[u8]) -> bool {
     }
 }
 
+/// Whether a TCP connection that begins with these bytes speaks to the relay: STUN's cookie stands where it does in a message.
+/// In a frame (RFC 4571) it stands two bytes later, and the two cannot be mistaken for each other.
+#[must_use]
+pub fn begins_stream(first: [u8; 8]) -> bool {
+    first.ends_with(&COOKIE)
+}
+
 /// A question for any STUN server: as whom do you see me? `transaction` is random, so that nobody else can answer.
 #[must_use]
 pub fn binding_request(transaction: [u8; 12]) -> Vec<u8> {
