@@ -22,6 +22,7 @@ pub mod config;
 pub mod data_folder;
 pub mod health;
 mod http;
+mod ice_servers;
 mod listen;
 pub mod logs;
 mod media;

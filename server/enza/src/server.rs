@@ -3,8 +3,9 @@
 use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
 use crate::http::{self, App};
+use crate::ice_servers::IceServers;
 use crate::listen::{Listening, also_listen_on};
-use crate::media::{self, Media, MediaConfig};
+use crate::media::{self, Media, MediaConfig, RelayEnds};
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
 use crate::room::{FRESH, Services};
@@ -84,7 +85,10 @@ impl Server {
 
         retention::once(&store).await?;
 
-        let media_config = MediaConfig { candidates, tcp_candidates };
+        let (relay, relay_inbox) = media::relay();
+        let relay_socket = sockets.first().map(UdpSocket::try_clone).transpose();
+        let peers = candidates.clone();
+        let media_config = MediaConfig { candidates, tcp_candidates, relay: relay.clone() };
         let seed = || {
             let mut seed = [0; 32];
             getrandom::fill(&mut seed).map(|()| seed)
@@ -104,11 +108,17 @@ impl Server {
 
         let (stopping, stopping_seen) = watch::channel(false);
         tokio::spawn(retention::run(store.clone(), stopping.subscribe()));
+        let turn_secret = key.turn_secret();
+        if let Some(socket) = relay_socket.map_err(|error| StartError::Media(error.to_string()))? {
+            let ends = RelayEnds { threads: threads.clone(), socket, peers, stopping: stopping.subscribe() };
+            relay_inbox.start(relay.clone(), turn_secret.clone(), ends)?;
+        }
         let (stopped, stopped_seen) = watch::channel(false);
         let (alive_sender, alive) = mpsc::channel(1);
         let routes = http::routes(App {
             rooms: rooms.clone(),
             tokens,
+            ice_servers: IceServers::new(turn_secret, tls.is_some()),
             store: store.clone(),
             attempts: Attempts::start(),
             makers: Attempts::start(),
@@ -124,7 +134,7 @@ impl Server {
         if let Some(tls) = tls {
             tokio::spawn(tls.keep(stopping_seen.clone()));
         }
-        let listening = Listening::new(routes, acceptor, threads, stopping_seen);
+        let listening = Listening::new(routes, acceptor, threads, relay, stopping_seen);
         if let Some(ip) = also_listen_on(config.bind) {
             // A convenience: a machine without IPv6 does without.
             match TcpListener::bind((ip, port)).await {

@@ -16,6 +16,7 @@ mod twirp;
 
 use crate::attempts::Attempts;
 use crate::config::RoomsRule;
+use crate::ice_servers::IceServers;
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
 use crate::rooms::Rooms;
@@ -44,6 +45,7 @@ const BODY_MAX: usize = 16 << 10;
 pub(crate) struct App {
     pub(crate) rooms: Rooms,
     pub(crate) tokens: Arc<TokenAuthority>,
+    pub(crate) ice_servers: IceServers,
     pub(crate) store: Store,
     /// What was wrong: invites, passphrases, keys.
     pub(crate) attempts: Attempts,

@@ -1,14 +1,14 @@
 //! The TCP port: accepts connections, speaks TLS where configured, and hands HTTP to the routes (`http.rs`) and media to the
 //! media plane.
 //!
-//! The first byte tells media (a length, see `media/stream.rs`), TLS (0x16, RFC 8446 section 5.1) and plain HTTP apart. On an
-//! HTTPS port the last one is answered with a redirect: people type addresses without `https://`.
+//! The first byte tells media (a length, see `media/stream.rs`), TLS (0x16, RFC 8446 section 5.1) and plain HTTP apart, and behind
+//! TLS the relay's messages from HTTP (`media/relay/stream.rs`). On an HTTPS port the last one is answered with a redirect: people type addresses without `https://`.
 
 mod http;
 
 use self::http::Answers;
-use crate::http::Slot;
-use crate::media::{self, MediaThreads};
+use crate::http::{Peer, Slot};
+use crate::media::{self, Behind, MediaThreads, RelayHandle};
 use crate::server::raised;
 use crate::tls;
 use axum::Router;
@@ -44,6 +44,7 @@ pub(crate) struct Listening {
     pub(crate) routes: Router,
     pub(crate) tls: Option<TlsAcceptor>,
     media: MediaThreads,
+    relay: RelayHandle,
     permits: Arc<Semaphore>,
     /// True: accept no more, finish what is being answered.
     pub(crate) stopping: watch::Receiver<bool>,
@@ -54,9 +55,10 @@ impl Listening {
         routes: Router,
         tls: Option<TlsAcceptor>,
         media: MediaThreads,
+        relay: RelayHandle,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { routes, tls, media, permits: Arc::new(Semaphore::new(CONNECTIONS)), stopping }
+        Self { routes, tls, media, relay, permits: Arc::new(Semaphore::new(CONNECTIONS)), stopping }
     }
 
     /// Accepts connections until the program stops.
@@ -88,16 +90,23 @@ impl Listening {
         let mut first = [0];
         let Ok(Ok(1)) = timeout(HANDSHAKE_PATIENCE, stream.peek(&mut first)).await else { return };
         let tls = match (first, self.tls.clone()) {
-            ([..=media::FRAME], _) => return media::carry(stream, peer, self.media, self.stopping).await,
+            ([..=media::FRAME], _) => {
+                return media::carry(stream, peer, self.media, self.relay, self.stopping).await;
+            }
             (_, None) => return self.http1(stream, peer, slot, Answers::Routes).await,
             ([TLS_HANDSHAKE], Some(tls)) => tls,
             (_, Some(_)) => return self.http1(stream, peer, slot, Answers::ToHttps).await,
         };
         match timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
+            // A relay's client asks for no protocol.
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) => {
                 self.http2(stream, peer, slot).await;
             }
-            Ok(Ok(stream)) => self.http1(stream, peer, slot, Answers::Routes).await,
+            Ok(Ok(stream)) => match media::behind_tls(stream, HANDSHAKE_PATIENCE).await {
+                Behind::Http(stream) => self.http1(stream, peer, slot, Answers::Routes).await,
+                Behind::Relay(stream) => media::carry_tls(stream, peer, self.relay, self.stopping).await,
+                Behind::Nothing => {}
+            },
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }

@@ -6,10 +6,13 @@
 
 mod address;
 mod crossing;
+mod mark;
+mod relay;
 mod socket;
 mod stream;
 
 pub(crate) use address::{candidates, lan_addresses, media_address};
+pub(crate) use relay::{Behind, RelayEnds, RelayHandle, behind_tls, carry_tls, relay};
 pub(crate) use socket::bind;
 pub(crate) use stream::{FRAME, carry};
 
@@ -25,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use stream::{StreamInput, is_stream};
+use stream::StreamInput;
 use tokio::sync::mpsc;
 
 /// Commands that wait for the shard. Full means that it has not run for thousands of commands: it is stuck, and
@@ -90,7 +93,12 @@ impl MediaThreads {
 
     /// The one whose shard a connection's first datagram is for.
     fn for_datagram(&self, datagram: &[u8]) -> Option<&MediaHandle> {
-        self.handles.get(usize::from(sfu::shard_of(datagram)?))
+        self.shard(sfu::shard_of(datagram)?)
+    }
+
+    /// The one with this shard.
+    fn shard(&self, shard: u8) -> Option<&MediaHandle> {
+        self.handles.get(usize::from(shard))
     }
 }
 
@@ -115,6 +123,22 @@ impl MediaHandle {
     /// What a TCP connection has to tell; false when it was dropped.
     fn stream(&self, input: StreamInput) -> bool {
         self.streams.try_send(input).is_ok() && self.waker.wake().is_ok()
+    }
+}
+
+/// Where datagrams to a marked address go.
+enum Outbox {
+    Connection(mpsc::Sender<Box<[u8]>>),
+    Relay(RelayHandle),
+}
+
+impl Outbox {
+    /// False when it was dropped.
+    fn send(&self, to: SocketAddr, datagram: &[u8]) -> bool {
+        match self {
+            Self::Connection(outbox) => outbox.try_send(datagram.into()).is_ok(),
+            Self::Relay(relay) => relay.returns(to, datagram),
+        }
     }
 }
 
@@ -162,6 +186,8 @@ pub(crate) struct MediaConfig {
     /// The addresses that clients are told, for UDP and for TCP.
     pub(crate) candidates: Vec<SocketAddr>,
     pub(crate) tcp_candidates: Vec<SocketAddr>,
+    /// Gets the datagrams that are not the shards'.
+    pub(crate) relay: RelayHandle,
 }
 
 impl Media {
@@ -206,7 +232,7 @@ impl Media {
                     let made = || -> Result<Loop, String> {
                         let certificate = Certificate::generate().map_err(|error| error.to_string())?;
                         let now = Instant::now();
-                        let MediaConfig { candidates, tcp_candidates } = config;
+                        let MediaConfig { candidates, tcp_candidates, relay } = config;
                         let shard = Shard::new(ShardConfig {
                             now,
                             index,
@@ -224,6 +250,7 @@ impl Media {
                             socket,
                             shard,
                             crossing,
+                            relay,
                             ends,
                             streams: HashMap::new(),
                             stopping,
@@ -278,9 +305,10 @@ struct Loop {
     shard: Shard,
     /// To and from the other shards, when there are any.
     crossing: Option<Crossing>,
+    relay: RelayHandle,
     ends: Ends,
-    /// Where the frames of TCP connections go.
-    streams: HashMap<SocketAddr, mpsc::Sender<Box<[u8]>>>,
+    /// Where what goes to marked addresses leaves.
+    streams: HashMap<SocketAddr, Outbox>,
     stopping: Arc<AtomicBool>,
     /// Datagrams and lossy messages that could not be handed on, since the last report.
     dropped: usize,
@@ -373,12 +401,18 @@ impl Loop {
     fn receive(&mut self) -> Result<bool, Fatal> {
         for _ in 0..BATCHES_PER_TURN {
             let now = Instant::now();
-            let Self { socket, shard, crossing, dropped, .. } = self;
+            let Self { socket, shard, crossing, relay, dropped, .. } = self;
             let received = match crossing {
-                None => socket.receive(|source, datagram| shard.handle_datagram(now, source, datagram)),
+                None => socket.receive(|source, datagram| {
+                    if !relay.takes(source, datagram) {
+                        shard.handle_datagram(now, source, datagram);
+                    }
+                }),
                 Some(crossing) => {
                     let received = socket.receive(|source, datagram| {
-                        *dropped += crossing.receive(now, shard, source, datagram);
+                        if !relay.takes(source, datagram) {
+                            *dropped += crossing.receive(now, shard, source, datagram);
+                        }
                     });
                     crossing.wake();
                     received
@@ -405,12 +439,11 @@ impl Loop {
                     self.dropped += self.socket.send(batch.iter());
                 }
                 Output::Transmit(batch) => {
-                    for (to, datagram) in batch.iter().filter(|(to, _)| is_stream(to)) {
-                        let sent =
-                            self.streams.get(&to).is_some_and(|out| out.try_send(datagram.into()).is_ok());
+                    for (to, datagram) in batch.iter().filter(|(to, _)| mark::is_marked(to)) {
+                        let sent = self.streams.get(&to).is_some_and(|out| out.send(to, datagram));
                         self.dropped += usize::from(!sent);
                     }
-                    self.dropped += self.socket.send(batch.iter().filter(|(to, _)| !is_stream(to)));
+                    self.dropped += self.socket.send(batch.iter().filter(|(to, _)| !mark::is_marked(to)));
                 }
                 Output::Event(event) => {
                     let lossy = matches!(event, Event::Data { channel: DataChannel::Lossy, .. });
@@ -442,6 +475,10 @@ mod tests {
     use super::*;
     use sfu::PeerId;
 
+    fn config(address: SocketAddr) -> MediaConfig {
+        MediaConfig { candidates: vec![address], tcp_candidates: Vec::new(), relay: relay().0 }
+    }
+
     #[test]
     fn a_shard_that_takes_no_commands_is_noticed() {
         let (handle, (_poll, inbox)) = handle_for_tests();
@@ -458,8 +495,7 @@ mod tests {
         let socket = bind("127.0.0.1:0".parse().unwrap(), true).unwrap();
         let address = socket.local_addr().unwrap();
         let sockets = vec![socket, bind(address, true).unwrap()];
-        let config = MediaConfig { candidates: vec![address], tcp_candidates: Vec::new() };
-        let (media, threads, _events) = Media::start(sockets, &config, || Ok([1; 32])).unwrap();
+        let (media, threads, _events) = Media::start(sockets, &config(address), || Ok([1; 32])).unwrap();
         let (handle, other) = (threads.for_room(), threads.for_room());
         assert!(!Arc::ptr_eq(&handle.waker, &other.waker), "rooms are dealt out in turn");
         let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -478,8 +514,7 @@ mod tests {
         let socket = bind("127.0.0.1:0".parse().unwrap(), true).unwrap();
         let address = socket.local_addr().unwrap();
         let sockets = vec![socket, bind(address, true).unwrap()];
-        let config = MediaConfig { candidates: vec![address], tcp_candidates: Vec::new() };
-        let (media, threads, mut told) = Media::start(sockets, &config, || Ok([2; 32])).unwrap();
+        let (media, threads, mut told) = Media::start(sockets, &config(address), || Ok([2; 32])).unwrap();
         assert!(told.ended.try_recv().is_err());
         // A thread whose commands can come from nowhere any more has nothing left to do.
         drop(threads);

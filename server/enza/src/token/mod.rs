@@ -58,6 +58,11 @@ impl ApiKey {
         Ok(Self { key, secret })
     }
 
+    /// What the credentials for the relay follow from: the same after a restart, for they outlive it.
+    pub(crate) fn turn_secret(&self) -> turn::Secret {
+        turn::Secret::derive(self.secret.as_bytes())
+    }
+
     /// The key that the data folder keeps; made there, readable by its owner only, at the first start.
     ///
     /// # Errors
