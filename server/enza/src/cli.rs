@@ -1,7 +1,7 @@
 //! The command line: which command, which flags. What they mean is [`crate::config`]'s business.
 
 use crate::catalogue::Language;
-use crate::config::{Config, RoomsRule, Settings};
+use crate::config::{Config, LogFormat, RoomsRule, Settings};
 use crate::operate::{BanCommands, ParticipantCommands, RoomCommands, pretty};
 use crate::running::Running;
 use crate::start_error::StartError;
@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use signal::Grants;
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use store::{InviteId, Role, Store, Terms};
@@ -20,7 +20,7 @@ use store::{InviteId, Role, Store, Terms};
 ///
 /// Without a command it serves. Each setting may also stand in enza.toml or in a variable such as ENZA_PORT
 /// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_PLAIN_HTTP,
-/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_WEBHOOKS, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
+/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_WEBHOOKS, ENZA_METRICS_BIND, ENZA_LOG_FORMAT, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
 #[derive(Debug, Parser)]
 #[command(name = "enza", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -122,6 +122,12 @@ struct ServeFlags {
     /// URL that is told what happens in rooms, as LiveKit's webhooks are (repeatable)
     #[arg(long, value_name = "URL")]
     webhook: Vec<String>,
+    /// Address and port, such as 127.0.0.1:9464, where /metrics needs no key: only your own programs should reach it
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics_bind: Option<SocketAddr>,
+    /// How the log's lines look [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Args)]
@@ -215,6 +221,12 @@ pub enum Command {
 }
 
 impl Cli {
+    /// Whether the command is to serve, whose settings say how the log looks.
+    #[must_use]
+    pub const fn serves(&self) -> bool {
+        matches!(self.command, None | Some(Commands::Serve(_)))
+    }
+
     /// Reads settings from every source and carries out what needs no server.
     ///
     /// # Errors
@@ -278,6 +290,8 @@ impl ServeFlags {
             rooms: self.rooms,
             media_threads: self.media_threads,
             webhooks: (!self.webhook.is_empty()).then_some(self.webhook),
+            metrics_bind: self.metrics_bind,
+            log_format: self.log_format,
             ..self.common.settings()
         };
         settings.resolve(self.common.config.as_deref(), variable)

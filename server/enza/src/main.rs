@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use enza::catalogue::Language;
 use enza::cli::{Cli, Command};
-use enza::config::Config;
+use enza::config::{Config, LogFormat};
 use enza::server::Server;
 use enza::start_error::StartError;
 use enza::{health, logs, welcome};
@@ -22,7 +22,10 @@ fn main() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
     let language = Language::from_environment(variable);
     let cli = Cli::parse();
-    logs::start(variable("RUST_LOG").as_deref());
+    let wanted = variable("RUST_LOG");
+    if !cli.serves() {
+        logs::start(wanted.as_deref(), LogFormat::Text);
+    }
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
             Ok(runtime) => runtime,
@@ -34,7 +37,10 @@ fn main() -> ExitCode {
                 print(&text);
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Serve(config) => serve(&config, language).await,
+            Command::Serve(config) => {
+                logs::start(wanted.as_deref(), config.log_format);
+                serve(&config, language).await
+            }
             Command::Health(config) => Ok(match health::check(&config).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => complain(&error.to_string(), 1),

@@ -5,8 +5,10 @@ use crate::config::{Config, Transport};
 use crate::http::{self, App};
 use crate::listen::{Listening, also_listen_on};
 use crate::media::{self, Media, MediaConfig};
+use crate::metrics::Metrics;
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
+use crate::readiness::Readiness;
 use crate::room::{FRESH, Services};
 use crate::rooms::{Fatal, Rooms};
 use crate::running::{Lock, Running};
@@ -67,6 +69,13 @@ impl Server {
         let operator = Arc::new(OperatorKey::load_or_create(&config.data)?);
         let tls = tls::server_config(config)?;
         let (listener, sockets) = bind(config).await?;
+        let figures = match config.metrics_bind {
+            None => None,
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|source| StartError::Bind { address, source })?)
+            }
+        };
         let port = listener
             .local_addr()
             .map_err(|source| StartError::Bind {
@@ -91,21 +100,24 @@ impl Server {
         let (media, threads, events) =
             Media::start(sockets, &media_config, seed).map_err(StartError::Media)?;
         let (fatal_sender, fatal) = mpsc::channel(1);
-        let webhooks = Webhooks::start(&config.webhooks, &tokens);
+        let metrics = Metrics::default();
+        let webhooks = Webhooks::start(&config.webhooks, &tokens, &metrics);
         let services = Services {
             media: threads.clone(),
             store: store.clone(),
             tokens: Arc::clone(&tokens),
             fatal: fatal_sender,
             webhooks: webhooks.clone(),
+            metrics: metrics.clone(),
         };
         let rooms = Rooms::start(services, events, config.development);
 
         let (stopping, stopping_seen) = watch::channel(false);
         tokio::spawn(retention::run(store.clone(), stopping.subscribe()));
+        let readiness = Readiness::start(store.clone(), threads.clone(), stopping.subscribe());
         let (stopped, stopped_seen) = watch::channel(false);
         let (alive_sender, alive) = mpsc::channel(1);
-        let routes = http::routes(App {
+        let app = App {
             rooms: rooms.clone(),
             tokens,
             store: store.clone(),
@@ -114,11 +126,19 @@ impl Server {
             passphrases: Passphrases::new(),
             operator,
             rooms_rule: config.rooms,
+            media: threads.clone(),
+            metrics,
+            readiness,
             data: config.data.as_path().into(),
             stopped: stopped_seen,
             alive: alive_sender,
-        });
-        let listening = Listening::new(routes, tls.map(Into::into), threads, stopping_seen);
+        };
+        if let Some(listener) = figures {
+            let stopping = stopping.subscribe();
+            let routes = http::private_routes(app.clone());
+            tokio::spawn(serve_figures(listener, routes, stopping));
+        }
+        let listening = Listening::new(http::routes(app), tls.map(Into::into), threads, stopping_seen);
         if let Some(ip) = also_listen_on(config.bind) {
             // A convenience: a machine without IPv6 does without.
             match TcpListener::bind((ip, port)).await {
@@ -196,6 +216,16 @@ impl Server {
             tracing::warn!("the database did not close in time");
         }
         tracing::info!("stopped");
+    }
+}
+
+/// The port of `--metrics-bind`: HTTP for programs of the operator.
+async fn serve_figures(listener: TcpListener, routes: axum::Router, mut stopping: watch::Receiver<bool>) {
+    let served = axum::serve(listener, routes)
+        .with_graceful_shutdown(async move { raised(&mut stopping).await })
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the port for metrics is not served any more");
     }
 }
 

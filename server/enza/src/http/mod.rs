@@ -7,6 +7,7 @@ mod headers;
 mod invites;
 mod moderation;
 mod openapi;
+mod operation;
 mod page;
 mod problem;
 mod rooms;
@@ -15,14 +16,17 @@ mod twirp;
 
 use crate::attempts::Attempts;
 use crate::config::RoomsRule;
+use crate::media::MediaThreads;
+use crate::metrics::Metrics;
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
+use crate::readiness::Readiness;
 use crate::rooms::Rooms;
 use crate::token::TokenAuthority;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -51,6 +55,9 @@ pub(crate) struct App {
     pub(crate) passphrases: Passphrases,
     pub(crate) operator: Arc<OperatorKey>,
     pub(crate) rooms_rule: RoomsRule,
+    pub(crate) media: MediaThreads,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
     /// The data folder.
     pub(crate) data: Arc<Path>,
     /// True once the rooms have said goodbye.
@@ -92,6 +99,7 @@ fn api() -> OpenApiRouter<App> {
 pub(crate) fn routes(app: App) -> Router {
     let routes = Router::from(api())
         .merge(openapi::route())
+        .merge(operation::routes())
         .route("/", get(page::root))
         .route("/rtc/v1", get(rtc::connect))
         .route("/rtc/v1/validate", get(rtc::validate))
@@ -107,9 +115,15 @@ pub(crate) fn routes(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn(headers::cross_origin))
         .layer(from_fn(headers::security))
+        .layer(from_fn_with_state(app.clone(), operation::count))
         .with_state(app);
     // The path must be right before the router looks at it, so this stands around the router.
     Router::new().fallback_service(MapRequestLayer::new(collapse_slashes).layer(routes))
+}
+
+/// The routes of a port that only those who may read the figures reach.
+pub(crate) fn private_routes(app: App) -> Router {
+    operation::private().with_state(app)
 }
 
 /// Clients given `ws://host/` ask for `//rtc/v1`.

@@ -174,8 +174,8 @@ fn open(upgrade: WebSocketUpgrade, app: App, slot: Slot, entry: Entry) -> Respon
         .write_buffer_size(READ_BUFFER)
         .max_write_buffer_size(WRITE_BUFFER_MAX)
         .on_upgrade(move |socket| async move {
-            let App { rooms, stopped, alive, .. } = app;
-            session::run(socket, rooms, entry, stopped).await;
+            let App { rooms, metrics, stopped, alive, .. } = app;
+            session::run(socket, rooms, entry, metrics, stopped).await;
             drop((slot, alive));
         })
 }
