@@ -4,7 +4,7 @@ use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
 use crate::http::{self, App};
 use crate::listen::{Listening, also_listen_on};
-use crate::media::{self, Media, MediaConfig};
+use crate::media::{self, Media, MediaConfig, MediaThreads};
 use crate::metrics::Metrics;
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
@@ -20,7 +20,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -46,6 +46,7 @@ pub struct Server {
     store: Store,
     rooms: Rooms,
     media: Media,
+    threads: MediaThreads,
     webhooks: Webhooks,
     stopping: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
@@ -129,6 +130,7 @@ impl Server {
             media: threads.clone(),
             metrics,
             readiness,
+            begun: SystemTime::now(),
             data: config.data.as_path().into(),
             stopped: stopped_seen,
             alive: alive_sender,
@@ -138,7 +140,8 @@ impl Server {
             let routes = http::private_routes(app.clone());
             tokio::spawn(serve_figures(listener, routes, stopping));
         }
-        let listening = Listening::new(http::routes(app), tls.map(Into::into), threads, stopping_seen);
+        let listening =
+            Listening::new(http::routes(app), tls.map(Into::into), threads.clone(), stopping_seen);
         if let Some(ip) = also_listen_on(config.bind) {
             // A convenience: a machine without IPv6 does without.
             match TcpListener::bind((ip, port)).await {
@@ -162,6 +165,7 @@ impl Server {
             store,
             rooms,
             media,
+            threads,
             webhooks,
             stopping,
             stopped,
@@ -180,6 +184,12 @@ impl Server {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Whether every media thread runs. While this is answered, so does the rest.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.threads.reports().all(|(_, alive)| alive)
     }
 
     /// Waits for something the program cannot survive.
@@ -236,10 +246,11 @@ pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
 }
 
 /// The TCP listener and a UDP socket for each media thread, on one port number.
-async fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
+pub(crate) async fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
     let asked = SocketAddr::new(config.bind, config.port);
     let failed = |source: std::io::Error| match source.kind() {
         ErrorKind::AddrInUse => StartError::PortInUse { port: config.port },
+        ErrorKind::PermissionDenied => StartError::PortForbidden { port: config.port },
         _ => StartError::Bind { address: asked, source },
     };
     let mut tries = if config.port == 0 { PORT_TRIES } else { 1 };

@@ -32,6 +32,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 use store::Store;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tower::Layer as _;
@@ -58,6 +59,7 @@ pub(crate) struct App {
     pub(crate) media: MediaThreads,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
+    pub(crate) begun: SystemTime,
     /// The data folder.
     pub(crate) data: Arc<Path>,
     /// True once the rooms have said goodbye.

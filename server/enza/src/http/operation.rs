@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use std::time::UNIX_EPOCH;
 
 /// Put into a response that does not let somebody in.
 #[derive(Clone, Copy)]
@@ -62,6 +63,7 @@ async fn figures(State(app): State<App>) -> Response {
         warnings,
         errors,
         ready: app.readiness.now().await.is_ok(),
+        begun: app.begun.duration_since(UNIX_EPOCH).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION"),
     };
     let mut response = said(StatusCode::OK, &text(&app.metrics, &facts));

@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) warnings: u64,
     pub(crate) errors: u64,
     pub(crate) ready: bool,
+    /// Since 1970-01-01 UTC.
+    pub(crate) begun: Duration,
     pub(crate) version: &'static str,
 }
 
@@ -28,6 +30,8 @@ pub(crate) fn text(metrics: &Metrics, facts: &Facts) -> String {
     if let Some(process) = &facts.process {
         page.process(process);
     }
+    let begun = facts.begun.as_secs_f64();
+    page.single("process_start_time_seconds", "gauge", "Start in seconds since 1970 UTC.", begun);
     page.family("enza_log_lines_total", "counter", "Lines in the log at this level.");
     page.value("enza_log_lines_total", &[("level", "warn")], facts.warnings);
     page.value("enza_log_lines_total", &[("level", "error")], facts.errors);
@@ -159,11 +163,5 @@ impl Page {
         self.single("process_open_fds", gauge, "Open file descriptors.", process.open_files);
         self.single("process_max_fds", gauge, "Most file descriptors.", process.open_files_max);
         self.single("process_threads", gauge, "Threads.", process.threads);
-        self.single(
-            "process_start_time_seconds",
-            gauge,
-            "Start in seconds since 1970 UTC.",
-            seconds(process.begun),
-        );
     }
 }
