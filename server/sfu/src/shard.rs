@@ -2,6 +2,7 @@
 //! `receive`, what comes with time in `timers`, what comes with an offer in `negotiate`. Never knows a socket or
 //! reads a clock.
 
+use crate::counters::{Counters, Population};
 use crate::dtls::{Certificate, CertificateError, Dtls, DtlsRole};
 use crate::ice::{Agent, Credentials};
 use crate::loudest::Loudest;
@@ -104,6 +105,7 @@ pub struct Shard {
     pub(crate) due: Vec<u16>,
     /// What one subscriber would like to be sent, while its layers are fitted.
     pub(crate) demands: Vec<allocate::Demand>,
+    pub(crate) counters: Counters,
 }
 
 impl Shard {
@@ -134,6 +136,7 @@ impl Shard {
             unsettled: Vec::new(),
             due: Vec::with_capacity(64),
             demands: Vec::new(),
+            counters: Counters::default(),
         })
     }
 
@@ -147,6 +150,19 @@ impl Shard {
     #[must_use]
     pub fn peers(&self) -> usize {
         self.peers.len()
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        Counters { overflowed: self.slab.dropped, ..self.counters }
+    }
+
+    /// What it holds; looks at every peer, so not for each packet.
+    #[must_use]
+    pub fn population(&self) -> Population {
+        let subscriptions = self.peers.iter().map(|(_, peer)| peer.downlinks.len()).sum();
+        Population { peers: self.peers.len(), tracks: self.tracks.len(), subscriptions }
     }
 
     /// One datagram from the network. It is decrypted in place.

@@ -88,6 +88,10 @@ function endingFor(reason: DisconnectReason | undefined): Ending | null {
   }
 }
 
+/** How often, and how many times, somebody who was reconnected looks who is there. Longer: the last to come back is heard by them late. */
+const CATCH_UP_EVERY_MS = 250;
+const CATCH_UP_TIMES = 40;
+
 class LiveCall implements Call {
   readonly #room: Room;
   readonly #options: CallOptions;
@@ -182,7 +186,7 @@ class LiveCall implements Call {
       .on(RoomEvent.Reconnected, () => {
         this.#emit({ type: 'live' });
         this.#sendMark();
-        people();
+        this.#catchUp(CATCH_UP_TIMES);
       })
       .on(RoomEvent.Disconnected, (reason) => {
         // While connecting, the failure is `connect`'s to report.
@@ -536,6 +540,21 @@ class LiveCall implements Call {
   }
 
   /** Many notices arrive together; the page hears of them once. */
+  /**
+   * After a full reconnect livekit-client holds back what happens while it believes that it still reconnects, and may never
+   * tell it: so for a while we look for ourselves.
+   */
+  #catchUp(times: number): void {
+    if (this.#over) return;
+    this.#reception.catchUp();
+    this.#tellPeople();
+    if (times > 0) {
+      setTimeout(() => {
+        this.#catchUp(times - 1);
+      }, CATCH_UP_EVERY_MS);
+    }
+  }
+
   #tellPeople(): void {
     if (this.#peopleDue || !this.#begun) return;
     this.#peopleDue = true;

@@ -182,8 +182,8 @@ fn open(
         .write_buffer_size(READ_BUFFER)
         .max_write_buffer_size(WRITE_BUFFER_MAX)
         .on_upgrade(move |socket| async move {
-            let App { rooms, stopped, alive, .. } = app;
-            session::run(socket, rooms, entry, ice_servers, stopped).await;
+            let App { rooms, metrics, stopped, alive, .. } = app;
+            session::run(socket, rooms, entry, ice_servers, metrics, stopped).await;
             drop((slot, alive));
         })
 }
