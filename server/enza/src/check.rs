@@ -61,7 +61,7 @@ fn certificate(config: &Config) -> Result<(), StartError> {
     match &config.transport {
         // The development certificate is made at the start.
         Transport::Plain | Transport::Development => Ok(()),
-        Transport::Files { .. } => tls::server_config(config).map(drop),
+        Transport::Files { .. } => tls::Tls::prepare(config).map(drop),
     }
 }
 
