@@ -41,6 +41,7 @@ const people: Present[] = Array.from({ length: count }, (_, seat) => ({
   resting: seat === resting,
   screen: seat === number('screen', -1) ? `screen-${seat}` : null,
   weak: seat === number('weak', -1),
+  unopened: seat === number('unopened', -1),
 }));
 
 const own = (name: string): OwnDevice => {
@@ -113,6 +114,7 @@ const stage: Stage = {
   preview: (element) => portrait(element, 30, 'camera'),
   canShareScreen: true,
   invites: () => invites,
+  ownLink: () => null,
   picture: (identity, source, element) => portrait(element, (Number(identity.slice(5)) * 67) % 360, source),
   level: (report) => {
     report(0.58);
