@@ -272,6 +272,8 @@ describe('the session of a tab', () => {
       agreed: 2,
       lobby: false,
     historyDays: null,
+    encryption: null,
+    counted: false,
       passphrase: null,
       remembered: false,
       key: null,

@@ -28,6 +28,9 @@ const AUTHORITY_KEY: &str = "enza-dev-authority.key";
 const SERVER: &str = "enza-dev.pem";
 const SERVER_KEY: &str = "enza-dev.key";
 
+/// What a TLS handshake calls HTTP/2 (RFC 9113 section 3.2).
+pub(crate) const HTTP2: &[u8] = b"h2";
+
 /// Phones refuse server certificates that live longer than 825 (own authorities) or 398 days.
 const SERVER_DAYS: i64 = 365;
 /// A server certificate this old is replaced at the next start.
@@ -67,7 +70,7 @@ pub(crate) fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
         .map_err(|error: rustls::Error| refused(&cert, error.to_string()))?;
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    tls.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
     Ok(Some(Arc::new(tls)))
 }
 

@@ -70,7 +70,7 @@ if (speaking >= 0) room = reduceRoom(room, { type: 'voices', identities: [`seat-
 room = reduceRoom(room, { type: 'tick', at: now });
 if (wanted.get('view') === 'stage') room = reduceRoom(room, { type: 'view', view: 'stage' });
 
-const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび', mark: 'moon', agreement: null, agreed: null, lobby: false, historyDays: null, passphrase: null, remembered: false, key: null } as const;
+const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび', mark: 'moon', agreement: null, agreed: null, lobby: false, historyDays: null, encryption: null, counted: false, passphrase: null, remembered: false, key: null } as const;
 const stage: Stage = {
   desk: () => null,
   preview: () => () => undefined,

@@ -24,7 +24,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
 use axum::middleware::from_fn;
-use axum::routing::{any, get, post};
+use axum::routing::{any, connect, get, post};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::Path;
@@ -65,10 +65,30 @@ pub(crate) struct App {
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// One of the listener's connection permits, put into a request's extensions: a WebSocket outlives the HTTP
-/// connection it came from and must go on counting.
+/// The listener's permits that a request stands on, put into its extensions: a WebSocket outlives the request, over
+/// HTTP/1.1 the HTTP connection too, and must go on counting. Over HTTP/2 it has a permit of its own beside the connection's.
 #[derive(Clone)]
-pub(crate) struct Slot(#[expect(dead_code, reason = "held, not read")] pub(crate) Arc<OwnedSemaphorePermit>);
+pub(crate) struct Slot {
+    connection: Arc<OwnedSemaphorePermit>,
+    #[expect(dead_code, reason = "held, not read")]
+    socket: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Slot {
+    pub(crate) fn of(connection: OwnedSemaphorePermit) -> Self {
+        Self { connection: Arc::new(connection), socket: None }
+    }
+
+    /// The same connection, and one socket on it.
+    pub(crate) fn and(self, socket: OwnedSemaphorePermit) -> Self {
+        Self { socket: Some(Arc::new(socket)), ..self }
+    }
+
+    /// Whether somebody holds the connection's permit besides `holders`.
+    pub(crate) fn is_held_elsewhere(&self, holders: usize) -> bool {
+        Arc::strong_count(&self.connection) > holders
+    }
+}
 
 /// The routes under `/api`, which describe themselves.
 fn api() -> OpenApiRouter<App> {
@@ -95,10 +115,12 @@ pub(crate) fn routes(app: App) -> Router {
     let routes = Router::from(api())
         .merge(openapi::route())
         .route("/", get(page::root))
-        .route("/rtc/v1", get(rtc::connect))
+        // HTTP/2 opens a WebSocket by CONNECT (RFC 8441).
+        .route("/api/rooms/{room}/circle", connect(circle::connect))
+        .route("/rtc/v1", get(rtc::connect).connect(rtc::connect))
         .route("/rtc/v1/validate", get(rtc::validate))
         .route("/rtc/validate", get(rtc::validate))
-        .route("/rtc", get(rtc::connect_v0))
+        .route("/rtc", get(rtc::connect_v0).connect(rtc::connect_v0))
         .route("/rtc/{*rest}", any(rtc::absent))
         .route(
             "/twirp/livekit.RoomService/{method}",

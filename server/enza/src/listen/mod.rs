@@ -1,31 +1,30 @@
-//! The TCP port: accepts connections, speaks TLS where configured, and hands HTTP to the routes and media to the media plane.
+//! The TCP port: accepts connections, speaks TLS where configured, and hands HTTP to the routes (`http.rs`) and media to the
+//! media plane.
 //!
 //! The first byte tells media (a length, see `media/stream.rs`), TLS (0x16, RFC 8446 section 5.1) and plain HTTP apart, and behind
-//! TLS the relay's messages from HTTP (`media/relay/stream.rs`). On an HTTPS port the last one is answered with a redirect: people type addresses without `https://`.
+//! TLS the relay's messages from HTTP (`media/relay/stream.rs`). On an HTTPS port plain HTTP is answered with a redirect: people
+//! type addresses without `https://`.
 
-use crate::http::{Peer, Slot};
+mod http;
+
+use self::http::Answers;
+use crate::http::Slot;
 use crate::media::{self, Behind, MediaThreads, RelayHandle};
 use crate::server::raised;
+use crate::tls;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{HOST, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt as _;
 
 /// Open TCP connections. Higher: more memory under attack; lower: a full server turns people away. Beyond it,
 /// new connections wait in the kernel's queue.
@@ -34,9 +33,6 @@ const CONNECTIONS: usize = 4096;
 /// How long a client may take for its TLS handshake and for each request's headers. Higher: idle connections
 /// are cheap to pile up; lower: people on slow networks fail.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Bytes of one request's line and headers. `join_request` holds a compressed SDP offer of up to 64 KiB.
-const HEADERS_MAX: usize = 128 << 10;
 
 /// Pause after a failed accept (no file descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -78,7 +74,7 @@ impl Listening {
                 Ok((stream, peer)) => {
                     let this = self.clone();
                     tokio::spawn(async move {
-                        this.serve(stream, peer, Slot(Arc::new(permit))).await;
+                        this.serve(stream, peer, Slot::of(permit)).await;
                     });
                 }
                 Err(error) => {
@@ -98,57 +94,21 @@ impl Listening {
             ([..=media::FRAME], _) => {
                 return media::carry(stream, peer, self.media, self.relay, self.stopping).await;
             }
-            (_, None) => return self.http(stream, peer, slot, false).await,
+            (_, None) => return self.http1(stream, peer, slot, Answers::Routes).await,
             ([TLS_HANDSHAKE], Some(tls)) => tls,
-            (_, Some(_)) => return self.http(stream, peer, slot, true).await,
+            (_, Some(_)) => return self.http1(stream, peer, slot, Answers::ToHttps).await,
         };
         match timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) => {
+                self.http2(stream, peer, slot).await;
+            }
             Ok(Ok(stream)) => match media::behind_tls(stream, HANDSHAKE_PATIENCE).await {
-                Behind::Http(stream) => self.http(stream, peer, slot, false).await,
+                Behind::Http(stream) => self.http1(stream, peer, slot, Answers::Routes).await,
                 Behind::Relay(stream) => media::carry_tls(stream, peer, self.relay, self.stopping).await,
                 Behind::Nothing => {}
             },
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
-        }
-    }
-
-    async fn http(
-        mut self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
-        slot: Slot,
-        redirect: bool,
-    ) {
-        let routes = self.routes.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (routes, slot) = (routes.clone(), slot.clone());
-            async move {
-                if redirect {
-                    return Ok::<_, Infallible>(to_https(&request));
-                }
-                let mut request = request.map(Body::new);
-                request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
-                request.extensions_mut().insert(slot);
-                routes.oneshot(request).await
-            }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HANDSHAKE_PATIENCE)
-            .max_buf_size(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        let mut connection = std::pin::pin!(connection);
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
-            () = raised(&mut self.stopping) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = served {
-            tracing::debug!(%error, "a connection ended with an error");
         }
     }
 }
