@@ -6,12 +6,14 @@
 
 mod address;
 mod crossing;
+mod mapped;
 mod mark;
 mod relay;
 mod socket;
 mod stream;
 
 pub(crate) use address::{candidates, lan_addresses, media_address};
+pub(crate) use mapped::mapped;
 pub(crate) use relay::{Behind, RelayEnds, RelayHandle, behind_tls, carry_tls, relay};
 pub(crate) use socket::bind;
 pub(crate) use stream::{FRAME, carry};
