@@ -15,7 +15,8 @@ const [cable, farCable] = [`ez${process.pid}s`.slice(0, 15), `ez${process.pid}a`
 const [address, farAddress] = ['10.219.77.1', '10.219.77.2'];
 // Chromium takes no candidate with port 443 at a private address, so behind a wall the server has one of those for documents.
 const [publicAddress, outsideAddress, insideAddress] = ['203.0.113.1', '203.0.113.2', '192.168.219.2'];
-let site = `http://${address}:7880`;
+const insecureSite = `http://${address}:7880`;
+let site = insecureSite;
 const folder = mkdtempSync(join(tmpdir(), 'enza-cable-'));
 const ip = (...args) => execFileSync('ip', args, { stdio: 'pipe' });
 let daemon;
@@ -114,8 +115,11 @@ function inside(space, program) {
   return script;
 }
 
-/** Starts the server near; resolves to the host's and the guest's link. */
-export const serve = () => start(['--plain-http', '--bind', address, '--port', '7880']);
+/** Starts the server near; resolves to the host's and the guest's link. `https`: with a development certificate. */
+export function serve(https = false) {
+  site = https ? `https://${address}:7880` : insecureSite;
+  return start([https ? '--lan' : '--plain-http', '--bind', address, '--port', '7880']);
+}
 
 /** The same with HTTPS on port 443, as behind a wall; its certificate is one that the browsers trust. */
 export async function serveSecurely() {
@@ -177,7 +181,7 @@ const browserIn = (space, colour) => launch('chromium', {
   ...(home
     ? { acceptInsecureCerts: false, env: { ...process.env, HOME: home } }
     // Without a certificate this one address counts as secure, so camera and microphone work.
-    : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`] }),
+    : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${insecureSite}`] }),
 });
 
 /** A browser behind the cable, without a page yet. */

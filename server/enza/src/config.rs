@@ -6,7 +6,7 @@ use crate::start_error::StartError;
 use crate::token::ApiKey;
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The default port, TCP and UDP.
@@ -41,10 +41,12 @@ pub struct Settings {
     pub rooms: Option<RoomsRule>,
     pub media_threads: Option<u8>,
     pub webhooks: Option<Vec<String>>,
+    pub metrics_bind: Option<SocketAddr>,
+    pub log_format: Option<LogFormat>,
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "port",
     "bind",
     "data",
@@ -60,6 +62,8 @@ const KEYS: [&str; 15] = [
     "rooms",
     "media_threads",
     "webhooks",
+    "metrics_bind",
+    "log_format",
 ];
 
 /// Who may make rooms.
@@ -76,6 +80,25 @@ pub enum RoomsRule {
 }
 
 impl std::str::FromStr for RoomsRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        clap::ValueEnum::from_str(text, false)
+    }
+}
+
+/// How lines of the log look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object each, for programs.
+    Json,
+}
+
+impl std::str::FromStr for LogFormat {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -117,6 +140,9 @@ pub struct Config {
     pub media_threads: u8,
     /// Where LiveKit's webhooks go.
     pub webhooks: Vec<Uri>,
+    /// A port of its own for `/metrics`, without a key.
+    pub metrics_bind: Option<SocketAddr>,
+    pub log_format: LogFormat,
 }
 
 impl Settings {
@@ -167,6 +193,8 @@ impl Settings {
             rooms: parse("ENZA_ROOMS", get("ENZA_ROOMS"), OPEN_OR_CLOSED)?,
             media_threads: parse("ENZA_MEDIA_THREADS", get("ENZA_MEDIA_THREADS"), THREADS)?,
             webhooks: get("ENZA_WEBHOOKS").map(|list| list.split(',').map(str::to_owned).collect()),
+            metrics_bind: parse("ENZA_METRICS_BIND", get("ENZA_METRICS_BIND"), ADDRESS_AND_PORT)?,
+            log_format: parse("ENZA_LOG_FORMAT", get("ENZA_LOG_FORMAT"), TEXT_OR_JSON)?,
         })
     }
 
@@ -225,6 +253,8 @@ impl Settings {
             rooms: self.rooms.or(weaker.rooms),
             media_threads: self.media_threads.or(weaker.media_threads),
             webhooks: self.webhooks.or(weaker.webhooks),
+            metrics_bind: self.metrics_bind.or(weaker.metrics_bind),
+            log_format: self.log_format.or(weaker.log_format),
         }
     }
 
@@ -303,6 +333,8 @@ impl Settings {
                 .iter()
                 .map(|url| webhook(url))
                 .collect::<Result<_, _>>()?,
+            metrics_bind: self.metrics_bind,
+            log_format: self.log_format.unwrap_or_default(),
         })
     }
 }
@@ -313,6 +345,8 @@ const IP_ADDRESSES: &str = "IP addresses with commas between them";
 const THREADS: &str = "a number from 1 to 16";
 const STUN_SERVER: &str = "a STUN server's name and port such as stun.example.org:3478";
 const WEBHOOK_URL: &str = "a URL such as https://example.org/events";
+const ADDRESS_AND_PORT: &str = "an address with a port such as 127.0.0.1:9464";
+const TEXT_OR_JSON: &str = "text or json";
 const OPEN_OR_CLOSED: &str = "open or closed";
 const TRUE_OR_FALSE: &str = "true or false";
 

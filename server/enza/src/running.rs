@@ -5,7 +5,7 @@
 use crate::config::{Config, Transport};
 use crate::data_folder::write_private;
 use crate::start_error::StartError;
-use crate::{health, tls, welcome};
+use crate::{health, welcome};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -60,26 +60,24 @@ pub(crate) struct Running {
     pub(crate) url: String,
     /// What links begin with.
     pub(crate) links: String,
-    /// SHA-256 of the certificate that stands there, in hexadecimal: it vouches for other names than this URL's.
+    /// SHA-256, in hexadecimal, of the certificate that is shown to whoever asks for [`crate::tls::ON_THIS_COMPUTER`]; `None`
+    /// without HTTPS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificate: Option<String>,
 }
 
 impl Running {
     /// The server of `config` on this port.
-    ///
-    /// # Errors
-    /// [`StartError::Certificate`].
-    pub(crate) fn of(config: &Config, port: u16) -> Result<Self, StartError> {
+    pub(crate) fn of(config: &Config, port: u16, certificate: Option<String>) -> Self {
         let scheme = match config.transport {
             Transport::Plain => "http",
             Transport::Development | Transport::Files { .. } => "https",
         };
-        Ok(Self {
+        Self {
             url: format!("{scheme}://{}", health::address(config, port)),
             links: welcome::bases(config, port).into_iter().next().unwrap_or_default(),
-            certificate: tls::fingerprint(config)?,
-        })
+            certificate,
+        }
     }
 
     /// # Errors

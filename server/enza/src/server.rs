@@ -5,21 +5,24 @@ use crate::config::{Config, Transport};
 use crate::http::{self, App};
 use crate::ice_servers::IceServers;
 use crate::listen::{Listening, also_listen_on};
-use crate::media::{self, Media, MediaConfig, RelayEnds};
+use crate::media::{self, Media, MediaConfig, MediaThreads, RelayEnds};
+use crate::metrics::Metrics;
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
+use crate::readiness::Readiness;
 use crate::room::{FRESH, Services};
 use crate::rooms::{Fatal, Rooms};
 use crate::running::{Lock, Running};
 use crate::start_error::StartError;
+use crate::tls::Tls;
 use crate::token::{ApiKey, TokenAuthority};
 use crate::webhook::Webhooks;
-use crate::{data_folder, retention, rooms, tls};
+use crate::{data_folder, retention, rooms};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -45,6 +48,7 @@ pub struct Server {
     store: Store,
     rooms: Rooms,
     media: Media,
+    threads: MediaThreads,
     webhooks: Webhooks,
     stopping: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
@@ -66,8 +70,15 @@ impl Server {
         };
         let tokens = Arc::new(TokenAuthority::new(&key));
         let operator = Arc::new(OperatorKey::load_or_create(&config.data)?);
-        let tls = tls::server_config(config)?;
+        let tls = Tls::prepare(config)?;
         let (listener, sockets) = bind(config).await?;
+        let figures = match config.metrics_bind {
+            None => None,
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|source| StartError::Bind { address, source })?)
+            }
+        };
         let port = listener
             .local_addr()
             .map_err(|source| StartError::Bind {
@@ -99,13 +110,15 @@ impl Server {
         let (media, threads, events) =
             Media::start(sockets, &media_config, seed).map_err(StartError::Media)?;
         let (fatal_sender, fatal) = mpsc::channel(1);
-        let webhooks = Webhooks::start(&config.webhooks, &tokens);
+        let metrics = Metrics::default();
+        let webhooks = Webhooks::start(&config.webhooks, &tokens, &metrics);
         let services = Services {
             media: threads.clone(),
             store: store.clone(),
             tokens: Arc::clone(&tokens),
             fatal: fatal_sender,
             webhooks: webhooks.clone(),
+            metrics: metrics.clone(),
         };
         let rooms = Rooms::start(services, events, config.development);
 
@@ -116,9 +129,10 @@ impl Server {
             let ends = RelayEnds { threads: threads.clone(), socket, peers, stopping: stopping.subscribe() };
             relay_inbox.start(relay.clone(), turn_secret.clone(), ends)?;
         }
+        let readiness = Readiness::start(store.clone(), threads.clone(), stopping.subscribe());
         let (stopped, stopped_seen) = watch::channel(false);
         let (alive_sender, alive) = mpsc::channel(1);
-        let routes = http::routes(App {
+        let app = App {
             rooms: rooms.clone(),
             tokens,
             ice_servers: IceServers::new(turn_secret, tls.is_some()),
@@ -128,11 +142,25 @@ impl Server {
             passphrases: Passphrases::new(),
             operator,
             rooms_rule: config.rooms,
+            media: threads.clone(),
+            metrics,
+            readiness,
+            begun: SystemTime::now(),
             data: config.data.as_path().into(),
             stopped: stopped_seen,
             alive: alive_sender,
-        });
-        let listening = Listening::new(routes, tls.map(Into::into), threads, relay, stopping_seen);
+        };
+        if let Some(listener) = figures {
+            let stopping = stopping.subscribe();
+            let routes = http::private_routes(app.clone());
+            tokio::spawn(serve_figures(listener, routes, stopping));
+        }
+        let fingerprint = tls.as_ref().map(|tls| tls.fingerprint.clone());
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
+        if let Some(tls) = tls {
+            tokio::spawn(tls.keep(stopping_seen.clone()));
+        }
+        let listening = Listening::new(http::routes(app), acceptor, threads.clone(), relay, stopping_seen);
         if let Some(ip) = also_listen_on(config.bind) {
             // A convenience: a machine without IPv6 does without.
             match TcpListener::bind((ip, port)).await {
@@ -147,7 +175,7 @@ impl Server {
             Transport::Plain => "HTTP",
             Transport::Development | Transport::Files { .. } => "HTTPS",
         };
-        Running::of(config, port)?.write(&config.data)?;
+        Running::of(config, port, fingerprint).write(&config.data)?;
         tracing::info!(port, transport, "serving");
         Ok(Self {
             port,
@@ -156,6 +184,7 @@ impl Server {
             store,
             rooms,
             media,
+            threads,
             webhooks,
             stopping,
             stopped,
@@ -174,6 +203,12 @@ impl Server {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Whether every media thread runs. While this is answered, so does the rest.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.threads.reports().all(|(_, alive)| alive)
     }
 
     /// Waits for something the program cannot survive.
@@ -213,6 +248,16 @@ impl Server {
     }
 }
 
+/// The port of `--metrics-bind`: HTTP for programs of the operator.
+async fn serve_figures(listener: TcpListener, routes: axum::Router, mut stopping: watch::Receiver<bool>) {
+    let served = axum::serve(listener, routes)
+        .with_graceful_shutdown(async move { raised(&mut stopping).await })
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the port for metrics is not served any more");
+    }
+}
+
 /// Waits until the flag is true, or whoever could raise it is gone.
 pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
     // The borrowed value that `wait_for` returns must not live across an await.
@@ -220,10 +265,11 @@ pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
 }
 
 /// The TCP listener and a UDP socket for each media thread, on one port number.
-async fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
+pub(crate) async fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
     let asked = SocketAddr::new(config.bind, config.port);
     let failed = |source: std::io::Error| match source.kind() {
         ErrorKind::AddrInUse => StartError::PortInUse { port: config.port },
+        ErrorKind::PermissionDenied => StartError::PortForbidden { port: config.port },
         _ => StartError::Bind { address: asked, source },
     };
     let mut tries = if config.port == 0 { PORT_TRIES } else { 1 };

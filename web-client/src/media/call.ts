@@ -53,7 +53,8 @@ export async function connect(options: CallOptions, emit: (event: CallEvent) => 
     call = new LiveCall(room, options, seal, emit);
     // Before the first frame: nothing may leave that is not encrypted.
     if (seal !== null) await room.setE2EEEnabled(true);
-    await room.connect(options.url, options.token, { maxRetries: 0 });
+    // Candidates are gathered while the server answers, not after.
+    await room.connect(options.url, options.token, { maxRetries: 0, rtcConfig: { iceCandidatePoolSize: 1 } });
     return { call };
   } catch (error) {
     if (call === null) seal?.close();
@@ -86,6 +87,10 @@ function endingFor(reason: DisconnectReason | undefined): Ending | null {
       return null;
   }
 }
+
+/** How often, and how many times, somebody who was reconnected looks who is there. Longer: the last to come back is heard by them late. */
+const CATCH_UP_EVERY_MS = 250;
+const CATCH_UP_TIMES = 40;
 
 class LiveCall implements Call {
   readonly #room: Room;
@@ -181,7 +186,7 @@ class LiveCall implements Call {
       .on(RoomEvent.Reconnected, () => {
         this.#emit({ type: 'live' });
         this.#sendMark();
-        people();
+        this.#catchUp(CATCH_UP_TIMES);
       })
       .on(RoomEvent.Disconnected, (reason) => {
         // While connecting, the failure is `connect`'s to report.
@@ -535,6 +540,21 @@ class LiveCall implements Call {
   }
 
   /** Many notices arrive together; the page hears of them once. */
+  /**
+   * After a full reconnect livekit-client holds back what happens while it believes that it still reconnects, and may never
+   * tell it: so for a while we look for ourselves.
+   */
+  #catchUp(times: number): void {
+    if (this.#over) return;
+    this.#reception.catchUp();
+    this.#tellPeople();
+    if (times > 0) {
+      setTimeout(() => {
+        this.#catchUp(times - 1);
+      }, CATCH_UP_EVERY_MS);
+    }
+  }
+
   #tellPeople(): void {
     if (this.#peopleDue || !this.#begun) return;
     this.#peopleDue = true;

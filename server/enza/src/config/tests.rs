@@ -76,7 +76,8 @@ fn every_field_has_a_key_in_the_file() {
     let all = format!(
         "port = 1\nbind = \"::1\"\ndata = \"d\"\napi_key = \"k\"\napi_secret = \"{SECRET}\"\nlan = false\n\
          cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\ndevelopment = true\n\
-         rooms = \"open\"\nmedia_threads = 3\nwebhooks = [\"https://example.org/a\"]"
+         rooms = \"open\"\nmedia_threads = 3\nwebhooks = [\"https://example.org/a\"]\n\
+         metrics_bind = \"127.0.0.1:9464\"\nlog_format = \"json\""
     );
     assert_eq!(all.lines().count(), KEYS.len());
     let folder = tempfile::tempdir().unwrap();

@@ -2,11 +2,13 @@
 
 mod api;
 mod authority;
+mod browser;
 mod circle;
 mod headers;
 mod invites;
 mod moderation;
 mod openapi;
+mod operation;
 mod page;
 mod problem;
 mod rooms;
@@ -16,19 +18,23 @@ mod twirp;
 use crate::attempts::Attempts;
 use crate::config::RoomsRule;
 use crate::ice_servers::IceServers;
+use crate::media::MediaThreads;
+use crate::metrics::Metrics;
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
+use crate::readiness::Readiness;
 use crate::rooms::Rooms;
 use crate::token::TokenAuthority;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, connect, get, post};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 use store::Store;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tower::Layer as _;
@@ -53,6 +59,10 @@ pub(crate) struct App {
     pub(crate) passphrases: Passphrases,
     pub(crate) operator: Arc<OperatorKey>,
     pub(crate) rooms_rule: RoomsRule,
+    pub(crate) media: MediaThreads,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
+    pub(crate) begun: SystemTime,
     /// The data folder.
     pub(crate) data: Arc<Path>,
     /// True once the rooms have said goodbye.
@@ -114,6 +124,7 @@ fn api() -> OpenApiRouter<App> {
 pub(crate) fn routes(app: App) -> Router {
     let routes = Router::from(api())
         .merge(openapi::route())
+        .merge(operation::routes())
         .route("/", get(page::root))
         // HTTP/2 opens a WebSocket by CONNECT (RFC 8441).
         .route("/api/rooms/{room}/circle", connect(circle::connect))
@@ -131,9 +142,15 @@ pub(crate) fn routes(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn(headers::cross_origin))
         .layer(from_fn(headers::security))
+        .layer(from_fn_with_state(app.clone(), operation::count))
         .with_state(app);
     // The path must be right before the router looks at it, so this stands around the router.
     Router::new().fallback_service(MapRequestLayer::new(collapse_slashes).layer(routes))
+}
+
+/// The routes of a port that only those who may read the figures reach.
+pub(crate) fn private_routes(app: App) -> Router {
+    operation::private().with_state(app)
 }
 
 /// Clients given `ws://host/` ask for `//rtc/v1`.

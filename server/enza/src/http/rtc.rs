@@ -3,7 +3,7 @@
 //! A connection is refused before its upgrade, as plain HTTP with one sentence: a client reads that at once,
 //! while a socket that opens and stays silent would make it wait.
 
-use super::{App, Slot};
+use super::{App, Slot, browser};
 use crate::room::Entry;
 use crate::token::Refusal;
 use crate::{rooms, session};
@@ -182,8 +182,8 @@ fn open(
         .write_buffer_size(READ_BUFFER)
         .max_write_buffer_size(WRITE_BUFFER_MAX)
         .on_upgrade(move |socket| async move {
-            let App { rooms, stopped, alive, .. } = app;
-            session::run(socket, rooms, entry, ice_servers, stopped).await;
+            let App { rooms, metrics, stopped, alive, .. } = app;
+            session::run(socket, rooms, entry, ice_servers, metrics, stopped).await;
             drop((slot, alive));
         })
 }
@@ -210,7 +210,10 @@ fn admit(app: &App, headers: &HeaderMap, parameters: MaybeParameters) -> Result<
     let token = bearer(headers).or(parameters.access_token.as_deref()).unwrap_or_default();
     let room = parameters.room.as_deref().filter(|room| !room.is_empty());
     let grants = app.tokens.verify(token, room)?;
-    let request = parameters.join_request.as_deref().map(signal::decode_join_request).transpose()?;
+    let mut request = parameters.join_request.as_deref().map(signal::decode_join_request).transpose()?;
+    if let Some(request) = &mut request {
+        browser::note(headers, request.client_info.get_or_insert_default());
+    }
     Ok(Admitted { grants, request, v0: parameters.join() })
 }
 

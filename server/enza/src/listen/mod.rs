@@ -8,7 +8,7 @@
 mod http;
 
 use self::http::Answers;
-use crate::http::Slot;
+use crate::http::{Peer, Slot};
 use crate::media::{self, Behind, MediaThreads, RelayHandle};
 use crate::server::raised;
 use crate::tls;
@@ -99,6 +99,7 @@ impl Listening {
             (_, Some(_)) => return self.http1(stream, peer, slot, Answers::ToHttps).await,
         };
         match timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
+            // A relay's client asks for no protocol.
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) => {
                 self.http2(stream, peer, slot).await;
             }

@@ -9,17 +9,20 @@ mod crossing;
 mod mapped;
 mod mark;
 mod relay;
+mod report;
 mod socket;
 mod stream;
 
 pub(crate) use address::{candidates, lan_addresses, media_address};
 pub(crate) use mapped::mapped;
 pub(crate) use relay::{Behind, RelayEnds, RelayHandle, behind_tls, carry_tls, relay};
+pub(crate) use report::Report;
 pub(crate) use socket::bind;
 pub(crate) use stream::{FRAME, carry};
 
 use crossing::{Crossing, crossings};
 use mio::{Events, Poll, Token, Waker};
+use report::Reporter;
 use sfu::{Certificate, Command, DataChannel, Event, Output, Shard, ShardConfig};
 use socket::MediaSocket;
 use std::collections::HashMap;
@@ -30,8 +33,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use stream::StreamInput;
-use tokio::sync::mpsc;
+use stream::{StreamInput, is_stream};
+use tokio::sync::{mpsc, watch};
 
 /// Commands that wait for the shard. Full means that it has not run for thousands of commands: it is stuck, and
 /// the program ends so that it can be started again. Higher: that is noticed later; lower: a burst of joins
@@ -69,6 +72,7 @@ pub(crate) struct MediaHandle {
     waker: Arc<Waker>,
     /// Peers on its shard, as it last said.
     peers: Arc<AtomicUsize>,
+    report: watch::Receiver<Report>,
 }
 
 /// All media threads. Cheap to clone.
@@ -91,6 +95,12 @@ impl MediaThreads {
         let in_turn = (0..count).map(|at| &self.handles[(first + at) % count]);
         // There is at least one.
         in_turn.min_by_key(|handle| handle.peers.load(Ordering::Relaxed)).unwrap_or(&self.handles[0]).clone()
+    }
+
+    /// Each thread's last report, and whether it still makes them.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = (Report, bool)> {
+        let now = Instant::now();
+        self.handles.iter().map(move |handle| report::last(&handle.report, now))
     }
 
     /// The one whose shard a connection's first datagram is for.
@@ -151,7 +161,8 @@ pub(crate) fn handle_for_tests() -> (MediaHandle, (Poll, Receiver<Command>)) {
     let waker = Arc::new(Waker::new(poll.registry(), WAKER).unwrap());
     let (commands, inbox) = sync_channel(COMMANDS);
     let (streams, _) = sync_channel(1);
-    (MediaHandle { commands, streams, waker, peers: Arc::default() }, (poll, inbox))
+    let (_, report) = Reporter::new(Instant::now());
+    (MediaHandle { commands, streams, waker, peers: Arc::default(), report }, (poll, inbox))
 }
 
 /// The running threads.
@@ -221,7 +232,9 @@ impl Media {
             let (commands, inbox) = sync_channel(COMMANDS);
             let (streams, stream_inbox) = sync_channel(STREAM_DATAGRAMS);
             let peers = Arc::new(AtomicUsize::new(0));
-            let ends = Ends { inbox, stream_inbox, outbox: outbox.clone(), peers: Arc::clone(&peers) };
+            let (reporter, seen) = Reporter::new(Instant::now());
+            let outbox = outbox.clone();
+            let ends = Ends { inbox, stream_inbox, outbox, peers: Arc::clone(&peers), reporter };
             let stopping = Arc::clone(&media.stopping);
             let watch = Watch { ended: end.clone(), stopping: Arc::clone(&stopping) };
             let config = config.clone();
@@ -274,7 +287,7 @@ impl Media {
                 .map_err(|error| error.to_string())?;
             ready.recv().map_err(|_| "a media thread ended at once".to_owned())??;
             media.threads.push((Arc::clone(&waker), thread));
-            handles.push(MediaHandle { commands, streams, waker, peers });
+            handles.push(MediaHandle { commands, streams, waker, peers, report: seen });
         }
         Ok((media, MediaThreads::new(handles), MediaEvents { events, ended }))
     }
@@ -299,6 +312,7 @@ struct Ends {
     stream_inbox: Receiver<StreamInput>,
     outbox: mpsc::Sender<Event>,
     peers: Arc<AtomicUsize>,
+    reporter: Reporter,
 }
 
 struct Loop {
@@ -331,13 +345,21 @@ impl Loop {
         let mut deadline = self.flush()?;
         let mut receiving = false;
         let mut commands_left = false;
+        let mut woke = Instant::now();
         loop {
+            let rests = Instant::now();
+            let reporter = &mut self.ends.reporter;
+            reporter.worked(rests.saturating_duration_since(woke));
+            if reporter.due <= rests {
+                reporter.tell(rests, self.shard.counters(), self.shard.population());
+            }
             let wait = if receiving || commands_left {
-                Some(Duration::ZERO)
+                Duration::ZERO
             } else {
-                deadline.map(|at| at.saturating_duration_since(Instant::now()))
+                let until = deadline.map_or(reporter.due, |at| at.min(reporter.due));
+                until.saturating_duration_since(rests)
             };
-            match self.poll.poll(&mut events, wait) {
+            match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Fatal::Poll(error)),
                 Ok(()) => {}
@@ -345,6 +367,7 @@ impl Loop {
             receiving |= events.iter().any(|event| event.token() == SOCKET);
 
             let now = Instant::now();
+            woke = now;
             let last_turn = self.stopping.load(Ordering::Acquire);
             commands_left = true;
             for _ in 0..if last_turn { COMMANDS } else { COMMANDS_PER_TURN } {
@@ -462,6 +485,7 @@ impl Loop {
                 }
                 Output::Timeout(deadline) => {
                     if self.dropped > 0 {
+                        self.ends.reporter.dropped(self.dropped);
                         tracing::debug!(dropped = self.dropped, "datagrams or lossy messages were dropped");
                         self.dropped = 0;
                     }

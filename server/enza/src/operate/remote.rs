@@ -2,11 +2,12 @@
 
 use super::OperateError;
 use crate::running::Running;
+use crate::tls;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -138,7 +139,13 @@ fn pinned(certificate: &str) -> HttpsConnector<HttpConnector> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build()
+    let name = ServerName::try_from(tls::ON_THIS_COMPUTER).expect("a valid name");
+    HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_only()
+        .with_server_name_resolver(FixedServerNameResolver::new(name))
+        .enable_http1()
+        .build()
 }
 
 /// Trusts exactly one certificate, whatever name it is for.

@@ -1,13 +1,11 @@
-//! HTTPS: real certificate files, or a development certificate that this program makes.
+//! A development certificate that this program makes.
 //!
-//! The development certificate has its own small authority, so that a phone that trusts it once still trusts
+//! It has its own small authority, so that a phone that trusts it once still trusts
 //! the server after its address changed. The authority may vouch only for this machine's own names and for
 //! private addresses (RFC 5280 section 4.2.1.10), so its key, if stolen, cannot impersonate anybody's bank.
 
-use crate::config::{Config, Transport};
 use crate::data_folder::write_private;
 use crate::media::lan_addresses;
-use crate::operate;
 use crate::start_error::StartError;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
@@ -15,21 +13,13 @@ use rcgen::{
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, ServerConfig};
 
 const AUTHORITY: &str = "enza-dev-authority.pem";
 const AUTHORITY_KEY: &str = "enza-dev-authority.key";
 const SERVER: &str = "enza-dev.pem";
 const SERVER_KEY: &str = "enza-dev.key";
-
-/// What a TLS handshake calls HTTP/2 (RFC 9113 section 3.2).
-pub(crate) const HTTP2: &[u8] = b"h2";
 
 /// Phones refuse server certificates that live longer than 825 (own authorities) or 398 days.
 const SERVER_DAYS: i64 = 365;
@@ -45,48 +35,13 @@ pub(crate) fn authority_file(certs: &Path) -> PathBuf {
     certs.join(AUTHORITY)
 }
 
-/// What the listener needs for HTTPS; `None` when it speaks HTTP.
+/// The certificate's and the key's files, for a server that listens on `bind`. Makes what is missing or too old.
 ///
 /// # Errors
 /// [`StartError::Certificate`].
-pub(crate) fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, StartError> {
-    let (cert, key) = match &config.transport {
-        Transport::Plain => return Ok(None),
-        Transport::Files { cert, key } => (cert.clone(), key.clone()),
-        Transport::Development => {
-            development(&config.certs, &names(config.bind))?;
-            (config.certs.join(SERVER), config.certs.join(SERVER_KEY))
-        }
-    };
-    let refused = |path: &Path, reason: String| StartError::Certificate { path: path.to_owned(), reason };
-    let chain = CertificateDer::pem_file_iter(&cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| refused(&cert, error.to_string()))?;
-    if chain.is_empty() {
-        return Err(refused(&cert, "it holds no certificate in PEM form".to_owned()));
-    }
-    let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| refused(&key, error.to_string()))?;
-    let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-        .map_err(|error: rustls::Error| refused(&cert, error.to_string()))?;
-    tls.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(Arc::new(tls)))
-}
-
-/// The SHA-256 of the certificate that [`server_config`] shows; `None` without HTTPS.
-///
-/// # Errors
-/// [`StartError::Certificate`].
-pub(crate) fn fingerprint(config: &Config) -> Result<Option<String>, StartError> {
-    let path = match &config.transport {
-        Transport::Plain => return Ok(None),
-        Transport::Files { cert, .. } => cert.clone(),
-        Transport::Development => config.certs.join(SERVER),
-    };
-    let certificate = CertificateDer::from_pem_file(&path)
-        .map_err(|error| StartError::Certificate { path, reason: error.to_string() })?;
-    Ok(Some(operate::remote::fingerprint(&certificate)))
+pub(super) fn files(certs: &Path, bind: IpAddr) -> Result<(PathBuf, PathBuf), StartError> {
+    development(certs, &names(bind))?;
+    Ok((certs.join(SERVER), certs.join(SERVER_KEY)))
 }
 
 /// The names a browser on this network may use for this machine. A public address is left out: the authority may
@@ -215,9 +170,13 @@ fn validity(days: i64) -> (OffsetDateTime, OffsetDateTime) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::client::WebPkiServerVerifier;
-    use rustls::client::danger::ServerCertVerifier as _;
-    use rustls::pki_types::{ServerName, UnixTime};
+    use std::sync::Arc;
+    use tokio_rustls::rustls;
+    use tokio_rustls::rustls::client::WebPkiServerVerifier;
+    use tokio_rustls::rustls::client::danger::ServerCertVerifier as _;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
     fn trusts(certs: &Path, name: &str) -> Result<(), rustls::Error> {
         let mut roots = rustls::RootCertStore::empty();
