@@ -8,7 +8,7 @@
 mod http;
 
 use self::http::Answers;
-use crate::http::{Peer, Slot};
+use crate::http::Slot;
 use crate::media::{self, Behind, MediaThreads, RelayHandle};
 use crate::server::raised;
 use crate::tls;

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use stream::{StreamInput, is_stream};
+use stream::StreamInput;
 use tokio::sync::{mpsc, watch};
 
 /// Commands that wait for the shard. Full means that it has not run for thousands of commands: it is stuck, and
