@@ -181,7 +181,7 @@ const browserIn = (space, colour) => launch('chromium', {
   ...(home
     ? { acceptInsecureCerts: false, env: { ...process.env, HOME: home } }
     // Without a certificate this one address counts as secure, so camera and microphone work.
-    : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${insecureSite}`] }),
+    : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`] }),
 });
 
 /** A browser behind the cable, without a page yet. */
