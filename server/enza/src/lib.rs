@@ -25,6 +25,7 @@ mod http;
 mod listen;
 pub mod logs;
 mod media;
+pub mod notice;
 mod operate;
 mod operator_key;
 mod origin;

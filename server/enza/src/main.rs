@@ -4,12 +4,15 @@ use clap::Parser as _;
 use enza::catalogue::Language;
 use enza::cli::{Cli, Command};
 use enza::config::Config;
+use enza::notice::Notice;
 use enza::server::Server;
 use enza::start_error::StartError;
 use enza::{health, logs, welcome};
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Threads for HTTP and rooms; media has its own. Higher: more memory; lower than 2: one slow write to disk
 /// delays signalling.
@@ -70,12 +73,24 @@ async fn measure(arguments: load::Arguments) -> ExitCode {
 async fn serve(config: &Config, language: Language) -> Result<ExitCode, StartError> {
     let mut server = Server::start(config).await?;
     print(&welcome::text(server.store(), config, server.port(), language).await?);
+    let notices = server.notices();
     let code = tokio::select! {
         () = asked_to_stop() => ExitCode::SUCCESS,
         fatal = server.failure() => complain(&fatal.to_string(), 1),
+        never = tell(notices, language) => match never {},
     };
     server.stop().await;
     Ok(code)
+}
+
+/// Prints what happens meanwhile.
+async fn tell(notices: Option<mpsc::Receiver<Notice>>, language: Language) -> Infallible {
+    if let Some(mut notices) = notices {
+        while let Some(notice) = notices.recv().await {
+            print(&format!("\n{}\n", language.notice(&notice)));
+        }
+    }
+    std::future::pending().await
 }
 
 /// Ctrl-C or, where there is one, SIGTERM.

@@ -76,7 +76,9 @@ fn every_field_has_a_key_in_the_file() {
     let all = format!(
         "port = 1\nbind = \"::1\"\ndata = \"d\"\napi_key = \"k\"\napi_secret = \"{SECRET}\"\nlan = false\n\
          cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\ndevelopment = true\n\
-         rooms = \"open\"\nmedia_threads = 3\nwebhooks = [\"https://example.org/a\"]"
+         rooms = \"open\"\nmedia_threads = 3\nwebhooks = [\"https://example.org/a\"]\n\
+         domains = [\"a.example\"]\nacme_directory = \"https://ca.example/dir\"\nacme_contacts = [\"a@b.example\"]\n\
+         acme_root = \"ca.pem\""
     );
     assert_eq!(all.lines().count(), KEYS.len());
     let folder = tempfile::tempdir().unwrap();
@@ -85,6 +87,7 @@ fn every_field_has_a_key_in_the_file() {
     let settings = Settings::from_file(&path).unwrap();
     assert_eq!(settings.data, Some(folder.path().join("d")), "relative to the file's folder");
     assert_eq!(settings.key, Some("/abs/k.pem".into()));
+    assert_eq!(settings.acme_root, Some(folder.path().join("ca.pem")));
     assert_eq!(settings.rooms, Some(RoomsRule::Open));
     assert_eq!(settings.media_threads, Some(3));
     assert_eq!(settings.webhooks, Some(vec!["https://example.org/a".to_owned()]));
@@ -146,4 +149,28 @@ fn a_webhook_is_a_url_and_several_stand_between_commas() {
         let flags = Settings { webhooks: Some(vec![wrong.to_owned()]), ..Settings::default() };
         assert!(sentence(resolve(flags, &[], None)).contains(wrong), "{wrong}");
     }
+}
+
+#[test]
+fn a_domain_means_https_for_everybody_and_its_own_certificate() {
+    let domain = Settings { domains: Some(vec!["circle.example".to_owned()]), ..Settings::default() };
+    let config = resolve(domain.clone(), &[], None).unwrap();
+    assert_eq!((config.port, config.bind), (443, "0.0.0.0".parse().unwrap()));
+    let Transport::Domains(acme) = config.transport else { panic!("{:?}", config.transport) };
+    assert_eq!(acme.domains, ["circle.example"]);
+    assert!(acme.directory.contains("letsencrypt.org"), "{}", acme.directory);
+    let config =
+        resolve(Settings::default(), &[("ENZA_DOMAIN", "a.example,b.example"), ("ENZA_PORT", "8443")], None);
+    let config = config.unwrap();
+    assert_eq!(config.port, 8443);
+    assert!(matches!(config.transport, Transport::Domains(acme) if acme.domains.len() == 2));
+    for other in [
+        Settings { plain_http: Some(true), ..domain.clone() },
+        Settings { lan: Some(true), ..domain.clone() },
+        Settings { cert: Some("c".into()), key: Some("k".into()), ..domain.clone() },
+    ] {
+        assert!(sentence(resolve(other, &[], None)).contains("--domain"));
+    }
+    let file = "domains = [\"circle example\"]";
+    assert!(sentence(resolve(Settings::default(), &[], Some(file))).contains("circle.example.jp"));
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod authority;
+mod body;
 mod circle;
 mod headers;
 mod invites;
@@ -15,6 +16,7 @@ mod twirp;
 
 use crate::attempts::Attempts;
 use crate::config::RoomsRule;
+use crate::listen::Place;
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
 use crate::rooms::Rooms;
@@ -22,14 +24,14 @@ use crate::token::TokenAuthority;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, connect, get, post};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use store::Store;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tower::Layer as _;
 use tower::util::MapRequestLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -53,6 +55,8 @@ pub(crate) struct App {
     pub(crate) rooms_rule: RoomsRule,
     /// The data folder.
     pub(crate) data: Arc<Path>,
+    /// HTTPS with a certificate that browsers trust, so that they may be told to come by HTTPS alone.
+    pub(crate) real_certificate: bool,
     /// True once the rooms have said goodbye.
     pub(crate) stopped: watch::Receiver<bool>,
     /// Held by every WebSocket session, so that the end of the last one is seen.
@@ -63,26 +67,26 @@ pub(crate) struct App {
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// The listener's permits that a request stands on, put into its extensions: a WebSocket outlives the request, over
-/// HTTP/1.1 the HTTP connection too, and must go on counting. Over HTTP/2 it has a permit of its own beside the connection's.
+/// The listener's places that a request stands on, put into its extensions: a WebSocket outlives the request, over
+/// HTTP/1.1 the HTTP connection too, and must go on counting. Over HTTP/2 it has a place of its own beside the connection's.
 #[derive(Clone)]
 pub(crate) struct Slot {
-    connection: Arc<OwnedSemaphorePermit>,
+    connection: Arc<Place>,
     #[expect(dead_code, reason = "held, not read")]
-    socket: Option<Arc<OwnedSemaphorePermit>>,
+    socket: Option<Arc<Place>>,
 }
 
 impl Slot {
-    pub(crate) fn of(connection: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn of(connection: Place) -> Self {
         Self { connection: Arc::new(connection), socket: None }
     }
 
     /// The same connection, and one socket on it.
-    pub(crate) fn and(self, socket: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn and(self, socket: Place) -> Self {
         Self { socket: Some(Arc::new(socket)), ..self }
     }
 
-    /// Whether somebody holds the connection's permit besides `holders`.
+    /// Whether somebody holds the connection's place besides `holders`.
     pub(crate) fn is_held_elsewhere(&self, holders: usize) -> bool {
         Arc::strong_count(&self.connection) > holders
     }
@@ -127,8 +131,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/twirp/{*rest}", any(twirp::absent))
         .fallback(page::asset)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn(body::whole))
         .layer(from_fn(headers::cross_origin))
-        .layer(from_fn(headers::security))
+        .layer(from_fn_with_state(app.clone(), headers::security))
         .with_state(app);
     // The path must be right before the router looks at it, so this stands around the router.
     Router::new().fallback_service(MapRequestLayer::new(collapse_slashes).layer(routes))
