@@ -30,6 +30,7 @@ mod listen;
 pub mod logs;
 mod media;
 mod metrics;
+pub mod notice;
 pub mod notify;
 mod operate;
 mod operator_key;

@@ -71,7 +71,7 @@ impl Running {
     pub(crate) fn of(config: &Config, port: u16, certificate: Option<String>) -> Self {
         let scheme = match config.transport {
             Transport::Plain => "http",
-            Transport::Development | Transport::Files { .. } => "https",
+            Transport::Development | Transport::Files { .. } | Transport::Domains(_) => "https",
         };
         Self {
             url: format!("{scheme}://{}", health::address(config, port)),
