@@ -176,7 +176,7 @@ function start(root: HTMLElement): void {
         break;
       }
       case 'put-away':
-        if (intent.what === 'undecoded') screen.tell({ type: 'sealed', on: true });
+        if (intent.what === 'keys') screen.tell({ type: 'keys-told' });
         else if (intent.what === 'held') screen.tell({ type: 'held-pressed', kind: null });
         else screen.tell({ type: 'told', told: null, at: Date.now() });
         break;
@@ -327,6 +327,10 @@ function start(root: HTMLElement): void {
             () => stay?.pass()?.token ?? '',
             (link) => withKey(new URL(link, location.href).href, stay?.ticket.key ?? null),
           );
+    },
+    ownLink: () => {
+      const ticket = stay?.ticket ?? null;
+      return ticket?.key == null ? null : new URL(`/join${fragmentOf(ticket)}`, location.href).href;
     },
     desk: () => {
       const pass = stay?.pass() ?? null;

@@ -33,6 +33,7 @@ const person = (identity: string, joinedAt: number, more: Partial<Person> = {}):
   screen: null,
   weak: false,
   gone: false,
+  unopened: false,
   role: 'speaker',
   hand: 0,
   held: [],

@@ -223,8 +223,8 @@ export class Stay {
       tracks[kind]?.stop();
       this.#wish = { tracks: { ...tracks, [kind]: null }, open: open.filter((wanted) => wanted !== kind) };
       this.#screen.tell({ type: 'device', kind, device: { at: 'off' } });
-    } else if (device.at !== 'opening') {
-      void this.call.setDevice(kind, device.at !== 'on').then(() => this.listDevices());
+    } else if (device.at !== 'opening' || kind === 'camera') {
+      void this.call.setDevice(kind, !isOpen(device)).then(() => this.listDevices());
     }
   }
 
@@ -545,7 +545,6 @@ export class Stay {
       case 'closed-by-host':
       case 'sound':
       case 'screen':
-      case 'undecoded':
       case 'interrupted':
         this.#screen.tell(event);
         break;

@@ -188,7 +188,7 @@ export type Intent =
   | { readonly type: 'write'; readonly to: Addressee }
   /** The answer to a host who asks us to open something. */
   | { readonly type: 'answer'; readonly open: boolean }
-  | { readonly type: 'put-away'; readonly what: 'told' | 'held' | 'undecoded' }
+  | { readonly type: 'put-away'; readonly what: 'told' | 'held' | 'keys' }
   | { readonly type: 'toggle'; readonly kind: DeviceKind }
   /** Tries both devices of the preview again. */
   | { readonly type: 'reopen' }

@@ -111,6 +111,8 @@ class LiveCall implements Call {
   /** What was pressed last; what is under way may still be on its way there. */
   readonly #wanted: Record<DeviceKind, boolean> = { microphone: false, camera: false };
   readonly #turn: Record<DeviceKind, Promise<void>> = { microphone: Promise.resolve(), camera: Promise.resolve() };
+  /** Whose sound and picture our key did not open. */
+  readonly #unopened = new Set<string>();
   #over = false;
   #begun = false;
   #peopleDue = false;
@@ -136,7 +138,10 @@ class LiveCall implements Call {
     this.#room
       .on(RoomEvent.Connected, people)
       .on(RoomEvent.ParticipantConnected, people)
-      .on(RoomEvent.ParticipantDisconnected, people)
+      .on(RoomEvent.ParticipantDisconnected, ({ identity }) => {
+        this.#unopened.delete(identity);
+        people();
+      })
       .on(RoomEvent.ParticipantNameChanged, people)
       .on(RoomEvent.ParticipantAttributesChanged, people)
       .on(RoomEvent.TrackPublished, (publication) => {
@@ -174,8 +179,10 @@ class LiveCall implements Call {
       .on(RoomEvent.AudioPlaybackStatusChanged, () => {
         this.#emit({ type: 'sound', blocked: !this.#room.canPlaybackAudio });
       })
-      .on(RoomEvent.EncryptionError, () => {
-        this.#emit({ type: 'undecoded' });
+      .on(RoomEvent.EncryptionError, (_error, participant) => {
+        if (participant === undefined || participant.isLocal) return;
+        this.#unopened.add(participant.identity);
+        people();
       })
       .on(RoomEvent.SignalReconnecting, () => {
         this.#emit({ type: 'resuming' });
@@ -215,6 +222,10 @@ class LiveCall implements Call {
       try {
         // The room is hidden before the first picture leaves.
         if (local instanceof LocalVideoTrack) await this.#hideRoom(local);
+        if (local instanceof LocalVideoTrack && !this.#mayOpenCamera()) {
+          this.#letCameraGo(local);
+          return;
+        }
         // The cast is for livekit-client's own types, which are not written for exact optional properties.
         await own.publishTrack(local as LocalTrack, { source: SOURCES[kind] });
         this.#emit({ type: 'device', kind, device: { at: 'on' } });
@@ -247,6 +258,8 @@ class LiveCall implements Call {
 
   setDevice(kind: DeviceKind, on: boolean): Promise<void> {
     this.#wanted[kind] = on;
+    // However long a background still loads: no picture leaves before it is asked whether it may.
+    if (kind === 'camera' && !on) this.#emit({ type: 'device', kind, device: { at: 'off' } });
     return this.#inTurn(kind, () => this.#setDevice(kind, on));
   }
 
@@ -263,7 +276,7 @@ class LiveCall implements Call {
     try {
       if (kind === 'microphone') await own.setMicrophoneEnabled(on);
       else await this.#setCamera(on);
-      this.#emit({ type: 'device', kind, device: { at: on ? 'on' : 'off' } });
+      this.#emit({ type: 'device', kind, device: { at: on && this.#wanted[kind] ? 'on' : 'off' } });
     } catch (error) {
       this.#emit({ type: 'device', kind, device: { at: 'fault', why: faultOf(error) } });
     } finally {
@@ -565,6 +578,6 @@ class LiveCall implements Call {
   }
 
   #people(): Present[] {
-    return peopleIn(this.#room, this.#options);
+    return peopleIn(this.#room, this.#options, this.#unopened);
   }
 }
