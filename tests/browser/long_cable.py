@@ -95,4 +95,5 @@ def main():
             way.deliver(now)
 
 
-main()
+if __name__ == "__main__":
+    main()

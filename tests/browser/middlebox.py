@@ -15,29 +15,19 @@ Makes a TUN device in each namespace and carries IPv4 packets between them. Each
 and is answered with the same line. What was let through before a change is forgotten. Ends with its input; prints "ready".
 """
 import argparse
-import fcntl
 import os
 import random
 import select
 import socket
 import struct
-import subprocess
 import sys
 
-TUNSETIFF = 0x400454CA
-TUN, NO_INFO = 0x0001, 0x1000
-LARGEST = 65536
+from long_cable import LARGEST, device
+
 TCP, UDP = 6, 17
 TLS_HANDSHAKE = 0x16
 FLOWS_MAX = 20_000
 FROM_PORT = 20_000
-
-
-def device(name, namespace):
-    tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH", name.encode(), TUN | NO_INFO))
-    subprocess.run(["ip", "link", "set", name, "netns", namespace], check=True)
-    return tun
 
 
 def sums(data):
