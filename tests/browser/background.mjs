@@ -13,6 +13,19 @@ const INDIGO = [91, 103, 150];
 const RED = [230, 26, 10];
 const near = (colour, wanted) => colour.every((value, index) => Math.abs(value - wanted[index]) < 30);
 const shows = (page, name, wanted, limit = 30_000) => until(async () => near(await middleOf(page, name), wanted), limit);
+/** All colours that are seen of somebody for so many milliseconds. */
+async function within(page, name, ms) {
+  const seen = [];
+  for (const end = Date.now() + ms; Date.now() < end; await sleep(20)) seen.push(await middleOf(page, name));
+  return seen;
+}
+async function choose(page, background) {
+  await press(page, 'more');
+  await page.click('[data-testid="open-settings"]');
+  await page.waitForSelector('#background');
+  await page.select('#background', background);
+  await page.keyboard.press('Escape');
+}
 const parts = (page) => page.evaluate(() => performance.getEntriesByType('resource').map((one) => one.name).filter((name) => name.includes('background')));
 
 async function main() {
@@ -75,24 +88,70 @@ async function main() {
   await ann.waitForSelector('#background');
   await ann.select('#background', 'none');
   check('as it is: the room is seen', (await shows(ben, names[0], RED)) !== null, `${await middleOf(ben, names[0])}`);
+  await ann.select('#background', 'moss');
+  check('chosen while the camera is on: it is seen', (await shows(ben, names[0], MOSS)) !== null, `${await middleOf(ben, names[0])}`);
+  check('and the room not once more', (await within(ben, names[0], 1500)).every((colour) => !near(colour, RED)));
+  await ann.select('#background', 'none');
+  await shows(ben, names[0], RED);
   check('nothing was asked of any other server', outside.size === 0, [...outside].join(' '));
   const loaded = await parts(ann);
   check('all of it came from our own', loaded.length > 0 && loaded.every((name) => name.startsWith(base)), `${loaded.length} files`);
 
-  // Where the engine does not come, the camera stays shut.
+  // What the engine's file meets: `hold` keeps it waiting until it is let go.
+  let engine = 'hold';
+  const waiting = [];
   await ann.setRequestInterception(true);
-  ann.on('request', (request) => void (request.url().endsWith('.wasm') ? request.abort() : request.continue()));
+  ann.on('request', (request) => {
+    if (!request.url().endsWith('.wasm') || engine === 'come') void request.continue();
+    else if (engine === 'hold') waiting.push(request);
+    else void request.abort();
+  });
   await ann.setCacheEnabled(false);
   await ann.reload({ waitUntil: 'load' });
   await until(() => isLive(ann), 15_000);
-  await press(ann, 'more');
-  await ann.click('[data-testid="open-settings"]');
-  await ann.waitForSelector('#background');
-  await ann.select('#background', 'moss');
-  await ann.keyboard.press('Escape');
+  await until(() => pressed(ann, 'camera'), 10_000);
+  await choose(ann, 'moss');
+  const held = await until(() => waiting.length > 0, 10_000);
+  await press(ann, 'camera');
+  const shut = await until(async () => (await ann.$eval('.bar [data-testid="camera"]', (tool) => tool.textContent)).includes('Off'), 2000);
+  check('a press while the background loads closes the camera at once', held !== null && shut !== null, seconds(shut));
+  engine = 'come';
+  for (const request of waiting.splice(0)) void request.continue();
+  await sleep(4000);
+  check('and it stays closed when the background has come', !(await pressed(ann, 'camera')) && !(await seat(ben, names[0])).video);
+  await press(ann, 'camera');
+  const hidden = [];
+  const opened = await until(async () => {
+    const colour = await middleOf(ben, names[0]);
+    if (colour.some((value) => value > 0)) hidden.push(colour);
+    return near(colour, MOSS);
+  }, 30_000, 20);
+  check('opened again it has the background, from its first picture on', opened !== null && !hidden.some((colour) => near(colour, RED)), seconds(opened));
+  await choose(ann, 'none');
+  await shows(ben, names[0], RED);
+
+  // Where the engine does not come, the camera stays shut.
+  engine = 'fail';
+  await ann.reload({ waitUntil: 'load' });
+  await until(() => isLive(ann), 15_000);
+  await choose(ann, 'moss');
   const said = await until(() => ann.$('[data-fault="camera background"]'), 30_000);
   check('where it cannot be had, that is said and the camera is off', said !== null && !(await pressed(ann, 'camera')), seconds(said));
   await shot(ann, 'background-fault');
+  await until(async () => !(await seat(ben, names[0])).video, 5000);
+  await ann.click('[data-fault="camera background"] button:not(.square)');
+  await sleep(3000);
+  check('“try again” in vain sends nothing of the room', !(await pressed(ann, 'camera')) && !(await seat(ben, names[0])).video);
+  engine = 'come';
+  await ann.click('[data-fault="camera background"] button:not(.square)');
+  const retried = [];
+  const works = await until(async () => {
+    const colour = await middleOf(ben, names[0]);
+    if (colour.some((value) => value > 0)) retried.push(colour);
+    return near(colour, MOSS);
+  }, 30_000, 20);
+  check('“try again” that works shows the background, and never the room', works !== null && !retried.some((colour) => near(colour, RED)),
+    `${seconds(works)}, ${retried.length} pictures looked at`);
 }
 
 await run(main, 150_000);

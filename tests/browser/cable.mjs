@@ -3,7 +3,7 @@
 // Linux, root and iproute2; ENZA_TEST_BINARY is the server's program. All traffic stays in the namespaces.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clip } from './fake.mjs';
@@ -12,12 +12,16 @@ import { enter, isLive, openLink } from './room.mjs';
 
 const [server, away] = [`enza-${process.pid}-s`, `enza-${process.pid}-a`];
 const [cable, farCable] = [`ez${process.pid}s`.slice(0, 15), `ez${process.pid}a`.slice(0, 15)];
-const [address, farAddress, port] = ['10.219.77.1', '10.219.77.2', '7880'];
-const site = `http://${address}:${port}`;
+const [address, farAddress] = ['10.219.77.1', '10.219.77.2'];
+// Chromium takes no candidate with port 443 at a private address, so behind a wall the server has one of those for documents.
+const [publicAddress, outsideAddress, insideAddress] = ['203.0.113.1', '203.0.113.2', '192.168.219.2'];
+const insecureSite = `http://${address}:7880`;
+let site = insecureSite;
 const folder = mkdtempSync(join(tmpdir(), 'enza-cable-'));
 const ip = (...args) => execFileSync('ip', args, { stdio: 'pipe' });
 let daemon;
 let carrier;
+let home;
 
 function tidy() {
   daemon?.kill('SIGKILL');
@@ -34,8 +38,8 @@ function tidy() {
 process.on('exit', tidy);
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 
-function plugIn() {
-  for (const [space, link, own] of [[server, cable, address], [away, farCable, farAddress]]) {
+function plugIn(here = address, there = farAddress) {
+  for (const [space, link, own] of [[server, cable, here], [away, farCable, there]]) {
     ip('-n', space, 'link', 'set', 'lo', 'up');
     ip('-n', space, 'addr', 'add', `${own}/24`, 'dev', link);
     ip('-n', space, 'link', 'set', link, 'up');
@@ -60,6 +64,24 @@ export async function layLong({ delay = 0, loss = 0, rate = 0 }) {
   plugIn();
 }
 
+/** A router with a strict NAT, and a wall that can be changed: see `middlebox.py`. */
+export async function layBehindWall() {
+  ip('netns', 'add', server);
+  ip('netns', 'add', away);
+  const script = new URL('middlebox.py', import.meta.url).pathname;
+  carrier = spawn('python3', [script, away, farCable, server, cable, '--address', outsideAddress],
+    { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(carrier.stdout, 'data');
+  plugIn(publicAddress, insideAddress);
+  ip('-n', away, 'route', 'add', 'default', 'dev', farCable);
+}
+
+/** Puts up another wall; what was let through before is forgotten. */
+export async function wall(kind) {
+  carrier.stdin.write(`${kind}\n`);
+  await once(carrier.stdout, 'data');
+}
+
 export const pull = () => ip('-n', server, 'link', 'set', cable, 'down');
 export const plug = () => ip('-n', server, 'link', 'set', cable, 'up');
 
@@ -81,12 +103,25 @@ function inside(space, program) {
   return script;
 }
 
-/** Starts the server near; resolves to the host's and the guest's link. */
-export async function serve() {
+/** Starts the server near; resolves to the host's and the guest's link. `https`: with a development certificate. */
+export function serve(https = false) {
+  site = https ? `https://${address}:7880` : insecureSite;
+  return start([https ? '--lan' : '--plain-http', '--bind', address, '--port', '7880']);
+}
+
+/** The same with HTTPS on port 443, as behind a wall; its certificate is one that the browsers trust. */
+export async function serveSecurely() {
+  site = `https://${publicAddress}`;
+  const { cert, key, authority } = certified();
+  home = trusting(authority);
+  return start(['--cert', cert, '--key', key, '--bind', publicAddress, '--port', '443']);
+}
+
+async function start(flags) {
   const output = join(folder, 'server.out');
   const log = openSync(join(folder, 'server.log'), 'w');
-  daemon = spawn('ip', ['netns', 'exec', server, process.env.ENZA_TEST_BINARY, 'serve', '--plain-http', '--bind', address,
-    '--port', port, '--data', join(folder, 'data')], {
+  daemon = spawn('ip', ['netns', 'exec', server, process.env.ENZA_TEST_BINARY, 'serve', ...flags,
+    '--data', join(folder, 'data')], {
     stdio: ['ignore', openSync(output, 'w'), log], env: { ...process.env, LANG: 'en_GB.UTF-8', RUST_LOG: 'info' },
   });
   const secrets = () => [...new Set(readFileSync(output, 'utf8').match(/(?<=\/join#)[\w-]+/g) ?? [])];
@@ -95,10 +130,36 @@ export async function serve() {
   return { host: `${site}/join#${host}`, guest: `${site}/join#${guest}` };
 }
 
+/** An authority for a day, and the server's certificate from it. */
+function certified() {
+  const [authority, cert, key] = ['authority.pem', 'server.pem', 'server.key'].map((name) => join(folder, name));
+  const openssl = (...args) => execFileSync('openssl', args, { stdio: 'pipe' });
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
+  openssl(...request, '-subj', '/CN=Test authority', '-keyout', join(folder, 'authority.key'), '-out', authority,
+    '-addext', 'keyUsage=critical,keyCertSign');
+  openssl(...request, '-subj', '/CN=Test server', '-keyout', key, '-out', cert, '-CA', authority,
+    '-CAkey', join(folder, 'authority.key'), '-addext', `subjectAltName=IP:${publicAddress}`,
+    '-addext', 'basicConstraints=critical,CA:FALSE', '-addext', 'extendedKeyUsage=serverAuth');
+  return { authority, cert, key };
+}
+
+/** A home folder in which Chromium trusts this authority, for TURN as well, where no warning can be passed. Needs libnss3-tools. */
+function trusting(authority) {
+  const made = join(folder, 'home');
+  const store = join(made, '.pki', 'nssdb');
+  mkdirSync(store, { recursive: true });
+  const certutil = (...args) => execFileSync('certutil', ['-d', `sql:${store}`, ...args], { stdio: 'pipe' });
+  certutil('-N', '--empty-password');
+  certutil('-A', '-n', 'enza', '-t', 'C,,', '-i', authority);
+  return made;
+}
+
 const browserIn = (space, colour) => launch('chromium', {
   language: 'en', camera: clip(colour, true), pipe: true, executablePath: inside(space, browserPath('chromium')),
-  // The namespace has no certificate; this one address counts as secure, so camera and microphone work.
-  moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`],
+  ...(home
+    ? { acceptInsecureCerts: false, env: { ...process.env, HOME: home } }
+    // Without a certificate this one address counts as secure, so camera and microphone work.
+    : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${insecureSite}`] }),
 });
 
 /** A browser behind the cable, without a page yet. */

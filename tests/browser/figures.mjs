@@ -4,6 +4,7 @@
 // (ENZA_ROOMS=open). `node figures.mjs [MINUTES of the last one, 1]`
 import { check, DESK, launch, openPage, percentile, PHONE, run, sleep, until } from './kit.mjs';
 import { base, isLive, openLink } from './room.mjs';
+import { sit } from './sit.mjs';
 
 const minutes = Number(process.argv[2] ?? 1);
 const OTHERS = 24;
@@ -35,27 +36,6 @@ async function firstPaint(browser, path, what) {
   }
   const sorted = (values) => values.map(Math.round).sort((a, b) => a - b).join(', ');
   console.log(`first paint, ${what}: ${sorted(times)} ms; the whole screen: ${sorted(wholes)} ms`);
-}
-
-/** Somebody who takes part by text alone: only their lines to the server, held by a page that draws nothing of the room. */
-async function sit(helper, link, name) {
-  const index = await helper.evaluate(async (invite, called) => {
-    const answer = await fetch('/api/join', {
-      method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ invite, name: called }),
-    });
-    const { token } = await answer.json();
-    const { video } = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
-    const socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/api/rooms/${video.room}/circle?access_token=${token}`);
-    await new Promise((opened, failed) => {
-      socket.onopen = opened;
-      socket.onerror = failed;
-    });
-    window.lines ??= [];
-    return window.lines.push(socket) - 1;
-  }, link.split('#')[1].split('&')[0], name);
-  let id = 0;
-  const ask = (command) => helper.evaluate((at, words) => window.lines[at].send(words), index, JSON.stringify({ id: (id += 1), ...command }));
-  return { ask, leave: () => ask({ type: 'leave' }) };
 }
 
 /** Milliseconds between frames while the layout changes eight times; and what of it the page's own work was. */

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { violations } from './axe.mjs';
 import { clip, voice } from './fake.mjs';
 import { check, DESK, heard, launch, openPage, PHONE, run, seconds, shot, sleep, until, watch } from './kit.mjs';
+import { servePage } from './client.mjs';
 import { base, enter, id, isLive, line, moves, openLink, press, pressed, seat, tap } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
@@ -52,6 +53,71 @@ async function hears(page, name) {
   check(name, first !== null && after > before, `energy ${before.toFixed(4)} to ${after.toFixed(4)}`);
 }
 
+/** Turns encryption on or off, and closes the dialog. */
+async function turn(host) {
+  await tap(host, id('room-actions'));
+  await tap(host, id('room-settings'));
+  await host.$eval('#rule-sealed', (box) => box.scrollIntoView({ block: 'center' }));
+  await host.click('#rule-sealed');
+}
+const whose = (page) => page.$eval(id('other-key'), (notice) => notice.dataset.whose).catch(() => null);
+
+/** An app that knows nothing of encryption comes with its microphone open. */
+async function stranger(browser, link, name, watchers) {
+  const [invite] = link.split('#')[1].split('&');
+  const answer = await fetch(`${base}/api/join`, {
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ invite, name }),
+  });
+  const { token } = await answer.json();
+  const page = await openPage(browser, DESK);
+  await page.goto(await servePage(), { waitUntil: 'load' });
+  const identity = await page.evaluate(async (url, words) => {
+    const room = new window.LivekitClient.Room();
+    await room.connect(url, words);
+    await room.localParticipant.setMicrophoneEnabled(true);
+    return room.localParticipant.identity;
+  }, base.replace(/^http/, 'ws'), token);
+  for (const watcher of watchers) {
+    const seated = await until(() => watcher.$(`li[data-identity="${identity}"]`), 8000);
+    await sleep(1500);
+    const voices = await watcher.$$eval('[data-part="voices"] audio', (all) => all.map((one) => one.dataset.identity));
+    check('an app that sends in the clear has its seat and is not heard', seated !== null && !voices.includes(identity), voices.join(' '));
+  }
+  await page.browserContext().close();
+}
+
+/** Runs in the page before its scripts: while `window.walled` holds, the call reaches nothing. */
+function wall() {
+  const Native = window.WebSocket;
+  window.walled = true;
+  window.tried = 0;
+  window.WebSocket = class extends Native {
+    constructor(address, ...rest) {
+      const call = new URL(address).pathname.startsWith('/rtc');
+      if (call) window.tried += 1;
+      super(call && window.walled ? address.replace('/rtc', '/nowhere') : address, ...rest);
+    }
+  };
+}
+
+/** A host turns encryption on while somebody's call is still being tried: who has no key gets none in the clear. */
+async function betweenTries(chromium, host, guestLink) {
+  const fay = await openPage(chromium, DESK);
+  watch('sealed-fay', fay);
+  await fay.evaluateOnNewDocument(wall);
+  await openLink(fay, guestLink.slice(0, guestLink.indexOf('&')), names[3]);
+  await fay.click('form.wide button.main');
+  const trying = await until(() => fay.evaluate(() => window.tried > 0), 15_000);
+  await turn(host);
+  await until(async () => (await sealed(host)) !== null, 15_000);
+  await host.keyboard.press('Escape');
+  await fay.evaluate(() => { window.walled = false; });
+  const text = await until(async () => (await fay.$eval(id('text-only'), (one) => one.textContent)).includes('no key'), 40_000);
+  check('turned on between two tries: without a key there is text, and no call in the clear under a lock', trying !== null && text !== null
+    && (await sealed(fay)) === null && (await seat(host, names[3]))?.video === false, seconds(text));
+  await fay.browserContext().close();
+}
+
 async function main() {
   const chromium = await launch('chromium', { language: 'en', camera: clip('red'), microphone: voice() });
   const [host, ann, carl, dora] = await Promise.all([DESK, PHONE, DESK, DESK].map((size) => openPage(chromium, size)));
@@ -74,12 +140,11 @@ async function main() {
   check('a room that does not ask for it shows no lock', (await sealed(host)) === null && (await sealed(ann)) === null);
 
   await press(host, 'people');
-  await tap(host, id('room-actions'));
-  await tap(host, id('room-settings'));
-  await host.$eval('#rule-sealed', (box) => box.scrollIntoView({ block: 'center' }));
-  await host.click('#rule-sealed');
+  await turn(host);
   const turned = await until(async () => (await sealed(host)) && (await sealed(ann)) && (await isLive(host)) && (await isLive(ann)), 20_000);
   check('turned on, everybody’s call is made anew and has the lock', turned !== null, seconds(turned));
+  const own = await host.$eval('#own-link', (field) => field.value).catch(() => '');
+  check('the host is given their own link with the key, to keep', own === hostLink, own.slice(0, 40));
   await host.keyboard.press('Escape');
   check('what was open is open, on both sides', (await until(async () => (await pressed(host, 'microphone')) && (await pressed(ann, 'camera')), 10_000)) !== null);
   const seen = await until(() => moves(ann, names[0], 1000), 20_000, 0);
@@ -100,8 +165,14 @@ async function main() {
   const silent = (await heard(carl)).energy;
   check('with another key packets come and nothing is decoded', flows !== null && got.frames === 0 && silent === 0,
     `${got.received} packets, ${got.frames} frames, energy ${silent}`);
-  check('which is said', (await until(() => carl.$(id('undecoded')), 5000)) !== null);
+  check('which is said to whom it concerns: the key is theirs', (await until(async () => (await whose(carl)) === 'mine', 5000)) !== null, await whose(carl));
+  const told = await until(async () => (await whose(host)) === 'theirs' && (await host.$eval(id('other-key'), (one) => one.textContent)).includes(names[2]), 5000);
+  check('the host is told whose it is', told !== null, await whose(host));
+  const noted = await until(async () => (await ann.evaluate(() => [...document.querySelectorAll('li[data-testid="seat"] .noted')].map((one) => one.textContent).join())).includes(names[2]), 5000);
+  check('and everybody else sees it at that seat alone', noted !== null && (await whose(ann)) === null, await whose(ann));
   await shot(carl, 'sealed-other-key');
+
+  await carl.browserContext().close();
 
   await record(dora);
   await openLink(dora, guestLink.slice(0, guestLink.indexOf('&')), names[3]);
@@ -117,10 +188,13 @@ async function main() {
   await until(async () => (await host.$eval('#fresh-link', (field) => field.value)).includes('/join#'), 5000);
   const fresh = await host.$eval('#fresh-link', (field) => field.value);
   check('links that a host makes hold the key', fresh.endsWith(`&k=${key}`));
+  await host.keyboard.press('Escape');
   await openLink(dora, fresh, names[3]);
   await dora.click('form.wide button.main');
   const now = await until(() => moves(dora, names[0], 1000), 25_000, 0);
   check('and with such a link she sees and hears', now !== null, seconds(now));
+
+  await dora.browserContext().close();
 
   const evan = await openPage(chromium, DESK);
   await evan.evaluateOnNewDocument(() => {
@@ -133,6 +207,25 @@ async function main() {
   const unable = await until(async () => (await evan.$eval(id('text-only'), (one) => one.textContent)).includes('This browser cannot'), 15_000);
   check('a browser that cannot encrypt is told so, and takes part by text', unable !== null && (await line(evan)) === 'text', seconds(unable));
 
+  await evan.browserContext().close();
+  await stranger(chromium, guestLink, 'Other app', [host, ann]);
+
+  // Called away: the call is made anew meanwhile, and nobody is heard behind the curtain.
+  await press(ann, 'away-small');
+  await until(() => ann.$(id('curtain')), 2000);
+  await turn(host);
+  await until(async () => (await sealed(host)) === null, 15_000);
+  await host.keyboard.press('Escape');
+  const anew = await until(async () => (await ann.$$('[data-part="voices"] audio')).length > 0, 20_000);
+  await sleep(1000);
+  const loud = await ann.$$eval('[data-part="voices"] audio', (all) => all.map((one) => one.muted));
+  check('a call made anew behind the curtain stays hushed', anew !== null && loud.length > 0 && loud.every(Boolean), `${loud}`);
+  await tap(ann, `${id('curtain')} .btn.main`);
+  const again = await until(async () => (await ann.$$eval('[data-part="voices"] audio', (all) => all.map((one) => one.muted))).every((muted) => !muted), 5000);
+  check('and is heard again from the seat', again !== null, seconds(again));
+
+  await betweenTries(chromium, host, guestLink);
+
   check('the key left no page', left.length > 10_000 && !left.includes(key) && !left.includes(encodeURIComponent(key)), `${left.length} characters looked through`);
   const log = process.env.ENZA_TEST_LOG;
   if (log && existsSync(log)) {
@@ -141,4 +234,4 @@ async function main() {
   }
 }
 
-await run(main, 150_000);
+await run(main, 240_000);

@@ -6,7 +6,7 @@ use std::path::Path;
 use tests::{files, licences, members, root};
 
 /// Crates without sockets, threads, clocks or randomness.
-const SANS_IO: [&str; 3] = ["circle", "sfu", "signal"];
+const SANS_IO: [&str; 4] = ["circle", "sfu", "signal", "turn"];
 
 /// What would bring I/O, time or chance into a crate.
 const IO: [&str; 15] = [
@@ -108,6 +108,15 @@ fn the_circle_knows_no_livekit_no_media_and_no_other_crate_of_ours() -> anyhow::
         assert!(!used.starts_with("livekit") && used != "prost", "circle depends on {used}");
     }
     assert!(!members["sfu"].dependencies.contains(&"circle".to_owned()));
+    Ok(())
+}
+
+#[test]
+fn the_relay_knows_no_other_crate_of_ours() -> anyhow::Result<()> {
+    let members = members()?;
+    for used in &members["turn"].dependencies {
+        assert!(!members.contains_key(used), "turn depends on {used}");
+    }
     Ok(())
 }
 

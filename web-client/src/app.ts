@@ -9,13 +9,12 @@ import { openScreen } from './app/screen';
 import { openSettings } from './app/settings';
 import type { Entry, Stay, Surroundings } from './app/stay';
 import { guestOf } from './circle/guest';
-import type { Intent, Ticket } from './circle/journey';
+import type { Intent } from './circle/journey';
 import { fragmentOf, holdsKey, newKey, readPastedLink, withKey } from './circle/link';
 import { idsIn, sessionOf } from './circle/session';
 import { ringBell, watchLevel } from './media/sound';
 import { canShareScreen } from './media/support';
 import type { Addressee, Command } from './protocol/circle';
-import type { Pass } from './protocol/pass';
 import { readPass } from './protocol/pass';
 import { inviteDesk, makeRoom, roomDesk, roomsAreOpen } from './protocol/rooms';
 import type { Answer } from './protocol/socket';
@@ -71,14 +70,6 @@ function start(root: HTMLElement): void {
     },
     enter,
     takeDevices: () => arrival.take('full'),
-  };
-
-  /** The seat that this tab had, if the link is the same. */
-  const passBefore = (ticket: Ticket): Pass | null => {
-    const session = keptSession();
-    return session?.token == null || session.invite !== ticket.invite || session.name !== ticket.name
-      ? null
-      : readPass(session.token);
   };
 
   /** The first page; whether a room can be made here is asked once. */
@@ -146,7 +137,7 @@ function start(root: HTMLElement): void {
         const { way } = intent;
         const { tracks, ids } = arrival.take(way);
         const { ticket } = journey;
-        if (stay === null) enter({ ticket, ids, wish: { tracks, open: [] }, way, pass: passBefore(ticket) });
+        if (stay === null) enter({ ticket, ids, wish: { tracks, open: [] }, way, pass: arrival.pass(ticket) });
         else stay.choseAnew(tracks, ids, way);
         break;
       }
@@ -185,7 +176,7 @@ function start(root: HTMLElement): void {
         break;
       }
       case 'put-away':
-        if (intent.what === 'undecoded') screen.tell({ type: 'sealed', on: true });
+        if (intent.what === 'keys') screen.tell({ type: 'keys-told' });
         else if (intent.what === 'held') screen.tell({ type: 'held-pressed', kind: null });
         else screen.tell({ type: 'told', told: null, at: Date.now() });
         break;
@@ -250,7 +241,7 @@ function start(root: HTMLElement): void {
         const { ticket } = journey;
         const session = keptSession();
         const ids = session === null ? noIds : idsIn(session);
-        enter({ ticket, ids, wish: noWish, way: session?.way ?? 'full', pass: passBefore(ticket) });
+        enter({ ticket, ids, wish: noWish, way: session?.way ?? 'full', pass: arrival.pass(ticket) });
         break;
       }
       case 'retry':
@@ -336,6 +327,10 @@ function start(root: HTMLElement): void {
             () => stay?.pass()?.token ?? '',
             (link) => withKey(new URL(link, location.href).href, stay?.ticket.key ?? null),
           );
+    },
+    ownLink: () => {
+      const ticket = stay?.ticket ?? null;
+      return ticket?.key == null ? null : new URL(`/join${fragmentOf(ticket)}`, location.href).href;
     },
     desk: () => {
       const pass = stay?.pass() ?? null;

@@ -36,7 +36,7 @@ describe('catalogues', () => {
       .filter((file) => !file.includes('strings'))
       .map((file) => readFileSync(file, 'utf8'))
       .join('\n');
-    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`, `react.${name}`, `seal.${why}`, `word.said.${said}`,
+    // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`, `react.${name}`, `seal.${why}`, `seal.${whose}.b`, `word.said.${said}`,
     // `deed.${deed}`, `deeds.${deed}`.
     const built = [
       ...marks.map((mark) => `mark.${mark}`),
@@ -45,6 +45,7 @@ describe('catalogues', () => {
       ...['missing', 'odd'].map((problem) => `name.${problem}`),
       ...['set', 'gone', 'failed'].map((said) => `word.said.${said}`),
       ...['no-key', 'no-cipher'].flatMap((why) => [`seal.${why}`, `seal.${why}.b`]),
+      ...['mine', 'either', 'theirs'].map((whose) => `seal.${whose}.b`),
       ...reactions.map(({ name }) => `react.${name}`),
       ...['all', 'saver', 'none'].map((pictures) => `set.pic.${pictures}.b`),
       ...['none', 'unplugged', 'denied', 'busy', 'failed', 'background'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),

@@ -13,14 +13,14 @@ const answering = (status: number, body: string): { send: typeof fetch; asked: {
 describe('the invite', () => {
   it('is asked for in the body, never in the address', async () => {
     const { send, asked } = answering(200, '{"room":{"name":"木曜の円"},"role":"host"}');
-    const plain = { room: '木曜の円', role: 'host', agreement: null, lobby: false, passphrase: false, historyDays: null };
+    const plain = { room: '木曜の円', role: 'host', agreement: null, lobby: false, passphrase: false, historyDays: null, encryption: null, counted: true };
     expect(await openInvite('s3cret', send)).toEqual({ kind: 'ok', value: plain });
     expect(asked).toEqual([{ path: '/api/invite', body: '{"invite":"s3cret"}' }]);
   });
 
   it('says what is promised, and whether somebody opens the door', () => {
     const promised = { version: 3, lines: ['Be kind.'] };
-    const body = { room: { name: 'R' }, role: 'guest', agreement: promised, lobby: true, passphrase: true, historyDays: 30 };
+    const body = { room: { name: 'R' }, role: 'guest', agreement: promised, lobby: true, passphrase: true, historyDays: 30, encryption: true, counted: false };
     expect(readInvitation(body)).toEqual({ ...body, room: 'R' });
     // No lines, no promise; and an agreement that cannot be read is the circle's to show.
     for (const agreement of [{ version: 3, lines: [] }, 'x', null]) {

@@ -18,6 +18,7 @@ function person(identity: string, more: Partial<Person> = {}): Person {
     resting: false,
     weak: false,
     gone: false,
+    unopened: false,
     role: 'speaker',
     hand: 0,
     held: [],

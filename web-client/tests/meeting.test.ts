@@ -167,6 +167,7 @@ describe('the ring', () => {
     resting: false,
     weak: false,
     gone: false,
+    unopened: false,
     ...more,
   });
   const ticket = { room: 'R', role: 'guest', name: 'B', mark: 'moon' } as const;

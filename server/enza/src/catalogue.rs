@@ -2,6 +2,7 @@
 //! operator's eyes; the page has its own catalogue, and log lines and API messages are English.
 
 mod certificate;
+mod install;
 mod operate;
 
 use crate::start_error::StartError;
@@ -219,6 +220,15 @@ fn japanese(error: &StartError) -> String {
         }
         StartError::Random(source) => format!("OS から 乱数を もらえません: {source}"),
         StartError::Media(reason) => format!("メディアの 準備が できません: {reason}"),
+        StartError::PortForbidden { port } => format!(
+            "ポート {port} を 使う 権利が ありません。`enza install` で サービスに するか、`sudo setcap cap_net_bind_service=+ep` を \
+             この プログラムに 使うか、--port で 1024 以上の 番号を 指定して ください。"
+        ),
+        StartError::Install { what, reason } => format!("{what} が できません: {reason}"),
+        StartError::SecretInUnit => {
+            "サービスの 設定は だれでも 読めます。シークレットは --api-secret で なく、/etc/enza.env に ENZA_API_SECRET=… と 書いて ください。"
+                .to_owned()
+        }
         StartError::Operate(error) => operate::japanese(error),
     }
 }

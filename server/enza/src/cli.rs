@@ -1,17 +1,20 @@
 //! The command line: which command, which flags. What they mean is [`crate::config`]'s business.
 
 use crate::catalogue::Language;
-use crate::config::{Config, RoomsRule, Settings};
+use crate::config::{Config, LogFormat, RoomsRule, Settings};
+use crate::install::Installation;
 use crate::operate::{BanCommands, ParticipantCommands, RoomCommands, pretty};
 use crate::running::Running;
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
-use crate::{backup, data_folder, rooms, welcome};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::{backup, check, data_folder, rooms, welcome};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use signal::Grants;
+use std::any::TypeId;
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use store::{InviteId, Role, Store, Terms};
@@ -20,20 +23,23 @@ use store::{InviteId, Role, Store, Terms};
 ///
 /// Without a command it serves. Each setting may also stand in enza.toml or in a variable such as ENZA_PORT
 /// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_DOMAIN, ENZA_PLAIN_HTTP,
-/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_WEBHOOKS, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
+/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_WEBHOOKS, ENZA_METRICS_BIND, ENZA_LOG_FORMAT, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
 #[derive(Debug, Parser)]
 #[command(name = "enza", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Commands>,
     #[command(flatten)]
-    serve: ServeFlags,
+    serve: ServeCommand,
+    /// The flags of `enza serve` as they were given to `enza install`.
+    #[arg(skip)]
+    given: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Commands {
     /// Serve rooms (the same as no command)
-    Serve(ServeFlags),
+    Serve(ServeCommand),
     /// Print a room token for a LiveKit client
     Token(TokenFlags),
     /// List, make and revoke invite links
@@ -64,6 +70,25 @@ enum Commands {
     },
     /// Ask whether the server with these settings answers (exit code 0) or not (1)
     Health(ServeFlags),
+    /// Write a systemd service that serves with these settings, and start it; run it again to change or update it
+    #[cfg(target_os = "linux")]
+    Install {
+        #[command(flatten)]
+        flags: Box<ServeFlags>,
+        /// Print the service's unit and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Folder that is / on the machine, for an image that is being made
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+    },
+    /// Stop and remove the systemd service; its data stays
+    #[cfg(target_os = "linux")]
+    Uninstall {
+        /// Folder that is / on the machine
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+    },
     /// Fill rooms of a server with clients that measure what it does to their packets
     #[cfg(target_os = "linux")]
     Load(load::Arguments),
@@ -83,6 +108,15 @@ struct CommonFlags {
     /// Configuration file [default: enza.toml beside the data folder, if there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+struct ServeCommand {
+    #[command(flatten)]
+    flags: ServeFlags,
+    /// Only say what would stand in the way of a start: nothing (exit code 0), settings (2) or the machine (1)
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Debug, Default, Args)]
@@ -135,6 +169,12 @@ struct ServeFlags {
     /// URL that is told what happens in rooms, as LiveKit's webhooks are (repeatable)
     #[arg(long, value_name = "URL")]
     webhook: Vec<String>,
+    /// Address and port, such as 127.0.0.1:9464, where /metrics needs no key: only your own programs should reach it
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics_bind: Option<SocketAddr>,
+    /// How the log's lines look [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Args)]
@@ -220,6 +260,8 @@ pub enum Command {
     Serve(Config),
     /// Print this and end.
     Print(String),
+    /// Say these sentences and end with this code.
+    Complain(Vec<String>, u8),
     /// See whether this server answers.
     Health(Config),
     /// Measure a server.
@@ -228,6 +270,27 @@ pub enum Command {
 }
 
 impl Cli {
+    /// Reads the program's arguments; ends it when they cannot be read, or ask for help.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let Some(install) = matches.subcommand_matches("install") {
+            cli.given = given(install);
+        }
+        cli
+    }
+
+    /// Whether the command is to serve, whose settings say how the log looks.
+    #[must_use]
+    pub const fn serves(&self) -> bool {
+        match &self.command {
+            None => !self.serve.check,
+            Some(Commands::Serve(serve)) => !serve.check,
+            Some(_) => false,
+        }
+    }
+
     /// Reads settings from every source and carries out what needs no server.
     ///
     /// # Errors
@@ -238,8 +301,8 @@ impl Cli {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Command, StartError> {
         match self.command {
-            None => Ok(Command::Serve(self.serve.config(variable)?)),
-            Some(Commands::Serve(flags)) => Ok(Command::Serve(flags.config(variable)?)),
+            None => self.serve.decide(language, variable).await,
+            Some(Commands::Serve(command)) => command.decide(language, variable).await,
             Some(Commands::Token(flags)) => flags.print(variable),
             Some(Commands::Invite(command)) => command.run(language, variable).await,
             Some(Commands::Room(command)) => Ok(Command::Print(command.run(language, variable).await?)),
@@ -257,8 +320,71 @@ impl Cli {
             }
             Some(Commands::Health(flags)) => Ok(Command::Health(flags.config(variable)?)),
             #[cfg(target_os = "linux")]
+            Some(Commands::Install { flags, dry_run, root }) => {
+                if flags.common.api_secret.is_some() {
+                    return Err(StartError::SecretInUnit);
+                }
+                // The service has an environment of its own.
+                flags.config(|_| None)?;
+                let installation = Installation { arguments: self.given, root };
+                Ok(Command::Print(match dry_run {
+                    true => installation.unit(),
+                    false => language.installed(&installation.install()?),
+                }))
+            }
+            #[cfg(target_os = "linux")]
+            Some(Commands::Uninstall { root }) => {
+                let done = Installation { arguments: Vec::new(), root }.uninstall()?;
+                Ok(Command::Print(language.uninstalled(done.as_ref())))
+            }
+            #[cfg(target_os = "linux")]
             Some(Commands::Load(arguments)) => Ok(Command::Load(Box::new(arguments))),
         }
+    }
+}
+
+/// The flags of `enza serve` among these, as they would be given again in another folder.
+fn given(matches: &ArgMatches) -> Vec<String> {
+    let flags = ServeFlags::augment_args(clap::Command::new("serve"));
+    let mut given = Vec::new();
+    for flag in flags.get_arguments() {
+        let (id, Some(long)) = (flag.get_id().as_str(), flag.get_long()) else { continue };
+        if matches.value_source(id) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let name = format!("--{long}");
+        if !flag.get_action().takes_values() {
+            given.push(name);
+            continue;
+        }
+        let is_path = flag.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+        for value in matches.get_raw(id).into_iter().flatten() {
+            let path = std::path::absolute(value).ok().filter(|_| is_path);
+            let value = path.map_or_else(|| value.into(), PathBuf::into_os_string);
+            given.extend([name.clone(), value.to_string_lossy().into_owned()]);
+        }
+    }
+    given
+}
+
+impl ServeCommand {
+    async fn decide(
+        self,
+        language: Language,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Command, StartError> {
+        let config = self.flags.config(variable)?;
+        if !self.check {
+            return Ok(Command::Serve(config));
+        }
+        let checked = check::check(&config).await;
+        Ok(match checked.problems.iter().map(StartError::exit_code).max() {
+            None => Command::Print(format!("{}\n", language.nothing_wrong(checked.running))),
+            Some(code) => Command::Complain(
+                checked.problems.iter().map(|one| language.start_error(one)).collect(),
+                code,
+            ),
+        })
     }
 }
 
@@ -295,6 +421,8 @@ impl ServeFlags {
             acme_directory: self.acme_directory,
             acme_contacts: (!self.acme_contact.is_empty()).then_some(self.acme_contact),
             acme_root: self.acme_root,
+            metrics_bind: self.metrics_bind,
+            log_format: self.log_format,
             ..self.common.settings()
         };
         settings.resolve(self.common.config.as_deref(), variable)
@@ -436,7 +564,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_flags_are_consistent() {

@@ -8,7 +8,7 @@ use crate::start_error::StartError;
 use crate::token::ApiKey;
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 pub use domains::Acme;
@@ -51,10 +51,12 @@ pub struct Settings {
     pub acme_directory: Option<String>,
     pub acme_contacts: Option<Vec<String>>,
     pub acme_root: Option<PathBuf>,
+    pub metrics_bind: Option<SocketAddr>,
+    pub log_format: Option<LogFormat>,
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "port",
     "bind",
     "data",
@@ -73,6 +75,8 @@ const KEYS: [&str; 18] = [
     "acme_directory",
     "acme_contacts",
     "acme_root",
+    "metrics_bind",
+    "log_format",
 ];
 
 /// Who may make rooms.
@@ -89,6 +93,25 @@ pub enum RoomsRule {
 }
 
 impl std::str::FromStr for RoomsRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        clap::ValueEnum::from_str(text, false)
+    }
+}
+
+/// How lines of the log look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object each, for programs.
+    Json,
+}
+
+impl std::str::FromStr for LogFormat {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -130,6 +153,9 @@ pub struct Config {
     pub media_threads: u8,
     /// Where LiveKit's webhooks go.
     pub webhooks: Vec<Uri>,
+    /// A port of its own for `/metrics`, without a key.
+    pub metrics_bind: Option<SocketAddr>,
+    pub log_format: LogFormat,
 }
 
 impl Settings {
@@ -184,6 +210,8 @@ impl Settings {
             acme_directory: get("ENZA_ACME_DIRECTORY"),
             acme_contacts: get("ENZA_ACME_CONTACT").map(list),
             acme_root: get("ENZA_ACME_ROOT").map(PathBuf::from),
+            metrics_bind: parse("ENZA_METRICS_BIND", get("ENZA_METRICS_BIND"), ADDRESS_AND_PORT)?,
+            log_format: parse("ENZA_LOG_FORMAT", get("ENZA_LOG_FORMAT"), TEXT_OR_JSON)?,
         })
     }
 
@@ -246,6 +274,8 @@ impl Settings {
             acme_directory: self.acme_directory.or(weaker.acme_directory),
             acme_contacts: self.acme_contacts.or(weaker.acme_contacts),
             acme_root: self.acme_root.or(weaker.acme_root),
+            metrics_bind: self.metrics_bind.or(weaker.metrics_bind),
+            log_format: self.log_format.or(weaker.log_format),
         }
     }
 
@@ -340,6 +370,8 @@ impl Settings {
                 .iter()
                 .map(|url| webhook(url))
                 .collect::<Result<_, _>>()?,
+            metrics_bind: self.metrics_bind,
+            log_format: self.log_format.unwrap_or_default(),
         })
     }
 }
@@ -349,6 +381,8 @@ const IP_ADDRESS: &str = "an IP address such as 127.0.0.1, 0.0.0.0 or ::";
 const IP_ADDRESSES: &str = "IP addresses with commas between them";
 const THREADS: &str = "a number from 1 to 16";
 const WEBHOOK_URL: &str = "a URL such as https://example.org/events";
+const ADDRESS_AND_PORT: &str = "an address with a port such as 127.0.0.1:9464";
+const TEXT_OR_JSON: &str = "text or json";
 const OPEN_OR_CLOSED: &str = "open or closed";
 const TRUE_OR_FALSE: &str = "true or false";
 

@@ -9,6 +9,7 @@
 //! | one task | `rooms.rs` | which rooms live |
 //! | two tasks | `attempts.rs` | who tried wrong invites; who made rooms |
 //! | four tasks per webhook URL | `webhook.rs` | the events on their way |
+//! | one task | `readiness.rs` | whether the database takes writes |
 //! | one thread | `media/` | [`sfu::Shard`] and the UDP socket |
 //!
 //! It is a library too, so that tests run the real server inside their own process.
@@ -16,20 +17,26 @@
 mod attempts;
 mod backup;
 pub mod catalogue;
+pub mod check;
 mod circle_session;
 pub mod cli;
 pub mod config;
 pub mod data_folder;
 pub mod health;
 mod http;
+mod ice_servers;
+mod install;
 mod listen;
 pub mod logs;
 mod media;
+mod metrics;
 pub mod notice;
+pub mod notify;
 mod operate;
 mod operator_key;
 mod origin;
 mod passphrase;
+mod readiness;
 mod retention;
 mod room;
 mod rooms;

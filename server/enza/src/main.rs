@@ -1,10 +1,10 @@
 //! `enza`: reads the command line, serves until it is asked to stop, and says in one sentence why it could not.
 
-use clap::Parser as _;
 use enza::catalogue::Language;
 use enza::cli::{Cli, Command};
-use enza::config::Config;
+use enza::config::{Config, LogFormat};
 use enza::notice::Notice;
+use enza::notify::Notify;
 use enza::server::Server;
 use enza::start_error::StartError;
 use enza::{health, logs, welcome};
@@ -24,8 +24,11 @@ const RUNTIME_PATIENCE: Duration = Duration::from_millis(500);
 fn main() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
     let language = Language::from_environment(variable);
-    let cli = Cli::parse();
-    logs::start(variable("RUST_LOG").as_deref());
+    let cli = Cli::read();
+    let wanted = variable("RUST_LOG");
+    if !cli.serves() {
+        logs::start(wanted.as_deref(), LogFormat::Text);
+    }
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
             Ok(runtime) => runtime,
@@ -37,7 +40,13 @@ fn main() -> ExitCode {
                 print(&text);
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Serve(config) => serve(&config, language).await,
+            Command::Complain(sentences, code) => {
+                Ok(sentences.iter().fold(ExitCode::SUCCESS, |_, sentence| complain(sentence, code)))
+            }
+            Command::Serve(config) => {
+                logs::start(wanted.as_deref(), config.log_format);
+                serve(&config, language, &Notify::from_environment(variable)).await
+            }
             Command::Health(config) => Ok(match health::check(&config).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => complain(&error.to_string(), 1),
@@ -70,15 +79,23 @@ async fn measure(arguments: load::Arguments) -> ExitCode {
     }
 }
 
-async fn serve(config: &Config, language: Language) -> Result<ExitCode, StartError> {
+async fn serve(config: &Config, language: Language, notify: &Notify) -> Result<ExitCode, StartError> {
     let mut server = Server::start(config).await?;
     print(&welcome::text(server.store(), config, server.port(), language).await?);
-    let notices = server.notices();
-    let code = tokio::select! {
-        () = asked_to_stop() => ExitCode::SUCCESS,
-        fatal = server.failure() => complain(&fatal.to_string(), 1),
-        never = tell(notices, language) => match never {},
+    let notices = tell(server.notices(), language);
+    notify.ready();
+    let asked = asked_to_stop();
+    tokio::pin!(asked, notices);
+    let mut beat = notify.every().map(tokio::time::interval);
+    let code = loop {
+        tokio::select! {
+            () = &mut asked => break ExitCode::SUCCESS,
+            () = tick(&mut beat) => if server.is_alive() { notify.alive() },
+            never = &mut notices => match never {},
+            fatal = server.failure() => break complain(&fatal.to_string(), 1),
+        }
     };
+    notify.stopping();
     server.stop().await;
     Ok(code)
 }
@@ -91,6 +108,16 @@ async fn tell(notices: Option<mpsc::Receiver<Notice>>, language: Language) -> In
         }
     }
     std::future::pending().await
+}
+
+/// Until systemd wants to hear again that the program works.
+async fn tick(beat: &mut Option<tokio::time::Interval>) {
+    match beat {
+        Some(beat) => {
+            beat.tick().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Ctrl-C or, where there is one, SIGTERM.

@@ -11,6 +11,7 @@ mod service;
 mod webhook;
 
 use crate::media::{MediaHandle, MediaThreads};
+use crate::metrics::{Metrics, Presence, Queue};
 use crate::rooms::{Farewell, Fatal, now};
 use crate::token::TokenAuthority;
 use crate::webhook::Webhooks;
@@ -121,6 +122,7 @@ pub(crate) struct Services {
     pub(crate) tokens: Arc<TokenAuthority>,
     pub(crate) fatal: mpsc::Sender<Fatal>,
     pub(crate) webhooks: Webhooks,
+    pub(crate) metrics: Metrics,
 }
 
 /// Starts the task of a new room; `pen` is the same for all that write for this room. `epoch` tells its circle from earlier ones of the same room.
@@ -132,7 +134,8 @@ pub(crate) fn start(
     pen: Arc<Semaphore>,
     farewell: Farewell,
 ) -> RoomControl {
-    let Services { media, store, tokens, fatal, webhooks } = services;
+    let Services { media, store, tokens, fatal, webhooks, metrics } = services;
+    let presence = Presence::of_a_room(metrics);
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (events, media_events) = mpsc::channel(EVENTS);
     let (end, ending) = watch::channel(None);
@@ -172,6 +175,7 @@ pub(crate) fn start(
             tokens,
             fatal,
             webhooks,
+            presence,
             started: false,
             finished_by: RoomEndReason::RoomEndIdleTimeout,
             ended: false,
@@ -238,6 +242,7 @@ struct RoomTask {
     tokens: Arc<TokenAuthority>,
     fatal: mpsc::Sender<Fatal>,
     webhooks: Webhooks,
+    presence: Presence,
     /// Somebody was here.
     started: bool,
     /// What ends the room, if it ends now.
@@ -345,6 +350,7 @@ impl RoomTask {
                 self.room.handle(now, Input::KeepOpen(self.kept_open));
             } else {
                 self.unacknowledged = None;
+                self.presence.set(self.circle.people());
                 if self.circle.people() > 0 {
                     self.tell_of_start();
                 }
@@ -403,6 +409,7 @@ impl RoomTask {
         if outbox.try_send(response).is_err() {
             tracing::debug!(connection = connection.0, "a client does not read and is closed");
             self.outboxes.remove(&connection);
+            self.presence.metrics().overflowed(Queue::Session);
             // Its effects join the queue that `carry_out` is draining.
             self.room.handle(now, Input::Closed { connection });
         }
@@ -457,7 +464,8 @@ mod tests {
             metadata: String::new(),
             mirrored: String::new(),
             media,
-            webhooks: Webhooks::start(told, &tokens),
+            webhooks: Webhooks::start(told, &tokens, &Metrics::default()),
+            presence: Presence::of_a_room(Metrics::default()),
             tokens,
             fatal,
             started: false,

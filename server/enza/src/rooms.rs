@@ -4,6 +4,7 @@
 //! It never waits for a room: a room whose event queue is full is stuck and is ended.
 
 use crate::media::{MediaEvents, MediaStuck};
+use crate::metrics::Queue;
 use crate::room::{self, RoomControl, RoomHandle, Services};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -291,6 +292,7 @@ impl Directory {
         if room.media(event).is_err() && room.handle().is_some() {
             // Its task has not run for thousands of events.
             tracing::error!(room = id.0, "a room is stuck and is ended");
+            self.services.metrics.overflowed(Queue::Room);
             self.names.retain(|_, known| *known != id);
             if let Some(room) = self.live.remove(&id) {
                 room.abort();

@@ -3,11 +3,14 @@
 use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
 use crate::http::{self, App};
+use crate::ice_servers::IceServers;
 use crate::listen::{self, Door, Listening, Places, Redirect, Sources, also_listen_on, listen_on_http};
-use crate::media::{self, Media, MediaConfig};
+use crate::media::{self, Media, MediaConfig, MediaThreads, RelayEnds};
+use crate::metrics::Metrics;
 use crate::notice::{Notice, Notices};
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
+use crate::readiness::Readiness;
 use crate::room::{FRESH, Services};
 use crate::rooms::{Fatal, Rooms};
 use crate::running::{Lock, Running};
@@ -20,7 +23,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -46,6 +49,7 @@ pub struct Server {
     store: Store,
     rooms: Rooms,
     media: Media,
+    threads: MediaThreads,
     webhooks: Webhooks,
     stopping: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
@@ -70,6 +74,13 @@ impl Server {
         let operator = Arc::new(OperatorKey::load_or_create(&config.data)?);
         let tls = Tls::prepare(config)?;
         let (listener, sockets) = bind(config).await?;
+        let figures = match config.metrics_bind {
+            None => None,
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|source| StartError::Bind { address, source })?)
+            }
+        };
         let port = listener
             .local_addr()
             .map_err(|source| StartError::Bind {
@@ -86,7 +97,10 @@ impl Server {
 
         retention::once(&store).await?;
 
-        let media_config = MediaConfig { candidates, tcp_candidates };
+        let (relay, relay_inbox) = media::relay();
+        let relay_socket = sockets.first().map(UdpSocket::try_clone).transpose();
+        let peers = candidates.clone();
+        let media_config = MediaConfig { candidates, tcp_candidates, relay: relay.clone() };
         let seed = || {
             let mut seed = [0; 32];
             getrandom::fill(&mut seed).map(|()| seed)
@@ -94,34 +108,52 @@ impl Server {
         let (media, threads, events) =
             Media::start(sockets, &media_config, seed).map_err(StartError::Media)?;
         let (fatal_sender, fatal) = mpsc::channel(1);
-        let webhooks = Webhooks::start(&config.webhooks, &tokens);
+        let metrics = Metrics::default();
+        let webhooks = Webhooks::start(&config.webhooks, &tokens, &metrics);
         let services = Services {
             media: threads.clone(),
             store: store.clone(),
             tokens: Arc::clone(&tokens),
             fatal: fatal_sender,
             webhooks: webhooks.clone(),
+            metrics: metrics.clone(),
         };
         let rooms = Rooms::start(services, events, config.development);
 
         let (stopping, stopping_seen) = watch::channel(false);
         tokio::spawn(retention::run(store.clone(), stopping.subscribe()));
+        let turn_secret = key.turn_secret();
+        if let Some(socket) = relay_socket.map_err(|error| StartError::Media(error.to_string()))? {
+            let ends = RelayEnds { threads: threads.clone(), socket, peers, stopping: stopping.subscribe() };
+            relay_inbox.start(relay.clone(), turn_secret.clone(), ends)?;
+        }
+        let readiness = Readiness::start(store.clone(), threads.clone(), stopping.subscribe());
         let (stopped, stopped_seen) = watch::channel(false);
         let (alive_sender, alive) = mpsc::channel(1);
-        let routes = http::routes(App {
+        let app = App {
             rooms: rooms.clone(),
             tokens,
+            ice_servers: IceServers::new(turn_secret, tls.is_some()),
             store: store.clone(),
             attempts: Attempts::start(),
             makers: Attempts::start(),
             passphrases: Passphrases::new(),
             operator,
             rooms_rule: config.rooms,
+            media: threads.clone(),
+            metrics,
+            readiness,
+            begun: SystemTime::now(),
             data: config.data.as_path().into(),
             real_certificate: matches!(config.transport, Transport::Files { .. } | Transport::Domains(_)),
             stopped: stopped_seen,
             alive: alive_sender,
-        });
+        };
+        if let Some(listener) = figures {
+            let stopping = stopping.subscribe();
+            let routes = http::private_routes(app.clone());
+            tokio::spawn(serve_figures(listener, routes, stopping));
+        }
         let (notices, waiting_notices) = Notices::new();
         let fingerprint = tls.as_ref().map(|tls| tls.fingerprint.clone());
         let showing = tls.as_ref().map(Tls::showing);
@@ -134,7 +166,14 @@ impl Server {
         }
         let sources = if config.transport == Transport::Plain { Sources::Proxy } else { Sources::People };
         let places = Places::start(listen::allowed_descriptors(), sources);
-        let listening = Listening::new(routes, acceptor, redirect, threads, places, stopping_seen);
+        let listening = Listening::new(
+            http::routes(app),
+            acceptor,
+            redirect,
+            (threads.clone(), relay),
+            places,
+            stopping_seen,
+        );
         listen_on_http(&listening, config);
         if let Some(ip) = also_listen_on(config) {
             // A convenience: a machine without IPv6 does without.
@@ -159,6 +198,7 @@ impl Server {
             store,
             rooms,
             media,
+            threads,
             webhooks,
             stopping,
             stopped,
@@ -178,6 +218,12 @@ impl Server {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Whether every media thread runs. While this is answered, so does the rest.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.threads.reports().all(|(_, alive)| alive)
     }
 
     /// Waits for something the program cannot survive.
@@ -222,6 +268,16 @@ impl Server {
     }
 }
 
+/// The port of `--metrics-bind`: HTTP for programs of the operator.
+async fn serve_figures(listener: TcpListener, routes: axum::Router, mut stopping: watch::Receiver<bool>) {
+    let served = axum::serve(listener, routes)
+        .with_graceful_shutdown(async move { raised(&mut stopping).await })
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the port for metrics is not served any more");
+    }
+}
+
 /// Waits until the flag is true, or whoever could raise it is gone.
 pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
     // The borrowed value that `wait_for` returns must not live across an await.
@@ -229,10 +285,11 @@ pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
 }
 
 /// The TCP listener and a UDP socket for each media thread, on one port number.
-async fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
+pub(crate) async fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
     let asked = SocketAddr::new(config.bind, config.port);
     let failed = |source: std::io::Error| match source.kind() {
         ErrorKind::AddrInUse => StartError::PortInUse { port: config.port },
+        ErrorKind::PermissionDenied => StartError::PortForbidden { port: config.port },
         _ => StartError::Bind { address: asked, source },
     };
     let mut tries = if config.port == 0 { PORT_TRIES } else { 1 };

@@ -1,13 +1,16 @@
 //! One WebSocket: frames in, messages out, and the limits that keep one client from harming the others.
 //! It knows no room state: it hands requests to the room and sends what the room answers.
 
+use crate::ice_servers;
+use crate::metrics::{Beginning, Metrics};
 use crate::room::{Entry, Message as RoomMessage, OUTBOX, RoomHandle};
 use crate::rooms::{EnterError, Rooms};
 use crate::server::raised;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::SinkExt as _;
-use livekit_protocol::{DisconnectReason, SignalResponse, leave_request};
+use livekit_protocol::signal_response::Message as Said;
+use livekit_protocol::{DisconnectReason, IceServer, SignalResponse, leave_request};
 use signal::{ConnectionId, Frame};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -69,11 +72,19 @@ impl End {
 }
 
 /// Serves one upgraded WebSocket to its end.
-pub(crate) async fn run(mut socket: WebSocket, rooms: Rooms, entry: Entry, stopped: watch::Receiver<bool>) {
+pub(crate) async fn run(
+    mut socket: WebSocket,
+    rooms: Rooms,
+    entry: Entry,
+    ice_servers: Vec<IceServer>,
+    metrics: Metrics,
+    stopped: watch::Receiver<bool>,
+) {
     let (room, connection, mut session) = match enter(&rooms, &entry).await {
         Ok(entered) => entered,
         Err(reason) => {
             tracing::debug!(?reason, "nobody can enter");
+            metrics.refused("server-full");
             // A server that stops may be another one by the time the client comes back.
             let action = match reason {
                 DisconnectReason::ServerShutdown => leave_request::Action::Reconnect,
@@ -85,6 +96,14 @@ pub(crate) async fn run(mut socket: WebSocket, rooms: Rooms, entry: Entry, stopp
             return close(socket, close_code::AWAY, "").await;
         }
     };
+    match session.first.as_ref().and_then(|first| first.message.as_ref()) {
+        Some(Said::Join(_)) => metrics.session(Beginning::New),
+        Some(Said::Reconnect(_)) => metrics.session(Beginning::Resumed),
+        _ => metrics.refused("room"),
+    }
+    if let Some(first) = &mut session.first {
+        ice_servers::put_into(first, &ice_servers);
+    }
     let end = session.serve(&mut socket, &room, connection, stopped).await;
     room.send(RoomMessage::Closed { connection }).await;
     end.close(socket, connection).await;

@@ -36,6 +36,17 @@ pub enum StartError {
     FolderTaken { path: PathBuf },
     #[error("Listening on {address} failed: {source}")]
     Bind { address: SocketAddr, source: std::io::Error },
+    #[error(
+        "Port {port} needs a right that this user does not have: run it as a service (`enza install`), give the program the \
+         right (`sudo setcap cap_net_bind_service=+ep`), or choose a number above 1023 with --port."
+    )]
+    PortForbidden { port: u16 },
+    #[error("{what} failed: {reason}")]
+    Install { what: String, reason: String },
+    #[error(
+        "Everybody on the machine can read a service's settings: instead of --api-secret write ENZA_API_SECRET=… into /etc/enza.env."
+    )]
+    SecretInUnit,
     #[error("This computer has no network address to announce: give one with --announce.")]
     NoAddress,
     #[error("The certificate {} cannot be used: {reason}", path.display())]
@@ -58,7 +69,8 @@ impl StartError {
             | Self::Value { .. }
             | Self::Together { .. }
             | Self::Conflict { .. }
-            | Self::SecretShort { .. } => 2,
+            | Self::SecretShort { .. }
+            | Self::SecretInUnit => 2,
             Self::Operate(error) => error.exit_code(),
             _ => 1,
         }

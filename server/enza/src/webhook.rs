@@ -5,6 +5,7 @@
 //! a room has one lane, so its events arrive in order. A notice that is not taken is tried again with growing pauses,
 //! its lane waiting behind it, and given up in the end. No URL and nothing of an event is logged.
 
+use crate::metrics::{Metrics, Queue};
 use crate::rooms::now;
 use crate::token::TokenAuthority;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -64,14 +65,16 @@ enum Item {
 pub(crate) struct Webhooks {
     /// [`LANES`] for each URL, those of one URL together.
     lanes: Arc<[mpsc::Sender<Item>]>,
+    metrics: Metrics,
 }
 
 impl Webhooks {
     /// # Panics
     /// Never: `ring` has what TLS 1.2 and 1.3 need.
-    pub(crate) fn start(urls: &[Uri], tokens: &Arc<TokenAuthority>) -> Self {
+    pub(crate) fn start(urls: &[Uri], tokens: &Arc<TokenAuthority>, metrics: &Metrics) -> Self {
+        let metrics = metrics.clone();
         if urls.is_empty() {
-            return Self { lanes: Arc::from([]) };
+            return Self { lanes: Arc::from([]), metrics };
         }
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
@@ -87,7 +90,7 @@ impl Webhooks {
             sender
         };
         let lanes = urls.iter().flat_map(|url| (0..LANES).map(move |_| lane(url)).collect::<Vec<_>>());
-        Self { lanes: lanes.collect() }
+        Self { lanes: lanes.collect(), metrics }
     }
 
     /// Whether anybody listens.
@@ -111,6 +114,7 @@ impl Webhooks {
         let place = usize::try_from(hasher.finish() % LANES as u64).unwrap_or_default();
         for lane in self.lanes.iter().skip(place).step_by(LANES) {
             if lane.try_send(Item::Notice(Arc::clone(&notice))).is_err() {
+                self.metrics.overflowed(Queue::Webhook);
                 tracing::warn!("a webhook's receiver is away for too long: an event is lost");
             }
         }
@@ -228,7 +232,7 @@ mod tests {
             listener.local_addr().unwrap().port()
         };
         let url = format!("http://127.0.0.1:{port}/").parse().unwrap();
-        let webhooks = Webhooks::start(&[url], &tokens());
+        let webhooks = Webhooks::start(&[url], &tokens(), &Metrics::default());
         for _ in 0..QUEUE + 10 {
             webhooks.tell("room", WebhookEvent { event: "room_started".into(), ..Default::default() });
         }

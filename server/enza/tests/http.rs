@@ -100,7 +100,8 @@ async fn an_invite_becomes_a_room_token() {
     let asked = daemon.post("/api/invite", &format!(r#"{{"invite":"{}"}}"#, host.reveal())).await;
     assert_eq!(asked.status, 200);
     let expected = serde_json::json!(
-        {"room": {"name": "火曜日の輪"}, "role": "host", "lobby": false, "passphrase": false}
+        {"room": {"name": "火曜日の輪"}, "role": "host", "lobby": false, "passphrase": false,
+            "encryption": false, "counted": false}
     );
     assert_eq!(asked.json(), expected);
 

@@ -311,3 +311,32 @@ fn the_log_keeps_addresses_names_tokens_and_invites_to_itself() {
         assert!(!log.contains(private), "{private} stands in the log:\n{log}");
     }
 }
+
+#[test]
+fn a_check_says_everything_that_stands_in_the_way_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let fine = run(folder.path(), &["serve", "--check", "--port", "0"]);
+    assert!(fine.status.success(), "{}", stderr(&fine));
+    assert!(stdout(&fine).contains("Nothing stands in the way"), "{}", stdout(&fine));
+    assert!(!folder.path().join("data").exists(), "it made nothing");
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    std::fs::write(folder.path().join("data"), "a file").unwrap();
+    std::fs::write(folder.path().join("c.pem"), "none").unwrap();
+    let both = ["--cert", "c.pem", "--key", "c.pem"];
+    let wrong = run(folder.path(), &[&["serve", "--check", "--port", &port][..], &both].concat());
+    assert_eq!(wrong.status.code(), Some(1));
+    let said = stderr(&wrong);
+    assert!(said.lines().count() == 3 && said.contains(&port), "{said}");
+    assert!(said.contains("c.pem") && said.contains("data folder"), "{said}");
+    assert!(stdout(&wrong).is_empty());
+    let settings = run(folder.path(), &["--check", "--cert", "c.pem"]);
+    assert_eq!(settings.status.code(), Some(2), "{}", stderr(&settings));
+
+    std::fs::remove_file(folder.path().join("data")).unwrap();
+    let running = Running::start(enza(folder.path(), &["--port", "0"]));
+    let port = running.port.to_string();
+    let beside = run(folder.path(), &["serve", "--check", "--port", &port]);
+    assert!(beside.status.success() && stdout(&beside).contains("A server runs"), "{}", stderr(&beside));
+}

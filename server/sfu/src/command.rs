@@ -2,14 +2,15 @@
 //! or track is ignored: the participant may have gone while the command was on its way.
 
 use crate::sdp::CodecKind;
-use crate::{PeerId, RoomId, TrackId};
+use crate::{DtlsRole, PeerId, RoomId, TrackId};
 use bytes::Bytes;
 
 /// One order to a [`Shard`](crate::Shard), executed in full before the next one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// A participant's transport may exist from now on. Nothing happens until its first [`Command::Offer`].
-    Connect { peer: PeerId, room: RoomId },
+    /// A participant's transport may exist from now on. Nothing happens until its first [`Command::Offer`]. `role` is
+    /// ours in the DTLS handshake where the client's offer leaves it open.
+    Connect { peer: PeerId, room: RoomId, role: DtlsRole },
     /// The same for a connection on which the server offers and only sends (LiveKit protocol v0, subscriber). Its
     /// first [`Event::Offer`](crate::Event::Offer) comes at once.
     ConnectSubscriber { peer: PeerId, room: RoomId },

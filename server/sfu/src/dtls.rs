@@ -1,7 +1,11 @@
-//! DTLS 1.2 server for one peer (RFC 6347, RFC 5764), over `rtc-dtls`. Owns the handshake and its
+//! DTLS 1.2 for one peer (RFC 6347, RFC 5764), over `rtc-dtls`. Owns the handshake and its
 //! retransmissions; never learns where datagrams come from, so ICE may move the path under it.
 //!
-//! `rtc-dtls` takes the first SRTP profile *of the client's list* that it knows, and Chromium lists AES-CM first.
+//! As the server it waits for the client's hello. As the client it begins as soon as a check came, which saves the
+//! round trip of `rtc-dtls`'s HelloVerifyRequest; it then offers AES-128-GCM alone, since a browser would choose its own
+//! favourite, AES-CM. So that role is for clients that are known to take GCM.
+//!
+//! As the server, `rtc-dtls` takes the first SRTP profile *of the client's list* that it knows, and Chromium lists AES-CM first.
 //! So the ClientHello is read here before a connection exists for it, and a client that offers AES-128-GCM
 //! meets a server that knows nothing else.
 
@@ -39,6 +43,15 @@ const HELLO_VERIFY_REQUEST: u8 = 3;
 /// DTLS only wants the address as a key; there is one peer per endpoint.
 const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
 
+/// Which part of the handshake is ours (RFC 5763 §5, `a=setup`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DtlsRole {
+    /// `passive`: works with every client.
+    Server,
+    /// `active`: one round trip less, for clients that take SRTP's AES-128-GCM.
+    Client,
+}
+
 /// Why media cannot be set up at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
@@ -54,6 +67,7 @@ pub struct Certificate {
     pub(crate) provider: Arc<dyn RTCCryptoProvider>,
     pub(crate) fingerprint: String,
     gcm: Arc<HandshakeConfig>,
+    hello: Arc<HandshakeConfig>,
     cm: Arc<HandshakeConfig>,
 }
 
@@ -72,7 +86,8 @@ impl Certificate {
             .crypto()
             .hash(HashAlgorithm::Sha256, der.as_ref())
             .map_err(|e| CertificateError::Crypto(e.to_string()))?;
-        let config = |profile| {
+        let config = |profile, role| {
+            let client = role == DtlsRole::Client;
             ConfigBuilder::default()
                 .with_crypto_provider(provider.clone())
                 .with_certificates(vec![certificate.clone()])
@@ -80,13 +95,14 @@ impl Certificate {
                 .with_client_auth(ClientAuthType::RequireAnyClientCert)
                 .with_extended_master_secret(ExtendedMasterSecretType::Require)
                 .with_insecure_skip_verify(true) // self-signed by design: the SDP fingerprint is the check
-                .build(false, None)
+                .build(client, None)
                 .map(Arc::new)
                 .map_err(|e| CertificateError::Generate(e.to_string()))
         };
         Ok(Self {
-            gcm: config(SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm)?,
-            cm: config(SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80)?,
+            gcm: config(SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm, DtlsRole::Server)?,
+            hello: config(SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm, DtlsRole::Client)?,
+            cm: config(SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80, DtlsRole::Server)?,
             fingerprint: hex(&hash),
             provider,
         })
@@ -111,6 +127,8 @@ pub(crate) enum Progressed {
 enum State {
     /// Nothing came yet, or the ClientHello is not complete: what came so far is kept, bounded by the reader.
     Hello(HelloReader),
+    /// Ours is the first word, and there is no path for it yet.
+    Silent,
     Handshake {
         endpoint: Endpoint,
         profile: Profile,
@@ -120,9 +138,9 @@ enum State {
     Ended,
 }
 
-/// The server's last flight, kept as sent. `rtc-dtls` stops its own retransmission for good as soon as anything
-/// arrives that does not complete the client's flight (a repeated ClientHello, say), so it is done here: the same
-/// records again, of which a client drops those it has (RFC 6347 §4.2.4).
+/// Our last flight, kept as sent. `rtc-dtls` stops its own retransmission for good as soon as anything
+/// arrives that does not complete the other's flight (a repeated ClientHello, say), so it is done here: the same
+/// records again, of which the other drops those it has (RFC 6347 §4.2.4).
 #[derive(Default)]
 struct Flight {
     datagrams: Vec<BytesMut>,
@@ -172,16 +190,42 @@ pub(crate) struct Dtls {
     client_fingerprint: Vec<u8>,
     state: State,
     deadline: Option<Instant>,
+    role: DtlsRole,
 }
 
 impl Dtls {
-    pub(crate) fn new(certificate: Certificate) -> Self {
-        Self {
-            certificate,
-            client_fingerprint: Vec::new(),
-            state: State::Hello(HelloReader::default()),
-            deadline: None,
+    pub(crate) fn new(certificate: Certificate, role: DtlsRole) -> Self {
+        let state = match role {
+            DtlsRole::Server => State::Hello(HelloReader::default()),
+            DtlsRole::Client => State::Silent,
+        };
+        Self { certificate, client_fingerprint: Vec::new(), state, deadline: None, role }
+    }
+
+    pub(crate) fn role(&self) -> DtlsRole {
+        self.role
+    }
+
+    /// The client takes the first word itself. Without effect once it has come.
+    pub(crate) fn serve(&mut self) {
+        if matches!(self.state, State::Silent) {
+            self.role = DtlsRole::Server;
+            self.state = State::Hello(HelloReader::default());
         }
+    }
+
+    /// There is a path: says the first word, once, if it is ours.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        if !matches!(self.state, State::Silent) {
+            return;
+        }
+        self.deadline = Some(now + HANDSHAKE_TIME);
+        let mut endpoint = Endpoint::new(PEER, TransportProtocol::UDP, None);
+        // An error would mean that there is no randomness; the deadline tells of it.
+        let _ = endpoint.connect(now, PEER, self.certificate.hello.clone(), None);
+        let mut flight = Flight::default();
+        flight.replace(now, &mut endpoint);
+        self.state = State::Handshake { endpoint, profile: Profile::AeadAes128Gcm, flight };
     }
 
     /// The fingerprint from the offer. Changing it after the handshake has no effect: a new key needs a new peer.
@@ -219,7 +263,7 @@ impl Dtls {
         let (endpoint, handshaking) = match &mut self.state {
             State::Handshake { endpoint, .. } => (endpoint, true),
             State::Connected(endpoint) => (endpoint, false),
-            State::Hello(_) | State::Ended => return Progressed::Nothing,
+            State::Hello(_) | State::Silent | State::Ended => return Progressed::Nothing,
         };
         let events = match endpoint.read(now, PEER, None, BytesMut::from(datagram)) {
             Ok(events) => events,
@@ -300,7 +344,7 @@ impl Dtls {
         match &mut self.state {
             State::Handshake { flight, .. } => flight.poll_transmit(),
             State::Connected(endpoint) => endpoint.poll_transmit().map(|transmit| transmit.message),
-            State::Hello(_) | State::Ended => None,
+            State::Hello(_) | State::Silent | State::Ended => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! RTCP that the server writes itself: to a publisher TWCC feedback, NACKs, key-frame requests and receiver
 //! reports; to a subscriber sender reports.
 
+use crate::counters::Counters;
 use crate::peer::{FEEDBACK_INTERVAL, Peer, REPORT_INTERVAL};
 use crate::rtp::rtcp::{self, ReportBlock, SenderInfo};
 use crate::rtp::sequence::Unwrapper;
@@ -25,6 +26,7 @@ pub(crate) fn send(
     tracks: &mut Slab<Track>,
     slab: &mut SendSlab,
     due: &mut Vec<u16>,
+    counters: &mut Counters,
 ) {
     if peer.sealer.is_none() {
         return;
@@ -43,16 +45,18 @@ pub(crate) fn send(
             let Some(media) = layer.ssrc else { continue };
             layer.due_nacks(now, due);
             if !due.is_empty() {
+                counters.asked_again(due.len());
                 peer.send_rtcp(slab, |buffer| rtcp::nack(buffer, OWN_SSRC, media, due));
             }
             if video && layer.keyframe.take_due(now) {
+                counters.keyframe_requested();
                 peer.send_rtcp(slab, |buffer| rtcp::picture_loss(buffer, OWN_SSRC, media));
             }
             if report
                 && layer.statistics.is_receiving()
                 && let Some(block) = blocks.get_mut(count)
             {
-                *block = report_block(now, media, layer);
+                *block = report_block(now, media, layer, counters);
                 count = count.saturating_add(1);
             }
         }
@@ -85,8 +89,9 @@ fn transport_feedback(now: Instant, peer: &mut Peer, tracks: &Slab<Track>, slab:
     }
 }
 
-fn report_block(now: Instant, ssrc: u32, layer: &mut Layer) -> ReportBlock {
+fn report_block(now: Instant, ssrc: u32, layer: &mut Layer, counters: &mut Counters) -> ReportBlock {
     let (expected, lost) = layer.statistics.report_interval();
+    counters.expected(expected, lost);
     let statistics = &layer.statistics;
     ReportBlock {
         ssrc,

@@ -22,6 +22,7 @@ mod cadence;
 mod codec;
 mod codec_change;
 mod command;
+mod counters;
 mod data;
 mod downlink;
 mod dtls;
@@ -55,7 +56,8 @@ mod transmit;
 mod uplink;
 
 pub use command::{Command, DataChannel, Layer, MediaKind, Quality, TrackDescription, TrackSetting};
-pub use dtls::{Certificate, CertificateError};
+pub use counters::{Counters, Population};
+pub use dtls::{Certificate, CertificateError, DtlsRole};
 pub use event::{ConnectionQuality, DisconnectReason, Event, Speaker};
 pub use ice::shard_of;
 pub use id::{PeerId, RoomId, TrackId};

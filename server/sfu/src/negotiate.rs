@@ -10,7 +10,7 @@ use crate::ice::Credentials;
 use crate::packet::{ExtensionIds, Mid};
 use crate::peer::{Peer, SectionUse, is_free, receives_only};
 use crate::rtp::extension::Uri;
-use crate::sdp::{AnswerSection, Local, Offer, OfferError, Section, SectionKind, answer};
+use crate::sdp::{AnswerSection, Local, Offer, OfferError, Section, SectionKind, Setup, answer};
 use crate::shard::{Shard, kind_of};
 use crate::uplink::{Subscriber, Track};
 use crate::{Event, MediaKind, TrackId};
@@ -94,6 +94,9 @@ impl Shard {
         if peer.offer.is_none() {
             // Only now it can be expected to connect.
             peer.last_heard = now;
+        }
+        if peer.offer.is_none() && offer.setup == Setup::Active {
+            peer.dtls.serve();
         }
         peer.dtls.set_client_fingerprint(&offer.fingerprint.value);
         peer.requested = None;
@@ -264,6 +267,7 @@ impl Shard {
                 ice_ufrag: &local.ufrag,
                 ice_pwd: &local.pwd,
                 fingerprint: &fingerprint,
+                role: peer.dtls.role(),
                 candidates: &self.candidates,
                 session_id: peer.session_id,
                 session_version: peer.session_version,

@@ -306,6 +306,7 @@ impl Shard {
                 ice_ufrag: &credentials.ufrag,
                 ice_pwd: &credentials.pwd,
                 fingerprint: &format!("sha-256 {}", self.certificate.fingerprint),
+                role: peer.dtls.role(),
                 candidates: &self.candidates,
                 session_id: peer.session_id,
                 session_version: peer.session_version,

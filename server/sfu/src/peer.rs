@@ -165,15 +165,21 @@ impl Peer {
 
     /// Moves what DTLS and SCTP want to send into the slab. Without a path it stays with DTLS, which repeats it.
     pub(crate) fn flush(&mut self, now: Instant, slab: &mut SendSlab) {
+        if let Some(to) = self.address() {
+            self.flush_to(now, to, slab);
+        }
+    }
+
+    /// The same, to an address from which an authenticated check came, while none is nominated.
+    pub(crate) fn flush_to(&mut self, now: Instant, to: SocketAddr, slab: &mut SendSlab) {
+        let to = self.address().unwrap_or(to);
         while let Some(packets) = self.data.poll_transmit(now) {
             for packet in packets {
                 self.dtls.write(now, &packet);
             }
         }
         while let Some(datagram) = self.dtls.poll_transmit() {
-            if let Some(to) = self.address() {
-                slab.push_bytes(to, &datagram);
-            }
+            slab.push_bytes(to, &datagram);
         }
     }
 

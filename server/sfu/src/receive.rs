@@ -6,13 +6,14 @@
 
 use crate::codec::Codec;
 use crate::downlink::Forward;
-use crate::dtls::Progressed;
+use crate::dtls::{DtlsRole, Progressed};
 use crate::ice::Check;
 use crate::packet::{self, Dependency, ExtensionIds, Marks, Packet};
 use crate::peer::{Link, MEDIA_TICK, Peer, QUALITY_INTERVAL, SectionUse, Stream};
 use crate::round_trip;
 use crate::rtp::{Header, rtx};
 use crate::shard::Shard;
+use crate::srtp::{Opener, Sealer};
 use crate::transmit::SendSlab;
 use crate::uplink::{Arrival, Track};
 use crate::{DisconnectReason, Event};
@@ -46,7 +47,9 @@ impl Shard {
         if heard(peer, now) {
             self.events.push_back(Event::Heard { peer: peer.id });
         }
-        peer.flush(now, &mut self.slab);
+        // Not nominated yet, most likely; the first word may go where the check came from all the same.
+        peer.dtls.begin(now);
+        peer.flush_to(now, source, &mut self.slab);
         self.schedule(slot);
     }
 
@@ -57,7 +60,8 @@ impl Shard {
         match progressed {
             Progressed::Nothing => {}
             Progressed::Connected(keying) => {
-                match (crate::srtp::Opener::new(&keying, true), crate::srtp::Sealer::new(&keying, true)) {
+                let server = peer.dtls.role() == DtlsRole::Server;
+                match (Opener::new(&keying, server), Sealer::new(&keying, server)) {
                     (Ok(opener), Ok(sealer)) => {
                         peer.opener = Some(opener);
                         peer.sealer = Some(sealer);
@@ -112,6 +116,7 @@ impl Shard {
         let mut header = Header::parse(datagram)?;
         let peer = self.peers.get_mut(slot)?;
         let length = peer.opener.as_mut()?.open_rtp(datagram, header.header_len).ok()?;
+        self.counters.received(datagram.len());
         let mut plain = datagram.get_mut(..length)?;
         if heard(peer, now) {
             self.events.push_back(Event::Heard { peer: peer.id });
@@ -256,7 +261,7 @@ impl Shard {
         if !track.heard {
             return None;
         }
-        let mut missed = false;
+        let (mut missed, mut packets, mut bytes) = (false, 0_u64, 0_u64);
         for subscriber in &track.subscribers {
             let Some(peer) = self.peers.get_mut(subscriber.peer) else { continue };
             let Some(to) = peer.address() else { continue };
@@ -265,6 +270,8 @@ impl Shard {
             if let Some(forward) = downlink.forward(now, &packet, &track.layers) {
                 let number = downlink.numbers(packet.payload_type).then(|| peer.bandwidth.next_sequence());
                 let sent = seal(&mut self.slab, to, sealer, &packet, &forward, &peer.extensions, number);
+                packets = packets.wrapping_add(u64::from(sent > 0));
+                bytes = bytes.wrapping_add(sent as u64);
                 match number {
                     Some(_) if sent > 0 => peer.bandwidth.sent(now, sent),
                     Some(_) => {}
@@ -273,6 +280,7 @@ impl Shard {
             }
             missed |= (keyframe || downlink.svc.stuck) && downlink.awaits_keyframe() == Some(stream.layer);
         }
+        self.counters.forwarded(packets, bytes);
         if missed && let Some(layer) = track.layers.get_mut(stream.layer) {
             layer.keyframe.request();
         }
@@ -388,12 +396,14 @@ impl Shard {
             return;
         };
         for sequence in sequences {
+            self.counters.was_asked_again();
             if !peer.bandwidth.may_repair(now) {
                 break;
             }
             if let Some((packet, forward)) = downlink.repair(now, peer.round_trip, sequence, &track.layers) {
                 let number = downlink.numbers(packet.payload_type).then(|| peer.bandwidth.next_sequence());
                 let sent = seal(&mut self.slab, to, sealer, &packet, &forward, &peer.extensions, number);
+                self.counters.repaired(u64::from(sent > 0));
                 peer.bandwidth.repaired(sent);
                 if number.is_some() && sent > 0 {
                     peer.bandwidth.sent(now, sent);
@@ -413,6 +423,7 @@ impl Shard {
         };
         track.request_keyframe(layer);
         let publisher = track.peer;
+        self.counters.keyframe_asked();
         self.poke(now, publisher);
     }
 }
@@ -432,7 +443,7 @@ fn interrupt(peers: &mut Slab<Peer>, track: &Track) {
 fn seal(
     slab: &mut SendSlab,
     to: SocketAddr,
-    sealer: &mut crate::srtp::Sealer,
+    sealer: &mut Sealer,
     packet: &Packet<'_>,
     forward: &Forward,
     ids: &ExtensionIds,

@@ -2,7 +2,8 @@
 //! `receive`, what comes with time in `timers`, what comes with an offer in `negotiate`. Never knows a socket or
 //! reads a clock.
 
-use crate::dtls::{Certificate, CertificateError, Dtls};
+use crate::counters::{Counters, Population};
+use crate::dtls::{Certificate, CertificateError, Dtls, DtlsRole};
 use crate::ice::{Agent, Credentials};
 use crate::loudest::Loudest;
 use crate::offering::Offering;
@@ -104,6 +105,7 @@ pub struct Shard {
     pub(crate) due: Vec<u16>,
     /// What one subscriber would like to be sent, while its layers are fitted.
     pub(crate) demands: Vec<allocate::Demand>,
+    pub(crate) counters: Counters,
 }
 
 impl Shard {
@@ -134,6 +136,7 @@ impl Shard {
             unsettled: Vec::new(),
             due: Vec::with_capacity(64),
             demands: Vec::new(),
+            counters: Counters::default(),
         })
     }
 
@@ -147,6 +150,19 @@ impl Shard {
     #[must_use]
     pub fn peers(&self) -> usize {
         self.peers.len()
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        Counters { overflowed: self.slab.dropped, ..self.counters }
+    }
+
+    /// What it holds; looks at every peer, so not for each packet.
+    #[must_use]
+    pub fn population(&self) -> Population {
+        let subscriptions = self.peers.iter().map(|(_, peer)| peer.downlinks.len()).sum();
+        Population { peers: self.peers.len(), tracks: self.tracks.len(), subscriptions }
     }
 
     /// One datagram from the network. It is decrypted in place.
@@ -212,8 +228,8 @@ impl Shard {
     /// Carries out one command.
     pub fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Connect { peer, room } => self.connect(now, peer, room, false),
-            Command::ConnectSubscriber { peer, room } => self.connect(now, peer, room, true),
+            Command::Connect { peer, room, role } => self.connect(now, peer, room, Some(role)),
+            Command::ConnectSubscriber { peer, room } => self.connect(now, peer, room, None),
             Command::Disconnect { peer } => {
                 if let Some(slot) = self.peer_slots.get(&peer).copied() {
                     self.remove_peer(now, slot);
@@ -279,7 +295,8 @@ impl Shard {
 
     // --- peers and tracks ---------------------------------------------------------------------------------------
 
-    fn connect(&mut self, now: Instant, id: PeerId, room: RoomId, subscriber: bool) {
+    /// `role`: that of a client which offers; `None`: we offer.
+    fn connect(&mut self, now: Instant, id: PeerId, room: RoomId, role: Option<DtlsRole>) {
         if self.peer_slots.contains_key(&id) || self.peers.len() >= MAX_PEERS {
             return;
         }
@@ -289,8 +306,8 @@ impl Shard {
             id,
             room,
             agent: Agent::new(credentials),
-            dtls: Box::new(Dtls::new(self.certificate.clone())),
-            data: Box::new(if subscriber { Data::opening() } else { Data::new() }),
+            dtls: Box::new(Dtls::new(self.certificate.clone(), role.unwrap_or(DtlsRole::Server))),
+            data: Box::new(if role.is_none() { Data::opening() } else { Data::new() }),
             opener: None,
             sealer: None,
             link: Link::New,
@@ -299,7 +316,7 @@ impl Shard {
             session_version: 0,
             cname: self.random.ice_chars(16),
             offer: None,
-            offering: subscriber.then(|| Offering::new(now)),
+            offering: role.is_none().then(|| Offering::new(now)),
             sections: Vec::new(),
             extensions: ExtensionIds::default(),
             tracks: Vec::new(),

@@ -96,7 +96,7 @@ impl Shard {
     /// What a publisher is owed regularly: TWCC feedback, NACKs, key-frame requests, receiver reports.
     pub(crate) fn media_tick(&mut self, now: Instant, slot: usize) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        crate::feedback::send(now, peer, &mut self.tracks, &mut self.slab, &mut self.due);
+        crate::feedback::send(now, peer, &mut self.tracks, &mut self.slab, &mut self.due, &mut self.counters);
         let mut busy = peer.twcc.deadline().is_some();
         let mut changed = [None; MAX_TRACKS];
         for (slot, change) in peer.tracks.iter().zip(&mut changed) {

@@ -473,7 +473,7 @@ impl Hall {
 
     fn check_command(&mut self, command: &Command) {
         let (peers, tracks): (Vec<PeerId>, Vec<TrackId>) = match command {
-            Command::Connect { peer, room } | Command::ConnectSubscriber { peer, room } => {
+            Command::Connect { peer, room, .. } | Command::ConnectSubscriber { peer, room } => {
                 assert_eq!(room.0, self.id);
                 self.peers.push(*peer);
                 (vec![*peer], vec![])

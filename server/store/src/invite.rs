@@ -149,6 +149,8 @@ pub enum Resolved {
         invite: InviteId,
         room: Room,
         role: Role,
+        /// Whether it lets only so many people in, so that each newcomer counts.
+        counted: bool,
     },
     /// It lets nobody new in; who came in by it may come back.
     UsedUp {
@@ -216,9 +218,9 @@ impl Store {
         Ok(match state {
             InviteState::Open | InviteState::UsedUp => {
                 let room = self.room(&invite.room).await?;
-                let (invite, role) = (invite.id, invite.role);
+                let (invite, role, counted) = (invite.id, invite.role, invite.terms.max_uses.is_some());
                 if state == InviteState::Open {
-                    Resolved::Open { invite, room, role }
+                    Resolved::Open { invite, room, role, counted }
                 } else {
                     Resolved::UsedUp { invite, room, role }
                 }

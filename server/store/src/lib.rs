@@ -11,6 +11,7 @@ mod backup;
 mod ban;
 mod invite;
 mod live;
+mod prove;
 mod room;
 mod text;
 

@@ -34,7 +34,7 @@ async fn rooms_and_invites_survive_a_restart() {
     assert_eq!(store.room(&room.id).await.unwrap(), room);
     assert_eq!(
         store.resolve_invite(secret.reveal(), NOW).await.unwrap(),
-        Resolved::Open { invite: host, room, role: Role::Host }
+        Resolved::Open { invite: host, room, role: Role::Host, counted: false }
     );
 }
 
@@ -155,7 +155,9 @@ async fn an_invite_opens_from_its_first_moment_until_its_last() {
         let resolved = store.resolve_invite(secret.reveal(), NOW + at).await.unwrap();
         let expected = match state {
             InviteState::NotYet => Resolved::NotYet,
-            InviteState::Open => Resolved::Open { invite, room: room.clone(), role: Role::CoHost },
+            InviteState::Open => {
+                Resolved::Open { invite, room: room.clone(), role: Role::CoHost, counted: false }
+            }
             InviteState::Expired => Resolved::Expired,
             InviteState::Revoked => Resolved::Revoked,
             InviteState::UsedUp => unreachable!("there is no maximum"),

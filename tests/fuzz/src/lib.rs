@@ -4,7 +4,7 @@ use rtc_stun::attributes::{ATTR_USERNAME, AttrType};
 use rtc_stun::fingerprint::FINGERPRINT;
 use rtc_stun::integrity::MessageIntegrity;
 use rtc_stun::message::{BINDING_REQUEST, Message, Setter};
-use sfu::{Certificate, Command, Event, Output, PeerId, RoomId, Shard, ShardConfig};
+use sfu::{Certificate, Command, DtlsRole, Event, Output, PeerId, RoomId, Shard, ShardConfig};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl World {
         self.pass(BETWEEN_INPUTS);
         self.peer = PeerId(self.peer.0 + 1);
         let peer = self.peer;
-        self.shard.handle_command(self.now, Command::Connect { peer, room: RoomId(1) });
+        self.shard.handle_command(self.now, Command::Connect { peer, room: RoomId(1), role: DtlsRole::Server });
         self.shard.handle_command(self.now, Command::Offer { peer, offer_id: 1, sdp: OFFER.to_owned() });
         let answer = self.answer();
         self.username = format!("{}:{}", attribute(&answer, "ice-ufrag"), attribute(OFFER, "ice-ufrag"));

@@ -19,6 +19,9 @@ import { canTakePart } from '../media/support';
 import type { Wish } from '../media/call';
 import type { Agreement } from '../protocol/circle';
 import { openInvite } from '../protocol/http';
+import type { Pass } from '../protocol/pass';
+import { readPass } from '../protocol/pass';
+import { EarlyPass } from './early_pass';
 import { keepGuest, keptGuest, keptSession } from './memory';
 import type { Screen } from './screen';
 
@@ -37,6 +40,8 @@ export interface Arrival {
   /** Camera and microphone once more, for somebody who waits before the door. */
   look(ticket: Ticket): void;
   back(): void;
+  /** With what we go in: the seat that this tab had, if the link is the same, or what was asked for meanwhile. */
+  pass(ticket: Ticket): Pass | null;
   /** The devices of the preview, while there is one. */
   desk(): PreviewDesk | null;
   /** Ends the preview and hands over what shall be open in the room. */
@@ -52,6 +57,7 @@ export function beginArrival(
   comeBack: (ticket: Ticket, session: Session, open: readonly DeviceKind[]) => void,
 ): Arrival {
   let desk: PreviewDesk | null = null;
+  const early = new EarlyPass();
 
   const openLink = async (): Promise<void> => {
     const fragment = readFragment(location.hash);
@@ -68,7 +74,7 @@ export function beginArrival(
     if (session !== null && comesStraightBack(session, invite, Date.now())) {
       const { room, name, mark, agreed } = session;
       comeBack(
-        { invite, room, role: 'guest', name, mark, agreement: null, agreed, lobby: false, historyDays: null, passphrase: null, remembered: keptGuest() !== null, key },
+        { invite, room, role: 'guest', name, mark, agreement: null, agreed, lobby: false, historyDays: null, encryption: null, counted: false, passphrase: null, remembered: keptGuest() !== null, key },
         session,
         [...(session.microphone ? ['microphone' as const] : []), ...(session.camera ? ['camera' as const] : [])],
       );
@@ -81,7 +87,7 @@ export function beginArrival(
     else if (answer.kind === 'refused') {
       screen.fail(faultForRefusal(answer.code, answer.message) ?? { kind: 'broken', detail: answer.message }, retry);
     } else {
-      const { room, role, agreement, lobby, passphrase, historyDays } = answer.value;
+      const { room, role, agreement, lobby, passphrase, historyDays, encryption, counted } = answer.value;
       const before = knownBefore(session, invite, room, agreement);
       const ticket: Ticket = {
         invite,
@@ -90,6 +96,8 @@ export function beginArrival(
         agreement,
         lobby,
         historyDays,
+        encryption,
+        counted,
         passphrase: passphrase ? '' : null,
         key,
         ...before,
@@ -99,12 +107,13 @@ export function beginArrival(
     }
   };
 
+  const goesOn = (): boolean => ['name', 'devices', 'waiting'].includes(screen.now().at);
+
   const showPreview = (ticket: Ticket): void => {
     // What the room needs is fetched while people look at themselves.
     void import('./stay').catch(() => undefined);
     void import('../media/call').catch(() => undefined);
     const session = keptSession();
-    const goesOn = (): boolean => ['name', 'devices', 'waiting'].includes(screen.now().at);
     import('../media/preview').then(
       ({ openPreview }) => {
         if (!goesOn() || desk !== null) return;
@@ -144,6 +153,13 @@ export function beginArrival(
       else {
         const named = { ...ticket, name: checked.name };
         keepGuest(remember ? guestOf(keptGuest(), named) : null);
+        if (passBefore(named) === null) {
+          void early.ask(named, () => {
+            if (!goesOn()) return;
+            close();
+            screen.go({ at: 'name', ticket: { ...named, passphrase: '' }, problem: 'passphrase-wrong' });
+          });
+        }
         showPreview(named);
       }
     },
@@ -154,6 +170,7 @@ export function beginArrival(
       screen.go({ at: 'name', ticket: journey.ticket, problem: null });
     },
     desk: () => desk,
+    pass: (ticket) => passBefore(ticket) ?? early.take(ticket),
     take: (way) => {
       const ids = desk?.ids() ?? noIds;
       const tracks = way === 'full' && desk !== null ? desk.take() : noTracks;
@@ -163,6 +180,13 @@ export function beginArrival(
     },
     close,
   };
+}
+
+function passBefore(ticket: Ticket): Pass | null {
+  const session = keptSession();
+  return session?.token == null || session.invite !== ticket.invite || session.name !== ticket.name
+    ? null
+    : readPass(session.token);
 }
 
 /** From this tab, else from what this browser was asked to remember. */

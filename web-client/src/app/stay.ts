@@ -1,20 +1,19 @@
 /**
  * One stay in the room, from the press on "enter" to the leaving: stands before the door until the circle lets us in,
- * then keeps the call standing and comes back when it falls. Owns the circle's line, the call and everything that
- * listens for their sake; must never draw.
+ * then keeps the call standing and comes back when it falls. Owns the door, the circle's line, the call and everything
+ * that listens for their sake; must never draw.
  */
 
 import type { ChosenIds } from '../circle/devices';
-import type { ChosenDevice, Fault, FaultKind, Ticket, Waiting, Way } from '../circle/journey';
+import type { ChosenDevice, Fault, FaultKind, Ticket, Way } from '../circle/journey';
 import { faultForDoor, faultForRefusal } from '../circle/journey';
 import { moderates } from '../circle/table';
 import { FIRST_JOIN_TRIES, REJOIN_FOR_MS, rejoinDelay } from '../circle/rejoin';
-import { fragmentOf, newKey } from '../circle/link';
 import type { ByTextWhy, DeviceKind, RoomState, Unsealed } from '../circle/room';
 import { enterRoom, isOpen, unsealed } from '../circle/room';
 import type { Settings } from '../circle/settings';
 import type * as CallModule from '../media/call';
-import type { Call, CallEvent, Wish } from '../media/call';
+import type { Call, CallEvent, Connected, Wish } from '../media/contract';
 import { listDevices, watchDevices } from '../media/devices';
 import type { OwnTracks } from '../media/preview';
 import { canSeal } from '../media/support';
@@ -25,6 +24,8 @@ import type { Pass } from '../protocol/pass';
 import type { Answer } from '../protocol/socket';
 import { noTracks, noWish } from './arrival';
 import { CircleLine } from './circle_line';
+import { Door } from './door';
+import { EarlyCall } from './early_call';
 import { listenTo } from './listen';
 import type { Screen } from './screen';
 
@@ -63,13 +64,16 @@ export class Stay {
   readonly #around: Surroundings;
   readonly #screen: Screen;
   readonly #ends: (() => void)[];
+  readonly #door: Door;
   readonly #circle: CircleLine;
-  ticket: Ticket;
   ids: ChosenIds;
   call: Call | null = null;
   #way: Way;
   /** Carried over from a lost call until the next one stands. */
   #wish: Wish;
+  /** Dialled before the circle let us in. */
+  #early: EarlyCall | null = null;
+  #dialled = false;
   /** The circle let us in, so that the call is ours to keep standing. */
   #inside = false;
   #over = false;
@@ -79,23 +83,19 @@ export class Stay {
   constructor(around: Surroundings, { ticket, ids, wish, way, pass }: Entry) {
     this.#around = around;
     this.#screen = around.screen;
-    this.ticket = ticket;
+    this.#door = new Door(around.screen, ticket, (command) => void this.#circle.send(command));
     this.ids = ids;
     this.#wish = wish;
     this.#way = way;
-    // Before a door that a host opens, the room is not shown first.
-    if (ticket.lobby && ticket.role !== 'host') this.#await({ question: '', inside: 0, line: null });
+    if (this.#door.isKept()) this.#door.wait();
     else this.#showRoom();
     this.#circle = new CircleLine(ticket, pass, {
-      admitted: ({ role, room }) => {
-        this.ticket = { ...this.ticket, role, room };
-        const journey = this.#screen.now();
-        if (journey.at === 'room') {
-          this.#screen.go({ ...journey, ticket: this.ticket, room: { ...journey.room, room } });
-        } else if (journey.at === 'waiting') this.#screen.go({ ...journey, ticket: this.ticket });
+      admitted: (admission) => {
+        this.#door.admitted(admission);
       },
       passed: () => {
         around.remember();
+        this.#dialEarly();
       },
       hear: (message) => {
         if (!this.#isOver()) this.#hearCircle(message);
@@ -110,6 +110,7 @@ export class Stay {
         this.#fail({ kind: 'unreachable', detail });
       },
     });
+    this.#dialEarly();
     this.#ends = [
       keepAwake(),
       watchDevices(() => void this.listDevices()),
@@ -134,6 +135,10 @@ export class Stay {
         if (event.persisted) location.reload();
       }),
     ];
+  }
+
+  get ticket(): Ticket {
+    return this.#door.ticket;
   }
 
   get way(): Way {
@@ -182,7 +187,7 @@ export class Stay {
     this.#way = way;
     this.#wish = { tracks, open: [] };
     const journey = this.#screen.now();
-    if (journey.at === 'devices' && !this.#inside) this.#await(this.#waiting);
+    if (journey.at === 'devices' && !this.#inside) this.#door.wait();
   }
 
   /** The devices are looked at once more: the preview opens its own. */
@@ -194,6 +199,7 @@ export class Stay {
 
   #finish(): void {
     this.#over = true;
+    this.#dropEarly();
     this.#hurry();
     for (const end of this.#ends) end();
     void this.call?.leave();
@@ -217,8 +223,8 @@ export class Stay {
       tracks[kind]?.stop();
       this.#wish = { tracks: { ...tracks, [kind]: null }, open: open.filter((wanted) => wanted !== kind) };
       this.#screen.tell({ type: 'device', kind, device: { at: 'off' } });
-    } else if (device.at !== 'opening') {
-      void this.call.setDevice(kind, device.at !== 'on').then(() => this.listDevices());
+    } else if (device.at !== 'opening' || kind === 'camera') {
+      void this.call.setDevice(kind, !isOpen(device)).then(() => this.listDevices());
     }
   }
 
@@ -270,13 +276,6 @@ export class Stay {
 
   // ---- The door and the circle ----
 
-  #waiting: Waiting = { question: '', inside: 0, line: null };
-
-  #await(waiting: Waiting): void {
-    this.#waiting = waiting;
-    this.#screen.go({ at: 'waiting', ticket: this.ticket, waiting });
-  }
-
   #showRoom(): void {
     this.#screen.go({ at: 'room', ticket: this.ticket, room: enterRoom(this.ticket, Date.now()) });
     if (this.#way === 'text') this.#screen.tell({ type: 'text-only', why: 'chosen' });
@@ -286,11 +285,11 @@ export class Stay {
   #hearCircle(message: Message): void {
     switch (message.type) {
       case 'waiting':
-        this.#standBefore(message);
+        this.#stepOut();
+        this.#door.stand(message);
         break;
       case 'line':
-        this.#waiting = { ...this.#waiting, line: message.line };
-        if (this.#screen.now().at === 'waiting') this.#await(this.#waiting);
+        this.#door.hearLine(message);
         break;
       case 'state':
         this.#comeIn(message);
@@ -319,25 +318,9 @@ export class Stay {
     }
   }
 
-  #standBefore({ waitsFor, agreement, question, inside = 0 }: Said<'waiting'>): void {
-    this.#stepOut();
-    this.ticket = { ...this.ticket, agreement };
-    if (waitsFor === 'host') {
-      const { line } = this.#waiting;
-      this.#waiting = { question, inside, line };
-      // Who looks at their devices meanwhile goes on looking.
-      if (this.#screen.now().at !== 'devices') this.#await(this.#waiting);
-    } else if (this.ticket.agreed === agreement.version) {
-      void this.#circle.send({ type: 'agree', version: agreement.version });
-    } else {
-      this.#screen.go({ at: 'agreement', ticket: this.ticket, agreement });
-    }
-  }
-
   /** The agreement was accepted in front of the door. */
   agree(version: number): void {
-    this.ticket = { ...this.ticket, agreed: version };
-    void this.#circle.send({ type: 'agree', version });
+    this.#door.agree(version);
     this.#showRoom();
   }
 
@@ -362,6 +345,7 @@ export class Stay {
   /** Before the door there is no call. What was open opens again inside. */
   #stepOut(): void {
     this.#inside = false;
+    this.#dropEarly();
     const journey = this.#screen.now();
     if (journey.at === 'room' && this.call !== null) this.#keepOpen(journey.room);
   }
@@ -373,14 +357,7 @@ export class Stay {
       return;
     }
     this.end();
-    const problem =
-      code === 'passphrase-needed' || code === 'passphrase-wrong'
-        ? code
-        : code === 'name-too-long'
-          ? 'too-long'
-          : 'missing';
-    const passphrase = problem.startsWith('passphrase') ? '' : this.ticket.passphrase;
-    this.#screen.go({ at: 'name', ticket: { ...this.ticket, passphrase }, problem });
+    this.#door.askAgain(code);
   }
 
   #fail(fault: Fault, retry?: () => void): void {
@@ -430,13 +407,8 @@ export class Stay {
     this.#screen.tell({ type: 'text-only', why });
   }
 
-  /** A host turns encryption on and came without a key: theirs is made here, and stands in their links from now on. */
   makeKey(): void {
-    if (this.ticket.key !== null) return;
-    this.ticket = { ...this.ticket, key: newKey() };
-    history.replaceState(null, '', `/join${fragmentOf(this.ticket)}`);
-    const journey = this.#screen.now();
-    if (journey.at === 'room') this.#screen.go({ ...journey, ticket: this.ticket });
+    this.#door.makeKey();
   }
 
   /** The room asks for encryption now, or no more: the call is made anew, with what was open. */
@@ -500,22 +472,9 @@ export class Stay {
     // Asked before each try: a host may have turned encryption on since the last one.
     if (this.#withoutSeal()) return 'final';
     const sealed = this.#encryption() === true;
-    const connected = await media.connect(
-      {
-        url: location.origin.replace(/^http/, 'ws'),
-        token: pass.token,
-        mark: this.ticket.mark,
-        host: moderates(journey.room.role),
-        ids: this.ids,
-        settings: this.#around.settings(),
-        quieter: journey.room.looking.quieter,
-        sealed,
-        key: sealed ? this.ticket.key : null,
-      },
-      (event) => {
-        this.#hear(event);
-      },
-    );
+    const early = this.#early;
+    this.#early = null;
+    const connected = (await early?.take(sealed)) ?? (await this.#connect(media, pass, journey.room, sealed));
     if ('failure' in connected) return { kind: connected.failure, detail: connected.detail };
     if (!this.#mayCall()) {
       await connected.call.leave();
@@ -538,6 +497,45 @@ export class Stay {
     return 'stands';
   }
 
+  #connect(media: typeof CallModule, pass: Pass, room: RoomState, sealed: boolean): Promise<Connected> {
+    return media.connect(
+      {
+        url: location.origin.replace(/^http/, 'ws'),
+        token: pass.token,
+        mark: this.ticket.mark,
+        host: moderates(room.role),
+        ids: this.ids,
+        settings: this.#around.settings(),
+        quieter: room.looking.quieter,
+        sealed,
+        key: sealed ? this.ticket.key : null,
+      },
+      (event) => {
+        this.#hear(event);
+      },
+    );
+  }
+
+  /** Beside the circle's line, once, where nobody and nothing is known to stand at the door. */
+  #dialEarly(): void {
+    const { encryption, key, agreement } = this.ticket;
+    const [pass, journey] = [this.pass(), this.#screen.now()];
+    if (pass === null || journey.at !== 'room' || this.#way === 'text' || this.#dialled) return;
+    if (this.#door.isKept() || agreement !== null || encryption === null) return;
+    if (unsealed(encryption, key, canSeal()) !== null) return;
+    this.#dialled = true;
+    const connected = import('../media/call').then(
+      (media) => this.#connect(media, pass, journey.room, encryption),
+      (): Connected => ({ failure: 'unreachable', detail: 'call.js' }),
+    );
+    this.#early = new EarlyCall(encryption, connected);
+  }
+
+  #dropEarly(): void {
+    this.#early?.drop();
+    this.#early = null;
+  }
+
   #hear(event: CallEvent): void {
     if (this.#isOver()) return;
     const at = Date.now();
@@ -547,7 +545,6 @@ export class Stay {
       case 'closed-by-host':
       case 'sound':
       case 'screen':
-      case 'undecoded':
       case 'interrupted':
         this.#screen.tell(event);
         break;

@@ -28,6 +28,10 @@ export interface Ticket {
   readonly lobby: boolean;
   /** How many days the chat is kept after the meeting; null where it is not, or that is not known. */
   readonly historyDays: number | null;
+  /** The room asks for encryption; null where that is not known before the circle says it. */
+  readonly encryption: boolean | null;
+  /** The invite lets only so many people in. */
+  readonly counted: boolean;
   /** The room's word, as it was typed; null where none is asked for. */
   readonly passphrase: string | null;
   /** This browser was asked to remember name, mark and agreement. */
@@ -184,7 +188,7 @@ export type Intent =
   | { readonly type: 'write'; readonly to: Addressee }
   /** The answer to a host who asks us to open something. */
   | { readonly type: 'answer'; readonly open: boolean }
-  | { readonly type: 'put-away'; readonly what: 'told' | 'held' | 'undecoded' }
+  | { readonly type: 'put-away'; readonly what: 'told' | 'held' | 'keys' }
   | { readonly type: 'toggle'; readonly kind: DeviceKind }
   /** Tries both devices of the preview again. */
   | { readonly type: 'reopen' }

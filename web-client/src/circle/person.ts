@@ -57,10 +57,12 @@ export interface Present {
   readonly weak: boolean;
   /** The server has lost their line and waits for them. */
   readonly gone: boolean;
+  /** What they send is encrypted with another key than ours. */
+  readonly unopened: boolean;
 }
 
 /** Nothing is heard or seen of somebody. */
-export const unheard = { microphone: false, video: null, screen: null, resting: false, weak: false, gone: false } as const;
+export const unheard = { microphone: false, video: null, screen: null, resting: false, weak: false, gone: false, unopened: false } as const;
 
 /** Somebody as the page shows them: what the media side knows, and what the circle knows. */
 export interface Person extends Present {
@@ -92,6 +94,7 @@ function samePerson(a: Person, b: Person): boolean {
     a.resting === b.resting &&
     a.weak === b.weak &&
     a.gone === b.gone &&
+    a.unopened === b.unopened &&
     a.role === b.role &&
     a.hand === b.hand &&
     a.textOnly === b.textOnly &&

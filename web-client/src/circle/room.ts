@@ -82,8 +82,8 @@ export interface RoomState {
   readonly soundBlocked: boolean;
   /** Sound and picture are encrypted from end to end. */
   readonly sealed: boolean;
-  /** Somebody has another key than we. */
-  readonly undecoded: boolean;
+  /** What is said about keys that differ was put away. */
+  readonly keysTold: boolean;
   /** Something else took the sound away (a phone call): a press brings it back. */
   readonly interrupted: boolean;
   /** A host closed this device of ours; shown until our next press. */
@@ -106,8 +106,8 @@ export type RoomEvent =
   | { readonly type: 'text-only'; readonly why: ByTextWhy }
   /** Whether our sound and picture go out encrypted from end to end. */
   | { readonly type: 'sealed'; readonly on: boolean }
-  /** What somebody sends cannot be opened with our key. */
-  | { readonly type: 'undecoded' }
+  /** What is said about keys that differ is put away. */
+  | { readonly type: 'keys-told' }
   | { readonly type: 'connecting' }
   | { readonly type: 'voices'; readonly identities: readonly string[]; readonly at: number }
   | { readonly type: 'live'; readonly at: number }
@@ -157,7 +157,7 @@ export function enterRoom(
     camera: { at: 'off' },
     soundBlocked: false,
     sealed: false,
-    undecoded: false,
+    keysTold: false,
     interrupted: false,
     closedByHost: null,
     devices: noDevices,
@@ -195,6 +195,8 @@ function step(state: RoomState, event: RoomEvent): RoomState {
       return reseated({
         ...state,
         present: state.line.at === 'live' ? event.people : stayingSeated(state, event.people),
+        // Somebody more is news.
+        keysTold: state.keysTold && event.people.every((person) => !person.unopened || wasUnopened(state, person.identity)),
       });
     case 'connecting':
       return { ...state, line: { at: 'connecting' } };
@@ -203,7 +205,7 @@ function step(state: RoomState, event: RoomEvent): RoomState {
         ...state,
         line: { at: 'text', why: event.why },
         sealed: false,
-        undecoded: false,
+        keysTold: false,
         microphone: { at: 'off' },
         camera: { at: 'off' },
         screen: { at: 'off' },
@@ -256,9 +258,9 @@ function step(state: RoomState, event: RoomEvent): RoomState {
     case 'sound':
       return state.soundBlocked === event.blocked ? state : { ...state, soundBlocked: event.blocked };
     case 'sealed':
-      return { ...state, sealed: event.on, undecoded: false };
-    case 'undecoded':
-      return state.undecoded ? state : { ...state, undecoded: true };
+      return { ...state, sealed: event.on, keysTold: false };
+    case 'keys-told':
+      return { ...state, keysTold: true };
     case 'devices':
       return { ...state, devices: event.devices };
     case 'screen':
@@ -281,6 +283,10 @@ function step(state: RoomState, event: RoomEvent): RoomState {
         ),
       };
   }
+}
+
+function wasUnopened(state: RoomState, identity: string): boolean {
+  return state.present.some((person) => person.unopened && person.identity === identity);
 }
 
 /** Everybody on their seats, by what circle and media side say now. */

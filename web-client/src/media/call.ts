@@ -53,7 +53,8 @@ export async function connect(options: CallOptions, emit: (event: CallEvent) => 
     call = new LiveCall(room, options, seal, emit);
     // Before the first frame: nothing may leave that is not encrypted.
     if (seal !== null) await room.setE2EEEnabled(true);
-    await room.connect(options.url, options.token, { maxRetries: 0 });
+    // Candidates are gathered while the server answers, not after.
+    await room.connect(options.url, options.token, { maxRetries: 0, rtcConfig: { iceCandidatePoolSize: 1 } });
     return { call };
   } catch (error) {
     if (call === null) seal?.close();
@@ -87,6 +88,10 @@ function endingFor(reason: DisconnectReason | undefined): Ending | null {
   }
 }
 
+/** How often, and how many times, somebody who was reconnected looks who is there. Longer: the last to come back is heard by them late. */
+const CATCH_UP_EVERY_MS = 250;
+const CATCH_UP_TIMES = 40;
+
 class LiveCall implements Call {
   readonly #room: Room;
   readonly #options: CallOptions;
@@ -106,6 +111,8 @@ class LiveCall implements Call {
   /** What was pressed last; what is under way may still be on its way there. */
   readonly #wanted: Record<DeviceKind, boolean> = { microphone: false, camera: false };
   readonly #turn: Record<DeviceKind, Promise<void>> = { microphone: Promise.resolve(), camera: Promise.resolve() };
+  /** Whose sound and picture our key did not open. */
+  readonly #unopened = new Set<string>();
   #over = false;
   #begun = false;
   #peopleDue = false;
@@ -131,7 +138,10 @@ class LiveCall implements Call {
     this.#room
       .on(RoomEvent.Connected, people)
       .on(RoomEvent.ParticipantConnected, people)
-      .on(RoomEvent.ParticipantDisconnected, people)
+      .on(RoomEvent.ParticipantDisconnected, ({ identity }) => {
+        this.#unopened.delete(identity);
+        people();
+      })
       .on(RoomEvent.ParticipantNameChanged, people)
       .on(RoomEvent.ParticipantAttributesChanged, people)
       .on(RoomEvent.TrackPublished, (publication) => {
@@ -169,8 +179,10 @@ class LiveCall implements Call {
       .on(RoomEvent.AudioPlaybackStatusChanged, () => {
         this.#emit({ type: 'sound', blocked: !this.#room.canPlaybackAudio });
       })
-      .on(RoomEvent.EncryptionError, () => {
-        this.#emit({ type: 'undecoded' });
+      .on(RoomEvent.EncryptionError, (_error, participant) => {
+        if (participant === undefined || participant.isLocal) return;
+        this.#unopened.add(participant.identity);
+        people();
       })
       .on(RoomEvent.SignalReconnecting, () => {
         this.#emit({ type: 'resuming' });
@@ -181,7 +193,7 @@ class LiveCall implements Call {
       .on(RoomEvent.Reconnected, () => {
         this.#emit({ type: 'live' });
         this.#sendMark();
-        people();
+        this.#catchUp(CATCH_UP_TIMES);
       })
       .on(RoomEvent.Disconnected, (reason) => {
         // While connecting, the failure is `connect`'s to report.
@@ -210,6 +222,10 @@ class LiveCall implements Call {
       try {
         // The room is hidden before the first picture leaves.
         if (local instanceof LocalVideoTrack) await this.#hideRoom(local);
+        if (local instanceof LocalVideoTrack && !this.#mayOpenCamera()) {
+          this.#letCameraGo(local);
+          return;
+        }
         // The cast is for livekit-client's own types, which are not written for exact optional properties.
         await own.publishTrack(local as LocalTrack, { source: SOURCES[kind] });
         this.#emit({ type: 'device', kind, device: { at: 'on' } });
@@ -242,6 +258,8 @@ class LiveCall implements Call {
 
   setDevice(kind: DeviceKind, on: boolean): Promise<void> {
     this.#wanted[kind] = on;
+    // However long a background still loads: no picture leaves before it is asked whether it may.
+    if (kind === 'camera' && !on) this.#emit({ type: 'device', kind, device: { at: 'off' } });
     return this.#inTurn(kind, () => this.#setDevice(kind, on));
   }
 
@@ -258,7 +276,7 @@ class LiveCall implements Call {
     try {
       if (kind === 'microphone') await own.setMicrophoneEnabled(on);
       else await this.#setCamera(on);
-      this.#emit({ type: 'device', kind, device: { at: on ? 'on' : 'off' } });
+      this.#emit({ type: 'device', kind, device: { at: on && this.#wanted[kind] ? 'on' : 'off' } });
     } catch (error) {
       this.#emit({ type: 'device', kind, device: { at: 'fault', why: faultOf(error) } });
     } finally {
@@ -535,6 +553,21 @@ class LiveCall implements Call {
   }
 
   /** Many notices arrive together; the page hears of them once. */
+  /**
+   * After a full reconnect livekit-client holds back what happens while it believes that it still reconnects, and may never
+   * tell it: so for a while we look for ourselves.
+   */
+  #catchUp(times: number): void {
+    if (this.#over) return;
+    this.#reception.catchUp();
+    this.#tellPeople();
+    if (times > 0) {
+      setTimeout(() => {
+        this.#catchUp(times - 1);
+      }, CATCH_UP_EVERY_MS);
+    }
+  }
+
   #tellPeople(): void {
     if (this.#peopleDue || !this.#begun) return;
     this.#peopleDue = true;
@@ -545,6 +578,6 @@ class LiveCall implements Call {
   }
 
   #people(): Present[] {
-    return peopleIn(this.#room, this.#options);
+    return peopleIn(this.#room, this.#options, this.#unopened);
   }
 }

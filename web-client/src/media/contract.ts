@@ -18,8 +18,6 @@ export type CallEvent =
   | { readonly type: 'device'; readonly kind: DeviceKind; readonly device: OwnDevice }
   | { readonly type: 'closed-by-host'; readonly kind: DeviceKind }
   | { readonly type: 'screen'; readonly screen: OwnScreen }
-  /** What somebody sends cannot be opened with our key. */
-  | { readonly type: 'undecoded' }
   /** Something else took the sound away: a phone call, another app. */
   | { readonly type: 'interrupted'; readonly on: boolean }
   | { readonly type: 'sound'; readonly blocked: boolean }

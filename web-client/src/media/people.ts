@@ -12,8 +12,12 @@ export interface Own {
   readonly host: boolean;
 }
 
-export function peopleIn(room: Room, own: Own): Present[] {
-  return [room.localParticipant, ...room.remoteParticipants.values()].map((participant) => personFrom(participant, own));
+/** `unopened`: whose sound and picture our key does not open. */
+export function peopleIn(room: Room, own: Own, unopened: ReadonlySet<string>): Present[] {
+  return [room.localParticipant, ...room.remoteParticipants.values()].map((participant) => ({
+    ...personFrom(participant, own),
+    unopened: unopened.has(participant.identity),
+  }));
 }
 
 /** The circle's role, in an attribute that only the server sets. */
@@ -25,7 +29,7 @@ function drawable(publication: TrackPublication | undefined): string | null {
   return publication?.track !== undefined && !publication.isMuted ? publication.trackSid : null;
 }
 
-function personFrom(participant: Participant, own: Own): Present {
+function personFrom(participant: Participant, own: Own): Omit<Present, 'unopened'> {
   const me = participant.isLocal;
   const camera = participant.getTrackPublication(Track.Source.Camera);
   const video = drawable(camera);

@@ -65,6 +65,23 @@ export class Reception {
     });
   }
 
+  /** Plays who is there and not heard yet, and no longer who is gone: what livekit-client did not tell. */
+  catchUp(): void {
+    const here = new Set<RemoteTrack>();
+    for (const participant of this.#room.remoteParticipants.values()) {
+      for (const publication of participant.trackPublications.values()) {
+        if (!(publication instanceof RemoteTrackPublication) || publication.kind !== Track.Kind.Audio) continue;
+        const track = publication.track;
+        if (track === undefined) continue;
+        here.add(track);
+        if (!this.#voices.has(track)) this.begin(track, publication, participant.identity);
+      }
+    }
+    for (const track of this.#voices.keys()) {
+      if (!here.has(track)) this.end(track);
+    }
+  }
+
   /** Everybody is heard again; works within a press only. */
   async resume(): Promise<void> {
     await Promise.all([...this.#voices.values()].map((element) => element.play()));

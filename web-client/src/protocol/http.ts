@@ -22,6 +22,10 @@ export interface Invitation {
   readonly passphrase: boolean;
   /** How many days the chat is kept after the meeting; null where it is not. */
   readonly historyDays: number | null;
+  /** Sound and picture are encrypted from end to end; null from a server that does not say it. */
+  readonly encryption: boolean | null;
+  /** The invite lets only so many people in, and each `join` counts. */
+  readonly counted: boolean;
 }
 
 /** Besides invite and name. */
@@ -163,6 +167,8 @@ export function readInvitation(value: unknown): Invitation | null {
     lobby: optional(flag, value['lobby']) ?? false,
     passphrase: optional(flag, value['passphrase']) ?? false,
     historyDays: optional(number, value['historyDays']),
+    encryption: optional(flag, value['encryption']),
+    counted: optional(flag, value['counted']) ?? true,
   };
 }
 

@@ -15,6 +15,8 @@ export interface Stage {
   readonly canShareScreen: boolean;
   /** The invites of the room we are in; null outside one. */
   readonly invites: () => InviteDesk | null;
+  /** The link we came with, with the key of the room's sound and picture in it; null without a key. */
+  readonly ownLink: () => string | null;
   /** The room itself, for its hosts; null outside one. */
   readonly desk: () => RoomDesk | null;
 }

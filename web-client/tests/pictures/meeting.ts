@@ -67,8 +67,8 @@ export function meetingEvents(people: readonly Present[], wanted: URLSearchParam
       ? {
           lobby: wanted.has('lobby')
             ? [
-                { participant: 'knock-1', name: 'つばき', since: now },
-                { participant: 'knock-2', name: 'さくら父', since: now - 180_000 },
+                { participant: 'knock-1', name: 'つばき', since: Date.now() },
+                { participant: 'knock-2', name: 'さくら父', since: Date.now() - 190_000 },
               ]
             : [],
         }

@@ -1,6 +1,7 @@
 /**
- * The room screen with made-up state, for looking at it without a server: `npm run dev`, then
- * /tests/pictures/?people=7&line=live&microphone=on&speaking=2&resting=3. Not part of the build.
+ * Any screen with made-up state, for looking at it without a server: `npm run dev`, then
+ * /tests/pictures/?people=7&line=live&microphone=on&speaking=2&resting=3 for the room, ?screen=landing for another
+ * (`pages.ts`). Not part of the build. tests/browser/pictures.mjs keeps pictures of it.
  */
 
 import { mount } from 'svelte';
@@ -15,7 +16,9 @@ import { begin, speak } from '../../src/strings';
 import App from '../../src/view/App.svelte';
 import type { Stage } from '../../src/view/stage';
 import '../../src/view/style/index.css';
+import { desk, invites } from './desks';
 import { meetingEvents } from './meeting';
+import { devices, guest, pageNamed } from './pages';
 
 const wanted = new URLSearchParams(location.search);
 const number = (name: string, otherwise: number): number => Number(wanted.get(name) ?? otherwise);
@@ -38,6 +41,7 @@ const people: Present[] = Array.from({ length: count }, (_, seat) => ({
   resting: seat === resting,
   screen: seat === number('screen', -1) ? `screen-${seat}` : null,
   weak: seat === number('weak', -1),
+  unopened: seat === number('unopened', -1),
 }));
 
 const own = (name: string): OwnDevice => {
@@ -50,12 +54,16 @@ const lines: Readonly<Record<string, Line>> = {
   live: { at: 'live' },
   resuming: { at: 'resuming', since: 0 },
   lost: { at: 'rejoining', since: 0 },
+  blocked: { at: 'text', why: 'blocked' },
+  unreachable: { at: 'text', why: 'unreachable' },
+  'no-key': { at: 'text', why: 'no-key' },
 };
 const now = number('lost-for', 5_000);
 const events: RoomEvent[] = [
   { type: 'people', people },
   { type: 'device', kind: 'microphone', device: own('microphone') },
   { type: 'device', kind: 'camera', device: own('camera') },
+  { type: 'devices', devices },
   ...meetingEvents(people, wanted, now),
   { type: 'screen', screen: { at: wanted.has('sharing') ? 'on' : 'off' } },
   { type: 'sound', blocked: wanted.has('sound-blocked') },
@@ -63,55 +71,57 @@ const events: RoomEvent[] = [
 ];
 let room = events.reduce(
   reduceRoom,
-  enterRoom({ room: wanted.get('room') ?? '木曜の円', role: 'guest', name: 'こもれび', mark: 'moon' }, 0),
+  enterRoom({ ...guest, room: wanted.get('room') ?? guest.room }, 0),
 );
-room = { ...room, line: lines[wanted.get('line') ?? 'live'] ?? { at: 'live' }, backUntil: wanted.has('back') ? now + 1 : null };
+room = { ...room, sealed: wanted.has('sealed'), interrupted: wanted.has('interrupted'), line: lines[wanted.get('line') ?? 'live'] ?? { at: 'live' }, backUntil: wanted.has('back') ? now + 1 : null };
 if (speaking >= 0) room = reduceRoom(room, { type: 'voices', identities: [`seat-${speaking}`], at: now - 1_000 });
 room = reduceRoom(room, { type: 'tick', at: now });
 if (wanted.get('view') === 'stage') room = reduceRoom(room, { type: 'view', view: 'stage' });
 
-const ticket = { invite: '', room: room.room, role: 'guest', name: 'こもれび', mark: 'moon', agreement: null, agreed: null, lobby: false, historyDays: null, passphrase: null, remembered: false, key: null } as const;
+/** Somebody before a wall of their own colour. */
+function portrait(element: HTMLVideoElement, hue: number, source: 'camera' | 'screen'): () => void {
+  const canvas = document.createElement('canvas');
+  canvas.width = 640;
+  canvas.height = 360;
+  const pen = canvas.getContext('2d');
+  const draw = (): void => {
+    if (pen === null) return;
+    pen.fillStyle = `hsl(${hue} 30% 70%)`;
+    pen.fillRect(0, 0, 640, 360);
+    if (source === 'screen') {
+      pen.fillStyle = '#fff';
+      pen.fillRect(40, 30, 560, 300);
+      return;
+    }
+    pen.fillStyle = `hsl(${hue} 25% 35%)`;
+    pen.beginPath();
+    pen.arc(320, 150, 90, 0, 7);
+    pen.ellipse(320, 370, 150, 130, 0, 0, 7);
+    pen.fill();
+  };
+  draw();
+  const timer = setInterval(draw, 200);
+  element.muted = true;
+  element.srcObject = canvas.captureStream(5);
+  void element.play();
+  return () => {
+    clearInterval(timer);
+  };
+}
+
 const stage: Stage = {
-  desk: () => null,
-  preview: () => () => undefined,
+  desk: () => desk,
+  preview: (element) => portrait(element, 30, 'camera'),
   canShareScreen: true,
-  invites: () => null,
-  picture: (identity, source, element) => {
-    const canvas = document.createElement('canvas');
-    canvas.width = 640;
-    canvas.height = 360;
-    const pen = canvas.getContext('2d');
-    const hue = (Number(identity.slice(5)) * 67) % 360;
-    const draw = (): void => {
-      if (pen === null) return;
-      pen.fillStyle = `hsl(${hue} 30% 70%)`;
-      pen.fillRect(0, 0, 640, 360);
-      if (source === 'screen') {
-        pen.fillStyle = '#fff';
-        pen.fillRect(40, 30, 560, 300);
-        return;
-      }
-      pen.fillStyle = `hsl(${hue} 25% 35%)`;
-      pen.beginPath();
-      pen.arc(320, 150, 90, 0, 7);
-      pen.ellipse(320, 370, 150, 130, 0, 0, 7);
-      pen.fill();
-    };
-    draw();
-    const timer = setInterval(draw, 200);
-    element.muted = true;
-    element.srcObject = canvas.captureStream(5);
-    void element.play();
-    return () => {
-      clearInterval(timer);
-    };
-  },
+  invites: () => invites,
+  ownLink: () => null,
+  picture: (identity, source, element) => portrait(element, (Number(identity.slice(5)) * 67) % 360, source),
   level: (report) => {
     report(0.58);
     return () => undefined;
   },
 };
-const journey = writable<Journey>({ at: 'room', ticket, room });
+const journey = writable<Journey>(pageNamed(wanted.get('screen')) ?? { at: 'room', ticket: guest, room });
 const settings = writable({
   ...firstSettings,
   ...(wanted.get('theme') === 'dark' ? { theme: 'dark' as const } : {}),
@@ -121,7 +131,7 @@ const send: Send = (intent) => {
   if (intent.type === 'set') settings.update((before) => ({ ...before, ...intent.change }));
   if (intent.type !== 'view' && intent.type !== 'pin' && intent.type !== 'volume') return;
   room = reduceRoom(room, intent);
-  journey.set({ at: 'room', ticket, room });
+  journey.set({ at: 'room', ticket: guest, room });
 };
 async function draw(): Promise<void> {
   await (wanted.has('lang') ? speak(wanted.get('lang') === 'en' ? 'en' : 'ja') : begin());

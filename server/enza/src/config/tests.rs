@@ -78,7 +78,8 @@ fn every_field_has_a_key_in_the_file() {
          cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\ndevelopment = true\n\
          rooms = \"open\"\nmedia_threads = 3\nwebhooks = [\"https://example.org/a\"]\n\
          domains = [\"a.example\"]\nacme_directory = \"https://ca.example/dir\"\nacme_contacts = [\"a@b.example\"]\n\
-         acme_root = \"ca.pem\""
+         acme_root = \"ca.pem\"\n\
+         metrics_bind = \"127.0.0.1:9464\"\nlog_format = \"json\""
     );
     assert_eq!(all.lines().count(), KEYS.len());
     let folder = tempfile::tempdir().unwrap();

@@ -84,6 +84,10 @@ struct InviteAnswer {
     /// How many days texts are kept after they were written, where the room keeps them over meetings.
     #[serde(rename = "historyDays", skip_serializing_if = "Option::is_none")]
     history_days: Option<u32>,
+    /// Whether sound and picture are encrypted from end to end, with the key in the link.
+    encryption: bool,
+    /// Whether the invite lets only so many people in, so that each `join` of a newcomer counts.
+    counted: bool,
     /// While people are inside, where the room shows their number.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<LiveAnswer>,
@@ -110,6 +114,7 @@ struct Opened {
     invite: InviteId,
     room: Room,
     role: Role,
+    counted: bool,
     /// Who comes back, by an earlier token of this room.
     earlier: Option<Grants>,
 }
@@ -130,7 +135,7 @@ pub(super) async fn invite(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let question: InviteQuestion = read(body)?;
-    let Opened { room, role, earlier, .. } =
+    let Opened { room, role, counted, earlier, .. } =
         resolve(&app, peer, &question.invite, question.again.as_deref()).await?;
     let kept = app.store.room_settings(&room.id).await?;
     let settings: Settings = kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
@@ -144,6 +149,8 @@ pub(super) async fn invite(
         role: role.into(),
         lobby: settings.lobby.holds(circle_role(role)),
         history_days: (settings.history == History::Days).then_some(settings.history_days),
+        encryption: settings.encryption,
+        counted,
         agreement: settings.agreement.is_asked().then_some(settings.agreement),
         passphrase: earlier.is_none() && app.store.passphrase(&room.id).await?.is_some(),
         live: live.map(|people| LiveAnswer { people }),
@@ -169,7 +176,7 @@ pub(super) async fn join(
 ) -> Result<Response, ApiError> {
     let question: JoinQuestion = read(body)?;
     let name = checked_name(&question.name)?;
-    let Opened { invite, room, role, earlier } =
+    let Opened { invite, room, role, earlier, .. } =
         resolve(&app, peer, &question.invite, question.again.as_deref()).await?;
     let mark = match question.mark.as_deref() {
         Some(mark) if !(1..=MARK_MAX).contains(&mark.len()) => return Err(ApiError::BadRequest),
@@ -244,12 +251,12 @@ async fn resolve(app: &App, peer: Peer, invite: &str, again: Option<&str>) -> Re
         (!grants.hidden).then_some(grants)
     };
     match resolved {
-        Resolved::Open { invite, room, role } => {
+        Resolved::Open { invite, room, role, counted } => {
             let earlier = earlier(&room);
-            Ok(Opened { invite, room, role, earlier })
+            Ok(Opened { invite, room, role, counted, earlier })
         }
         Resolved::UsedUp { invite, room, role } => match earlier(&room) {
-            Some(earlier) => Ok(Opened { invite, room, role, earlier: Some(earlier) }),
+            Some(earlier) => Ok(Opened { invite, room, role, counted: true, earlier: Some(earlier) }),
             None => Err(ApiError::InviteUsedUp),
         },
         Resolved::Revoked => Err(ApiError::InviteRevoked),

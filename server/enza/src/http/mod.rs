@@ -3,11 +3,13 @@
 mod api;
 mod authority;
 mod body;
+mod browser;
 mod circle;
 mod headers;
 mod invites;
 mod moderation;
 mod openapi;
+mod operation;
 mod page;
 mod problem;
 mod rooms;
@@ -16,9 +18,13 @@ mod twirp;
 
 use crate::attempts::Attempts;
 use crate::config::RoomsRule;
+use crate::ice_servers::IceServers;
 use crate::listen::Place;
+use crate::media::MediaThreads;
+use crate::metrics::Metrics;
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
+use crate::readiness::Readiness;
 use crate::rooms::Rooms;
 use crate::token::TokenAuthority;
 use axum::Router;
@@ -30,6 +36,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 use store::Store;
 use tokio::sync::{mpsc, watch};
 use tower::Layer as _;
@@ -45,6 +52,7 @@ const BODY_MAX: usize = 16 << 10;
 pub(crate) struct App {
     pub(crate) rooms: Rooms,
     pub(crate) tokens: Arc<TokenAuthority>,
+    pub(crate) ice_servers: IceServers,
     pub(crate) store: Store,
     /// What was wrong: invites, passphrases, keys.
     pub(crate) attempts: Attempts,
@@ -53,6 +61,10 @@ pub(crate) struct App {
     pub(crate) passphrases: Passphrases,
     pub(crate) operator: Arc<OperatorKey>,
     pub(crate) rooms_rule: RoomsRule,
+    pub(crate) media: MediaThreads,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
+    pub(crate) begun: SystemTime,
     /// The data folder.
     pub(crate) data: Arc<Path>,
     /// HTTPS with a certificate that browsers trust, so that they may be told to come by HTTPS alone.
@@ -116,6 +128,7 @@ fn api() -> OpenApiRouter<App> {
 pub(crate) fn routes(app: App) -> Router {
     let routes = Router::from(api())
         .merge(openapi::route())
+        .merge(operation::routes())
         .route("/", get(page::root))
         // HTTP/2 opens a WebSocket by CONNECT (RFC 8441).
         .route("/api/rooms/{room}/circle", connect(circle::connect))
@@ -134,9 +147,15 @@ pub(crate) fn routes(app: App) -> Router {
         .layer(from_fn(body::whole))
         .layer(from_fn(headers::cross_origin))
         .layer(from_fn_with_state(app.clone(), headers::security))
+        .layer(from_fn_with_state(app.clone(), operation::count))
         .with_state(app);
     // The path must be right before the router looks at it, so this stands around the router.
     Router::new().fallback_service(MapRequestLayer::new(collapse_slashes).layer(routes))
+}
+
+/// The routes of a port that only those who may read the figures reach.
+pub(crate) fn private_routes(app: App) -> Router {
+    operation::private().with_state(app)
 }
 
 /// Clients given `ws://host/` ask for `//rtc/v1`.

@@ -3,6 +3,7 @@
 
 use super::api::NAME_MAX;
 use super::invites::INVITES_MAX;
+use super::operation::Because;
 use crate::passphrase::{PASSPHRASE_MAX, PassphraseError};
 use axum::Json;
 use axum::body::Bytes;
@@ -129,7 +130,9 @@ impl IntoResponse for ApiError {
             message: String,
         }
         let (status, code) = self.code();
-        (status, Json(Body { code, message: self.to_string() })).into_response()
+        let mut response = (status, Json(Body { code, message: self.to_string() })).into_response();
+        response.extensions_mut().insert(Because(code));
+        response
     }
 }
 

@@ -3,10 +3,10 @@
 //! A connection is refused before its upgrade, as plain HTTP with one sentence: a client reads that at once,
 //! while a socket that opens and stays silent would make it wait.
 
-use super::{App, Slot};
+use super::{App, Slot, browser};
 use crate::room::Entry;
-use crate::session;
 use crate::token::Refusal;
+use crate::{rooms, session};
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
@@ -15,7 +15,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
-use livekit_protocol::{ClientInfo, ConnectionSettings, JoinRequest, client_info};
+use livekit_protocol::{ClientInfo, ConnectionSettings, IceServer, JoinRequest, client_info};
 use serde::Deserialize;
 use signal::{Connections, Grants, JoinRequestError};
 
@@ -137,10 +137,11 @@ pub(super) async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return absent().await };
+    let ice_servers = app.ice_servers.told(&headers, rooms::now().unix_millis / 1000);
     match admit(&app, &headers, parameters) {
         Ok(Admitted { grants, request: Some(request), .. }) => {
             let entry = Entry { grants, request: Box::new(request), connections: Connections::One };
-            open(upgrade, app, slot, entry)
+            open(upgrade, app, slot, entry, ice_servers)
         }
         Ok(_) => NotAdmitted::NoJoinRequest.into_response(),
         Err(not_admitted) => not_admitted.into_response(),
@@ -156,17 +157,24 @@ pub(super) async fn connect_v0(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return absent().await };
+    let ice_servers = app.ice_servers.told(&headers, rooms::now().unix_millis / 1000);
     match admit(&app, &headers, parameters) {
         Ok(Admitted { grants, request, v0 }) => {
             let connections = if request.is_some() { Connections::One } else { Connections::Two };
             let request = Box::new(request.unwrap_or(v0));
-            open(upgrade, app, slot, Entry { grants, request, connections })
+            open(upgrade, app, slot, Entry { grants, request, connections }, ice_servers)
         }
         Err(not_admitted) => not_admitted.into_response(),
     }
 }
 
-fn open(upgrade: WebSocketUpgrade, app: App, slot: Slot, entry: Entry) -> Response {
+fn open(
+    upgrade: WebSocketUpgrade,
+    app: App,
+    slot: Slot,
+    entry: Entry,
+    ice_servers: Vec<IceServer>,
+) -> Response {
     upgrade
         .max_message_size(MESSAGE_MAX)
         .max_frame_size(MESSAGE_MAX)
@@ -174,8 +182,8 @@ fn open(upgrade: WebSocketUpgrade, app: App, slot: Slot, entry: Entry) -> Respon
         .write_buffer_size(READ_BUFFER)
         .max_write_buffer_size(WRITE_BUFFER_MAX)
         .on_upgrade(move |socket| async move {
-            let App { rooms, stopped, alive, .. } = app;
-            session::run(socket, rooms, entry, stopped).await;
+            let App { rooms, metrics, stopped, alive, .. } = app;
+            session::run(socket, rooms, entry, ice_servers, metrics, stopped).await;
             drop((slot, alive));
         })
 }
@@ -202,7 +210,10 @@ fn admit(app: &App, headers: &HeaderMap, parameters: MaybeParameters) -> Result<
     let token = bearer(headers).or(parameters.access_token.as_deref()).unwrap_or_default();
     let room = parameters.room.as_deref().filter(|room| !room.is_empty());
     let grants = app.tokens.verify(token, room)?;
-    let request = parameters.join_request.as_deref().map(signal::decode_join_request).transpose()?;
+    let mut request = parameters.join_request.as_deref().map(signal::decode_join_request).transpose()?;
+    if let Some(request) = &mut request {
+        browser::note(headers, request.client_info.get_or_insert_default());
+    }
     Ok(Admitted { grants, request, v0: parameters.join() })
 }
 

@@ -1,8 +1,8 @@
 //! The TCP port: accepts connections, speaks TLS where configured, and hands HTTP to the routes (`http.rs`) and media to the
 //! media plane.
 //!
-//! The first byte tells media (a length, see `media/stream.rs`), TLS (0x16, RFC 8446 section 5.1) and plain HTTP apart. On an
-//! HTTPS port the last one is led on (`redirect.rs`).
+//! The first byte tells media (a length, see `media/stream.rs`), TLS (0x16, RFC 8446 section 5.1) and plain HTTP apart, and behind
+//! TLS the relay's messages from HTTP (`media/relay/stream.rs`). On an HTTPS port plain HTTP is led on (`redirect.rs`).
 
 mod descriptors;
 mod http;
@@ -16,7 +16,7 @@ pub(crate) use places::{Place, Places, Sources};
 pub(crate) use redirect::{Redirect, also_listen_on, bind, listen_on_http};
 
 use crate::http::Slot;
-use crate::media::{self, MediaThreads};
+use crate::media::{self, Behind, MediaThreads, RelayHandle};
 use crate::server::raised;
 use crate::tls;
 use axum::Router;
@@ -52,6 +52,7 @@ pub(crate) struct Listening {
     pub(crate) tls: Option<TlsAcceptor>,
     redirect: Redirect,
     media: MediaThreads,
+    relay: RelayHandle,
     places: Places,
     /// True: accept no more, finish what is being answered.
     pub(crate) stopping: watch::Receiver<bool>,
@@ -62,11 +63,11 @@ impl Listening {
         routes: Router,
         tls: Option<TlsAcceptor>,
         redirect: Redirect,
-        media: MediaThreads,
+        (media, relay): (MediaThreads, RelayHandle),
         places: Places,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { routes, tls, redirect, media, places, stopping }
+        Self { routes, tls, redirect, media, relay, places, stopping }
     }
 
     /// Accepts connections until the program stops.
@@ -110,7 +111,7 @@ impl Listening {
         let slot = Slot::of(place);
         match shown {
             Ok(Some(Shown::Media(stream))) => {
-                media::carry(stream, peer, self.media, self.stopping).await;
+                media::carry(stream, peer, self.media, self.relay, self.stopping).await;
                 drop(slot);
             }
             Ok(Some(Shown::Plain(stream, answers))) => self.http1(stream, peer, slot, answers).await,
@@ -118,7 +119,15 @@ impl Listening {
                 Some(tls::HTTP2) => self.http2(stream, peer, slot).await,
                 // The handshake was the proof.
                 Some(tls::acme::PROOF) => drop(timeout(HANDSHAKE_PATIENCE, stream.shutdown()).await),
-                _ => self.http1(stream, peer, slot, Answers::Routes).await,
+                // A relay's client asks for no protocol.
+                _ => match media::behind_tls(*stream, HANDSHAKE_PATIENCE).await {
+                    Behind::Http(stream) => self.http1(stream, peer, slot, Answers::Routes).await,
+                    Behind::Relay(stream) => {
+                        media::carry_tls(stream, peer, self.relay, self.stopping).await;
+                        drop(slot);
+                    }
+                    Behind::Nothing => {}
+                },
             },
             Ok(None) => {}
             Err(_) => tracing::debug!("a connection did not show in time what it is"),

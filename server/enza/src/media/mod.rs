@@ -6,15 +6,21 @@
 
 mod address;
 mod crossing;
+mod mark;
+mod relay;
+mod report;
 mod socket;
 mod stream;
 
 pub(crate) use address::{candidates, lan_addresses, media_address};
+pub(crate) use relay::{Behind, RelayEnds, RelayHandle, behind_tls, carry_tls, relay};
+pub(crate) use report::Report;
 pub(crate) use socket::bind;
 pub(crate) use stream::{FRAME, carry};
 
 use crossing::{Crossing, crossings};
 use mio::{Events, Poll, Token, Waker};
+use report::Reporter;
 use sfu::{Certificate, Command, DataChannel, Event, Output, Shard, ShardConfig};
 use socket::MediaSocket;
 use std::collections::HashMap;
@@ -25,8 +31,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use stream::{StreamInput, is_stream};
-use tokio::sync::mpsc;
+use stream::StreamInput;
+use tokio::sync::{mpsc, watch};
 
 /// Commands that wait for the shard. Full means that it has not run for thousands of commands: it is stuck, and
 /// the program ends so that it can be started again. Higher: that is noticed later; lower: a burst of joins
@@ -64,6 +70,7 @@ pub(crate) struct MediaHandle {
     waker: Arc<Waker>,
     /// Peers on its shard, as it last said.
     peers: Arc<AtomicUsize>,
+    report: watch::Receiver<Report>,
 }
 
 /// All media threads. Cheap to clone.
@@ -88,9 +95,20 @@ impl MediaThreads {
         in_turn.min_by_key(|handle| handle.peers.load(Ordering::Relaxed)).unwrap_or(&self.handles[0]).clone()
     }
 
+    /// Each thread's last report, and whether it still makes them.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = (Report, bool)> {
+        let now = Instant::now();
+        self.handles.iter().map(move |handle| report::last(&handle.report, now))
+    }
+
     /// The one whose shard a connection's first datagram is for.
     fn for_datagram(&self, datagram: &[u8]) -> Option<&MediaHandle> {
-        self.handles.get(usize::from(sfu::shard_of(datagram)?))
+        self.shard(sfu::shard_of(datagram)?)
+    }
+
+    /// The one with this shard.
+    fn shard(&self, shard: u8) -> Option<&MediaHandle> {
+        self.handles.get(usize::from(shard))
     }
 }
 
@@ -118,6 +136,22 @@ impl MediaHandle {
     }
 }
 
+/// Where datagrams to a marked address go.
+enum Outbox {
+    Connection(mpsc::Sender<Box<[u8]>>),
+    Relay(RelayHandle),
+}
+
+impl Outbox {
+    /// False when it was dropped.
+    fn send(&self, to: SocketAddr, datagram: &[u8]) -> bool {
+        match self {
+            Self::Connection(outbox) => outbox.try_send(datagram.into()).is_ok(),
+            Self::Relay(relay) => relay.returns(to, datagram),
+        }
+    }
+}
+
 /// A handle whose commands nobody executes, for tests of what sends them.
 #[cfg(test)]
 pub(crate) fn handle_for_tests() -> (MediaHandle, (Poll, Receiver<Command>)) {
@@ -125,7 +159,8 @@ pub(crate) fn handle_for_tests() -> (MediaHandle, (Poll, Receiver<Command>)) {
     let waker = Arc::new(Waker::new(poll.registry(), WAKER).unwrap());
     let (commands, inbox) = sync_channel(COMMANDS);
     let (streams, _) = sync_channel(1);
-    (MediaHandle { commands, streams, waker, peers: Arc::default() }, (poll, inbox))
+    let (_, report) = Reporter::new(Instant::now());
+    (MediaHandle { commands, streams, waker, peers: Arc::default(), report }, (poll, inbox))
 }
 
 /// The running threads.
@@ -162,6 +197,8 @@ pub(crate) struct MediaConfig {
     /// The addresses that clients are told, for UDP and for TCP.
     pub(crate) candidates: Vec<SocketAddr>,
     pub(crate) tcp_candidates: Vec<SocketAddr>,
+    /// Gets the datagrams that are not the shards'.
+    pub(crate) relay: RelayHandle,
 }
 
 impl Media {
@@ -193,7 +230,9 @@ impl Media {
             let (commands, inbox) = sync_channel(COMMANDS);
             let (streams, stream_inbox) = sync_channel(STREAM_DATAGRAMS);
             let peers = Arc::new(AtomicUsize::new(0));
-            let ends = Ends { inbox, stream_inbox, outbox: outbox.clone(), peers: Arc::clone(&peers) };
+            let (reporter, seen) = Reporter::new(Instant::now());
+            let outbox = outbox.clone();
+            let ends = Ends { inbox, stream_inbox, outbox, peers: Arc::clone(&peers), reporter };
             let stopping = Arc::clone(&media.stopping);
             let watch = Watch { ended: end.clone(), stopping: Arc::clone(&stopping) };
             let config = config.clone();
@@ -206,7 +245,7 @@ impl Media {
                     let made = || -> Result<Loop, String> {
                         let certificate = Certificate::generate().map_err(|error| error.to_string())?;
                         let now = Instant::now();
-                        let MediaConfig { candidates, tcp_candidates } = config;
+                        let MediaConfig { candidates, tcp_candidates, relay } = config;
                         let shard = Shard::new(ShardConfig {
                             now,
                             index,
@@ -224,6 +263,7 @@ impl Media {
                             socket,
                             shard,
                             crossing,
+                            relay,
                             ends,
                             streams: HashMap::new(),
                             stopping,
@@ -245,7 +285,7 @@ impl Media {
                 .map_err(|error| error.to_string())?;
             ready.recv().map_err(|_| "a media thread ended at once".to_owned())??;
             media.threads.push((Arc::clone(&waker), thread));
-            handles.push(MediaHandle { commands, streams, waker, peers });
+            handles.push(MediaHandle { commands, streams, waker, peers, report: seen });
         }
         Ok((media, MediaThreads::new(handles), MediaEvents { events, ended }))
     }
@@ -270,6 +310,7 @@ struct Ends {
     stream_inbox: Receiver<StreamInput>,
     outbox: mpsc::Sender<Event>,
     peers: Arc<AtomicUsize>,
+    reporter: Reporter,
 }
 
 struct Loop {
@@ -278,9 +319,10 @@ struct Loop {
     shard: Shard,
     /// To and from the other shards, when there are any.
     crossing: Option<Crossing>,
+    relay: RelayHandle,
     ends: Ends,
-    /// Where the frames of TCP connections go.
-    streams: HashMap<SocketAddr, mpsc::Sender<Box<[u8]>>>,
+    /// Where what goes to marked addresses leaves.
+    streams: HashMap<SocketAddr, Outbox>,
     stopping: Arc<AtomicBool>,
     /// Datagrams and lossy messages that could not be handed on, since the last report.
     dropped: usize,
@@ -301,13 +343,21 @@ impl Loop {
         let mut deadline = self.flush()?;
         let mut receiving = false;
         let mut commands_left = false;
+        let mut woke = Instant::now();
         loop {
+            let rests = Instant::now();
+            let reporter = &mut self.ends.reporter;
+            reporter.worked(rests.saturating_duration_since(woke));
+            if reporter.due <= rests {
+                reporter.tell(rests, self.shard.counters(), self.shard.population());
+            }
             let wait = if receiving || commands_left {
-                Some(Duration::ZERO)
+                Duration::ZERO
             } else {
-                deadline.map(|at| at.saturating_duration_since(Instant::now()))
+                let until = deadline.map_or(reporter.due, |at| at.min(reporter.due));
+                until.saturating_duration_since(rests)
             };
-            match self.poll.poll(&mut events, wait) {
+            match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Fatal::Poll(error)),
                 Ok(()) => {}
@@ -315,6 +365,7 @@ impl Loop {
             receiving |= events.iter().any(|event| event.token() == SOCKET);
 
             let now = Instant::now();
+            woke = now;
             let last_turn = self.stopping.load(Ordering::Acquire);
             commands_left = true;
             for _ in 0..if last_turn { COMMANDS } else { COMMANDS_PER_TURN } {
@@ -373,12 +424,18 @@ impl Loop {
     fn receive(&mut self) -> Result<bool, Fatal> {
         for _ in 0..BATCHES_PER_TURN {
             let now = Instant::now();
-            let Self { socket, shard, crossing, dropped, .. } = self;
+            let Self { socket, shard, crossing, relay, dropped, .. } = self;
             let received = match crossing {
-                None => socket.receive(|source, datagram| shard.handle_datagram(now, source, datagram)),
+                None => socket.receive(|source, datagram| {
+                    if !relay.takes(source, datagram) {
+                        shard.handle_datagram(now, source, datagram);
+                    }
+                }),
                 Some(crossing) => {
                     let received = socket.receive(|source, datagram| {
-                        *dropped += crossing.receive(now, shard, source, datagram);
+                        if !relay.takes(source, datagram) {
+                            *dropped += crossing.receive(now, shard, source, datagram);
+                        }
                     });
                     crossing.wake();
                     received
@@ -405,12 +462,11 @@ impl Loop {
                     self.dropped += self.socket.send(batch.iter());
                 }
                 Output::Transmit(batch) => {
-                    for (to, datagram) in batch.iter().filter(|(to, _)| is_stream(to)) {
-                        let sent =
-                            self.streams.get(&to).is_some_and(|out| out.try_send(datagram.into()).is_ok());
+                    for (to, datagram) in batch.iter().filter(|(to, _)| mark::is_marked(to)) {
+                        let sent = self.streams.get(&to).is_some_and(|out| out.send(to, datagram));
                         self.dropped += usize::from(!sent);
                     }
-                    self.dropped += self.socket.send(batch.iter().filter(|(to, _)| !is_stream(to)));
+                    self.dropped += self.socket.send(batch.iter().filter(|(to, _)| !mark::is_marked(to)));
                 }
                 Output::Event(event) => {
                     let lossy = matches!(event, Event::Data { channel: DataChannel::Lossy, .. });
@@ -427,6 +483,7 @@ impl Loop {
                 }
                 Output::Timeout(deadline) => {
                     if self.dropped > 0 {
+                        self.ends.reporter.dropped(self.dropped);
                         tracing::debug!(dropped = self.dropped, "datagrams or lossy messages were dropped");
                         self.dropped = 0;
                     }
@@ -441,6 +498,10 @@ impl Loop {
 mod tests {
     use super::*;
     use sfu::PeerId;
+
+    fn config(address: SocketAddr) -> MediaConfig {
+        MediaConfig { candidates: vec![address], tcp_candidates: Vec::new(), relay: relay().0 }
+    }
 
     #[test]
     fn a_shard_that_takes_no_commands_is_noticed() {
@@ -458,8 +519,7 @@ mod tests {
         let socket = bind("127.0.0.1:0".parse().unwrap(), true).unwrap();
         let address = socket.local_addr().unwrap();
         let sockets = vec![socket, bind(address, true).unwrap()];
-        let config = MediaConfig { candidates: vec![address], tcp_candidates: Vec::new() };
-        let (media, threads, _events) = Media::start(sockets, &config, || Ok([1; 32])).unwrap();
+        let (media, threads, _events) = Media::start(sockets, &config(address), || Ok([1; 32])).unwrap();
         let (handle, other) = (threads.for_room(), threads.for_room());
         assert!(!Arc::ptr_eq(&handle.waker, &other.waker), "rooms are dealt out in turn");
         let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -478,8 +538,7 @@ mod tests {
         let socket = bind("127.0.0.1:0".parse().unwrap(), true).unwrap();
         let address = socket.local_addr().unwrap();
         let sockets = vec![socket, bind(address, true).unwrap()];
-        let config = MediaConfig { candidates: vec![address], tcp_candidates: Vec::new() };
-        let (media, threads, mut told) = Media::start(sockets, &config, || Ok([2; 32])).unwrap();
+        let (media, threads, mut told) = Media::start(sockets, &config(address), || Ok([2; 32])).unwrap();
         assert!(told.ended.try_recv().is_err());
         // A thread whose commands can come from nowhere any more has nothing left to do.
         drop(threads);

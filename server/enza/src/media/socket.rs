@@ -108,7 +108,7 @@ impl MediaSocket {
 }
 
 /// The address as the socket wants it.
-fn outgoing(address: SocketAddr, mapped: bool) -> SocketAddr {
+pub(super) fn outgoing(address: SocketAddr, mapped: bool) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if mapped => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
         _ => address,

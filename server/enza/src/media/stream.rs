@@ -1,9 +1,9 @@
 //! Media over TCP, for networks that let no UDP out: ICE-TCP (RFC 6544) with RFC 4571 frames, on the page's own port. Owns
 //! one connection; understands nothing but lengths. To the media plane such a connection is one more address.
 
-use super::MediaThreads;
+use super::{MediaThreads, Outbox, RelayHandle, mark, relay};
 use bytes::{Buf as _, BytesMut};
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -32,43 +32,43 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// One write may take so long.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Marks addresses of TCP connections, so that they are never taken for the same address and port over UDP: IPv6 flow
-/// labels have 20 bits, and the media socket asks for none.
-const MARK: u32 = 0x8_0000;
-
 /// What a connection tells the media thread.
 pub(crate) enum StreamInput {
-    Opened { address: SocketAddr, outbox: mpsc::Sender<Box<[u8]>> },
+    Opened { address: SocketAddr, outbox: Outbox },
     Datagram { address: SocketAddr, datagram: Vec<u8> },
     Closed { address: SocketAddr },
 }
 
-/// The address under which the media plane knows a TCP connection from `peer`.
-pub(crate) fn address_of(peer: SocketAddr) -> SocketAddr {
-    let ip = match peer {
-        SocketAddr::V4(peer) => peer.ip().to_ipv6_mapped(),
-        SocketAddr::V6(peer) => Ipv6Addr::from(peer.ip().octets()),
-    };
-    SocketAddrV6::new(ip, peer.port(), MARK, 0).into()
+/// What is written to this connection waits no longer in the kernel than it is of use.
+pub(super) fn keep_short(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_send_buffer_size(KERNEL_BUFFER);
 }
 
-/// Whether an address is a TCP connection's.
-pub(crate) fn is_stream(address: &SocketAddr) -> bool {
-    matches!(address, SocketAddr::V6(address) if address.flowinfo() == MARK)
-}
-
-/// Carries one connection to its end.
+/// Carries one connection to its end: frames, or the relay's messages, which begin likewise.
 pub(crate) async fn carry(
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     threads: MediaThreads,
+    relay: RelayHandle,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let _ = socket2::SockRef::from(&stream).set_send_buffer_size(KERNEL_BUFFER);
-    let address = address_of(peer);
-    let (mut reader, mut writer) = stream.into_split();
-    let mut buffer = BytesMut::with_capacity(FRAME_MAX);
+    keep_short(&stream);
     let begun = Instant::now();
+    let mut buffer = BytesMut::with_capacity(FRAME_MAX);
+    let for_relay = loop {
+        if let Some(first) = buffer.first_chunk() {
+            break turn::begins_stream(*first);
+        }
+        match timeout_at(begun + PROOF_PATIENCE, stream.read_buf(&mut buffer)).await {
+            Ok(Ok(1..)) => {}
+            _ => return,
+        }
+    };
+    if for_relay {
+        return relay::carry(stream, buffer, peer, relay, stopping).await;
+    }
+    let address = mark::of_stream(peer);
+    let (mut reader, mut writer) = stream.into_split();
     // The first frame is a check, and says which shard the connection is for.
     let first = loop {
         match take_frame(&mut buffer) {
@@ -83,7 +83,7 @@ pub(crate) async fn carry(
     };
     let Some(media) = threads.for_datagram(&first) else { return };
     let (sender, outbox) = mpsc::channel(OUTBOX);
-    let opened = media.stream(StreamInput::Opened { address, outbox: sender });
+    let opened = media.stream(StreamInput::Opened { address, outbox: Outbox::Connection(sender) });
     if !opened || !media.stream(StreamInput::Datagram { address, datagram: first }) {
         return;
     }
@@ -180,17 +180,5 @@ mod tests {
         assert_eq!(frames, [b"abc".to_vec(), Vec::new(), b"d".to_vec()]);
         buffer.extend_from_slice(&[0x16, 3]);
         assert_eq!(take_frame(&mut buffer), Frame::TooLong);
-    }
-
-    #[test]
-    fn a_connection_is_another_address_than_the_same_one_over_udp() {
-        let v4: SocketAddr = "192.0.2.1:5000".parse().unwrap();
-        let v6: SocketAddr = "[2001:db8::1]:5000".parse().unwrap();
-        for udp in [v4, v6] {
-            let tcp = address_of(udp);
-            assert!(is_stream(&tcp) && !is_stream(&udp) && tcp != udp);
-            assert_eq!(tcp.ip().to_canonical(), udp.ip());
-        }
-        assert_ne!(address_of(v6), v6);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::keep::{Forget, Keep};
 use super::{Entry, RoomTask};
+use crate::metrics::Queue;
 use crate::origin::Origin;
 use axum::extract::ws::Utf8Bytes;
 use circle::{Action, Answer, Message, Pass, Removal, Resume, Role, Source};
@@ -239,6 +240,7 @@ impl RoomTask {
             if outbox.try_send(text.clone()).is_err() {
                 tracing::debug!(connection = connection.0, "a circle client does not read and is closed");
                 self.circle_outboxes.remove(&connection);
+                self.presence.metrics().overflowed(Queue::Circle);
                 // Its effects join the queue that is being drained.
                 self.circle.handle(circle_now(now), circle::Input::Closed { connection });
             }

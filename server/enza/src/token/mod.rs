@@ -58,19 +58,20 @@ impl ApiKey {
         Ok(Self { key, secret })
     }
 
+    /// What the credentials for the relay follow from: the same after a restart, for they outlive it.
+    pub(crate) fn turn_secret(&self) -> turn::Secret {
+        turn::Secret::derive(self.secret.as_bytes())
+    }
+
     /// The key that the data folder keeps; made there, readable by its owner only, at the first start.
     ///
     /// # Errors
     /// [`StartError::Data`], or [`StartError::File`] when somebody edited the file into something else.
     pub fn load_or_create(data: &Path) -> Result<Self, StartError> {
-        let path = data.join(KEY_FILE);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                let file: KeyFile = toml::from_str(&text)
-                    .map_err(|error| StartError::File { file: path, reason: error.message().to_owned() })?;
-                Self::new(file.api_key, file.api_secret)
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        match Self::load(data)? {
+            Some(key) => Ok(key),
+            None => {
+                let path = data.join(KEY_FILE);
                 let (mut key, mut secret) = ([0_u8; 6], [0_u8; 32]);
                 getrandom::fill(&mut key)?;
                 getrandom::fill(&mut secret)?;
@@ -83,6 +84,22 @@ impl ApiKey {
                     .map_err(|source| StartError::Data { path, source })?;
                 Ok(made)
             }
+        }
+    }
+
+    /// The same; `None` before the first start.
+    ///
+    /// # Errors
+    /// [`StartError::Data`], [`StartError::File`], [`StartError::SecretShort`].
+    pub(crate) fn load(data: &Path) -> Result<Option<Self>, StartError> {
+        let path = data.join(KEY_FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let file: KeyFile = toml::from_str(&text)
+                    .map_err(|error| StartError::File { file: path, reason: error.message().to_owned() })?;
+                Self::new(file.api_key, file.api_secret).map(Some)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StartError::Data { path, source }),
         }
     }

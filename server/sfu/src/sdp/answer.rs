@@ -2,7 +2,7 @@
 
 use super::codec::{Codec, CodecKind, supported_feedback};
 use super::offer::{Direction, Offer, Section, SectionKind};
-use crate::MediaKind;
+use crate::{DtlsRole, MediaKind};
 use std::fmt::{Arguments, Write};
 
 /// Bytes; the largest data-channel message the server accepts (RFC 8841 `a=max-message-size`). LiveKit clients cut
@@ -16,12 +16,23 @@ pub struct Local<'a> {
     pub ice_pwd: &'a str,
     /// `sha-256 AA:BB:…`
     pub fingerprint: &'a str,
+    pub role: DtlsRole,
     /// Whole attribute values, each `candidate:…` (RFC 8839 §5.1); empty when they are sent by trickle.
     pub candidates: &'a [String],
     /// One number per peer, below 2^63.
     pub session_id: u64,
     /// Grows with every answer to the peer.
     pub session_version: u64,
+}
+
+impl Local<'_> {
+    /// RFC 5763 §5.
+    pub(super) const fn setup(&self) -> &'static str {
+        match self.role {
+            DtlsRole::Server => "passive",
+            DtlsRole::Client => "active",
+        }
+    }
 }
 
 /// What happens with one m-line. What the offer does not allow is not done: sending on a line that does not
@@ -265,7 +276,7 @@ impl Printer {
         self.line(format_args!("a=ice-ufrag:{}", local.ice_ufrag));
         self.line(format_args!("a=ice-pwd:{}", local.ice_pwd));
         self.line(format_args!("a=fingerprint:{}", local.fingerprint));
-        self.line(format_args!("a=setup:passive"));
+        self.line(format_args!("a=setup:{}", local.setup()));
     }
 
     fn codec(&mut self, codec: &Codec, kind: MediaKind) {

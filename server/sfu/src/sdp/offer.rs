@@ -49,7 +49,7 @@ pub struct Fingerprint {
     pub value: [u8; 32],
 }
 
-/// Which DTLS roles the client leaves open (RFC 8842). Either way the server answers `passive`.
+/// Which DTLS roles the client leaves open (RFC 8842). With either the server may answer `passive`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setup {
     ActPass,

@@ -197,12 +197,12 @@ fn media(out: &mut Printer, mid: usize, local: &Local<'_>, kind: MediaKind) {
     }
 }
 
-/// `passive` and not `actpass`: pion would take the passive part too when it meets an ICE-lite server.
+/// One role and not `actpass`: pion would take the passive part too when it meets an ICE-lite server.
 fn transport(out: &mut Printer, mid: usize, local: &Local<'_>) {
     out.line(format_args!("c=IN IP4 0.0.0.0"));
     out.line(format_args!("a=mid:{mid}"));
     out.line(format_args!("a=ice-ufrag:{}", local.ice_ufrag));
     out.line(format_args!("a=ice-pwd:{}", local.ice_pwd));
     out.line(format_args!("a=fingerprint:{}", local.fingerprint));
-    out.line(format_args!("a=setup:passive"));
+    out.line(format_args!("a=setup:{}", local.setup()));
 }

@@ -37,6 +37,29 @@ fn gcm_is_answered_wherever_it_stands_in_the_clients_list() {
     assert_eq!(profile_for(vec![Cm80]), Cm80, "the fallback");
 }
 
+/// The server begins: with loss, with either nomination, with data channels and media both ways.
+#[test]
+fn a_client_that_lets_the_server_begin_is_connected() {
+    for nomination in [Nomination::Regular, Nomination::Aggressive] {
+        let dtls = DtlsOptions { waits: true, ..DtlsOptions::chromium() };
+        let waits = Client { dtls, nomination, ..Client::chromium() };
+        let mut world = World::new(12);
+        let people = world.call(ROOM, &[waits, Client::firefox()], &Source::vp8());
+        let session = world[people[0].handle].session.as_ref().expect("keys");
+        assert_eq!(
+            session.profile,
+            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+            "AES-CM stands first there"
+        );
+        world.run_for(Duration::from_secs(3));
+        for (one, other) in [(people[0], people[1]), (people[1], people[0])] {
+            assert!(world.reception(one.handle, other.video).frames.len() > 40);
+            assert!(world.reception(one.handle, other.audio).audio.len() > 100);
+        }
+        world.assert_flawless();
+    }
+}
+
 #[test]
 fn clients_with_different_ciphers_talk_to_each_other() {
     let mut world = World::new(2);

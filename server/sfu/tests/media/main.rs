@@ -4,6 +4,7 @@ mod bandwidth;
 mod call;
 mod chaos;
 mod codecs;
+mod counters;
 mod data;
 mod dual;
 mod feedback;

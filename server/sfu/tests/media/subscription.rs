@@ -4,7 +4,7 @@ use crate::harness::peer::Client;
 use crate::harness::sdp::Direction;
 use crate::harness::send::Source;
 use crate::harness::world::{Handle, World};
-use sfu::{Command, Event, RoomId, TrackId};
+use sfu::{Command, DtlsRole, Event, RoomId, TrackId};
 use std::time::{Duration, Instant};
 
 const ROOM: RoomId = RoomId(1);
@@ -298,7 +298,7 @@ fn commands_about_nobody_and_nothing_are_ignored() {
         },
         // Twice is once.
         Command::Subscribe { peer, track },
-        Command::Connect { peer, room: ROOM },
+        Command::Connect { peer, room: ROOM, role: DtlsRole::Server },
     ] {
         world.command(command);
     }

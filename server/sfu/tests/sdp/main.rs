@@ -11,11 +11,11 @@ mod proposals;
 mod rules;
 
 use rtc_sdp::{MediaDescription, SessionDescription};
-use sfu::MediaKind;
 use sfu::rtp::extension::Uri;
 use sfu::sdp::{
     AnswerSection, CodecKind, Direction, Local, Offer, OfferError, Section, SectionKind, Setup, answer,
 };
+use sfu::{DtlsRole, MediaKind};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Cursor;
@@ -94,6 +94,7 @@ fn print(offer: &Offer, sections: &[AnswerSection<'_>]) -> String {
         ice_ufrag: "serverufrag",
         ice_pwd: "serverpasswordof22bytes",
         fingerprint: FINGERPRINT,
+        role: DtlsRole::Server,
         candidates: &candidates,
         session_id: 7,
         session_version: 2,

@@ -2,6 +2,7 @@
 
 use super::{FINGERPRINT, golden};
 use rtc_sdp::SessionDescription;
+use sfu::DtlsRole;
 use sfu::MediaKind::{Audio, Video};
 use sfu::sdp::{ENABLED_CODECS, Local, Offer, ProposedSection, Section, propose, supported};
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ fn local(candidates: &[String]) -> Local<'_> {
         ice_ufrag: "serverfr",
         ice_pwd: "serverpasswordserverpass",
         fingerprint: FINGERPRINT,
+        role: DtlsRole::Server,
         candidates,
         session_id: 4_611_731_400_430_051_336,
         session_version: 3,

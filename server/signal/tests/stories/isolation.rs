@@ -52,7 +52,7 @@ fn every_command_names_this_room_only() {
     stage.join("ben");
     for command in stage.commands() {
         let number = match command {
-            Command::Connect { peer, room } => {
+            Command::Connect { peer, room, .. } => {
                 assert_eq!(room, RoomId(7));
                 peer.0
             }

@@ -95,7 +95,7 @@ fn a_join_with_offer_and_tracks_is_published_and_answered_at_once() {
     let order: Vec<&str> = commands
         .iter()
         .map(|command| match command {
-            Command::Connect { peer, room } if *peer == ben.peer && *room == RoomId(1) => "connect",
+            Command::Connect { peer, room, .. } if *peer == ben.peer && *room == RoomId(1) => "connect",
             Command::Subscribe { peer, track } if *peer == ben.peer && *track == seen.id => "subscribe",
             Command::AddTrack { peer, .. } if *peer == ben.peer => "add track",
             Command::Offer { peer, offer_id: 7, sdp } if *peer == ben.peer && sdp == "v=0 offer" => "offer",

@@ -259,7 +259,8 @@ impl Peer {
 
     /// What the server's description says, an answer or an offer.
     fn follow(&mut self, now: Instant, answer: Answer, mid_to_track: Vec<(String, TrackId)>) {
-        assert_eq!(answer.setup, "passive", "a lite agent waits for the client's handshake");
+        let expected = if self.client.dtls.waits { "active" } else { "passive" };
+        assert_eq!(answer.setup, expected, "who begins the handshake");
         let credentials = answer.credentials.clone().expect("ICE credentials");
         self.ice.set_remote(now, credentials, *answer.candidates.first().expect("a candidate"));
         if let Some(session) = &self.session {

@@ -1,8 +1,8 @@
-//! DTLS client and SRTP of a peer, by `rtc-dtls` and `rtc-srtp`: none of the server's own packet code.
+//! DTLS and SRTP of a peer, by `rtc-dtls` and `rtc-srtp`: none of the server's own packet code.
 
 use bytes::BytesMut;
 use rtc_crypto::{HashAlgorithm, RTCCryptoProvider};
-use rtc_dtls::config::{ConfigBuilder, ExtendedMasterSecretType};
+use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType};
 use rtc_dtls::crypto::Certificate;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
@@ -25,6 +25,8 @@ pub(crate) struct DtlsOptions {
     /// Handshake messages are cut to datagrams of this many bytes.
     pub(crate) mtu: usize,
     pub(crate) flight_interval: Duration,
+    /// The first word is the server's (`a=setup:active`).
+    pub(crate) waits: bool,
 }
 
 impl DtlsOptions {
@@ -38,6 +40,7 @@ impl DtlsOptions {
             ],
             mtu: 1200,
             flight_interval: Duration::from_millis(100),
+            waits: false,
         }
     }
 
@@ -51,6 +54,7 @@ pub(crate) struct DtlsClient {
     endpoint: Endpoint,
     config: Arc<rtc_dtls::config::HandshakeConfig>,
     pub(crate) fingerprint: String,
+    waits: bool,
     pub(crate) state: DtlsState,
 }
 
@@ -84,19 +88,23 @@ impl DtlsClient {
             .with_mtu(options.mtu)
             // The chain means nothing in WebRTC: the fingerprint is compared after the handshake.
             .with_insecure_skip_verify(true)
-            .build(true, None)
+            .with_client_auth(ClientAuthType::RequireAnyClientCert)
+            .build(!options.waits, None)
             .expect("a client configuration");
+        let config = Arc::new(config);
+        let serves = options.waits.then(|| config.clone());
         Self {
             provider,
-            endpoint: Endpoint::new(PLACEHOLDER, TransportProtocol::UDP, None),
-            config: Arc::new(config),
+            endpoint: Endpoint::new(PLACEHOLDER, TransportProtocol::UDP, serves),
+            config,
             fingerprint,
+            waits: options.waits,
             state: DtlsState::New,
         }
     }
 
     pub(crate) fn start(&mut self, now: Instant) {
-        if self.state == DtlsState::New {
+        if self.state == DtlsState::New && !self.waits {
             self.state = DtlsState::Handshaking;
             self.endpoint.connect(now, PLACEHOLDER, self.config.clone(), None).expect("a first flight");
         }
@@ -104,6 +112,9 @@ impl DtlsClient {
 
     pub(crate) fn read(&mut self, now: Instant, bytes: &[u8]) -> DtlsOutcome {
         let mut outcome = DtlsOutcome::default();
+        if self.state == DtlsState::New && self.waits {
+            self.state = DtlsState::Handshaking;
+        }
         if matches!(self.state, DtlsState::New | DtlsState::Closed | DtlsState::Failed) {
             return outcome;
         }
@@ -164,7 +175,7 @@ impl DtlsClient {
         let material = state
             .export_keying_material(LABEL_EXTRACTOR_DTLS_SRTP, &[], config.keying_material_len())
             .expect("keying material");
-        config.set_session_keys_from_keying_material(material.as_ref(), true).expect("keys");
+        config.set_session_keys_from_keying_material(material.as_ref(), !self.waits).expect("keys");
         let crypto = self.provider.crypto();
         let keys = &config.keys;
         let context = |key: &[u8], salt: &[u8]| {

@@ -8,8 +8,8 @@ use super::receive::Reception;
 use super::send::Source;
 use rtc_crypto::RTCCryptoProvider;
 use sfu::{
-    Certificate, Command, Event, Layer, MediaKind, Output, PeerId, Quality, RoomId, Shard, ShardConfig,
-    TrackDescription, TrackId, TrackSetting,
+    Certificate, Command, DtlsRole, Event, Layer, MediaKind, Output, PeerId, Quality, RoomId, Shard,
+    ShardConfig, TrackDescription, TrackId, TrackSetting,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -134,7 +134,8 @@ impl World {
     /// As [`Self::join`], without the offer.
     pub(crate) fn arrive(&mut self, room: RoomId, client: Client) -> Handle {
         let (handle, peer) = self.admit(room, client, |peer| peer);
-        self.command(Command::Connect { peer, room });
+        let role = if self[handle].client.dtls.waits { DtlsRole::Client } else { DtlsRole::Server };
+        self.command(Command::Connect { peer, room, role });
         handle
     }
 

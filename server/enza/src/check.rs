@@ -1,0 +1,76 @@
+//! `enza serve --check`: finds everything for which a start would be refused, not only the first reason, and changes nothing.
+
+use crate::config::{Config, Transport};
+use crate::media;
+use crate::operator_key;
+use crate::running::Running;
+use crate::server;
+use crate::start_error::StartError;
+use crate::token::ApiKey;
+use crate::{data_folder, tls};
+use std::path::Path;
+use store::Store;
+use tokio::net::TcpListener;
+
+/// What a look at the settings and the machine found.
+pub struct Checked {
+    pub problems: Vec<StartError>,
+    /// A server runs with this data folder: its ports and its database were left alone.
+    pub running: bool,
+}
+
+/// Looks at what a start with these settings would need.
+pub async fn check(config: &Config) -> Checked {
+    let running = Running::read(&config.data).is_some();
+    let mut problems = Vec::new();
+    match folder(&config.data) {
+        Err(error) => problems.push(error),
+        Ok(()) => {
+            if config.api_key.is_none() {
+                problems.extend(ApiKey::load(&config.data).err());
+            }
+            problems.extend(operator_key::read(&config.data).err());
+        }
+    }
+    problems.extend(certificate(config).err());
+    problems.extend(media::candidates(config.bind, &config.announce, config.port).err());
+    if !running {
+        problems.extend(ports(config).await.err());
+        let database = data_folder::database(&config.data);
+        let kept = std::fs::metadata(&database).is_ok_and(|file| file.len() > 0);
+        if kept && let Err(error) = Store::check_copy(&database).await {
+            problems.push(error.into());
+        }
+    }
+    Checked { problems, running }
+}
+
+/// Whether the folder, or the place where it would be made, can be written.
+fn folder(data: &Path) -> Result<(), StartError> {
+    let there = data.ancestors().find(|folder| folder.exists() && !folder.as_os_str().is_empty());
+    let there = there.unwrap_or(Path::new("."));
+    let failed = |source| StartError::Data { path: data.to_owned(), source };
+    if !there.is_dir() {
+        return Err(failed(std::io::ErrorKind::NotADirectory.into()));
+    }
+    let probe = there.join(".enza-writable");
+    std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(failed)
+}
+
+fn certificate(config: &Config) -> Result<(), StartError> {
+    match &config.transport {
+        // The development certificate is made at the start.
+        Transport::Plain | Transport::Development => Ok(()),
+        Transport::Files { .. } => tls::Tls::prepare(config).map(drop),
+        Transport::Domains(acme) => tls::acme::check_root(acme),
+    }
+}
+
+async fn ports(config: &Config) -> Result<(), StartError> {
+    drop(server::bind(config).await?);
+    if let Some(address) = config.metrics_bind {
+        let bound = TcpListener::bind(address).await;
+        drop(bound.map_err(|source| StartError::Bind { address, source })?);
+    }
+    Ok(())
+}

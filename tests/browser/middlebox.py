@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""A router between two network namespaces as people have it at home, at work and in a hospital: it translates addresses like the
+strictest kind (a new outside port for each destination, which alone may answer), and can be a wall besides. Linux and root.
+
+    middlebox.py INSIDE DEVICE OUTSIDE DEVICE --address OUTSIDE-ADDRESS
+
+Makes a TUN device in each namespace and carries IPv4 packets between them. Each line on its input puts up another wall:
+
+    none            everything passes
+    udp             no UDP
+    port N          nothing but TCP to this port
+    tls             no UDP, and a TCP connection that does not begin like TLS is cut: nothing of it passes any more
+
+and is answered with the same line. What was let through before a change is forgotten. Ends with its input; prints "ready".
+"""
+import argparse
+import fcntl
+import os
+import random
+import select
+import socket
+import struct
+import subprocess
+import sys
+
+TUNSETIFF = 0x400454CA
+TUN, NO_INFO = 0x0001, 0x1000
+LARGEST = 65536
+TCP, UDP = 6, 17
+TLS_HANDSHAKE = 0x16
+FLOWS_MAX = 20_000
+FROM_PORT = 20_000
+
+
+def device(name, namespace):
+    tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH", name.encode(), TUN | NO_INFO))
+    subprocess.run(["ip", "link", "set", name, "netns", namespace], check=True)
+    return tun
+
+
+def sums(data):
+    """The ones' complement sum of 16-bit words, of which checksums are made (RFC 1071)."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def correct(packet, at, old, new):
+    """Corrects the checksum at `at` after `old` became `new` (RFC 1624)."""
+    (check,) = struct.unpack_from("!H", packet, at)
+    total = (~check & 0xFFFF) + (~sums(old) & 0xFFFF) + sums(new)
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    struct.pack_into("!H", packet, at, ~total & 0xFFFF)
+
+
+class Packet:
+    """An IPv4 packet of TCP or UDP that is no fragment."""
+
+    def __init__(self, data):
+        self.data = bytearray(data)
+        self.head = (data[0] & 15) * 4
+        self.protocol = data[9]
+        self.source, self.target = bytes(data[12:16]), bytes(data[16:20])
+        self.source_port, self.target_port = struct.unpack_from("!HH", data, self.head)
+
+    @staticmethod
+    def read(data):
+        whole = len(data) >= 28 and data[0] >> 4 == 4 and data[9] in (TCP, UDP)
+        return Packet(data) if whole and not struct.unpack_from("!H", data, 6)[0] & 0x3FFF else None
+
+    def payload(self):
+        start = self.head + (8 if self.protocol == UDP else (self.data[self.head + 12] >> 4) * 4)
+        return self.data[start:]
+
+    def readdress(self, address_at, port_at, address, port):
+        check = self.head + (16 if self.protocol == TCP else 6)
+        pieces = ((address_at, address), (self.head + port_at, struct.pack("!H", port)))
+        unsummed = self.protocol == UDP and self.data[check:check + 2] == b"\0\0"
+        for at, new in pieces:
+            old = bytes(self.data[at:at + len(new)])
+            self.data[at:at + len(new)] = new
+            if at == address_at:
+                correct(self.data, 10, old, new)
+            if not unsummed:
+                correct(self.data, check, old, new)
+
+
+class Flow:
+    def __init__(self, inside, port):
+        self.inside, self.port = inside, port
+        self.begun = self.cut = False
+
+
+class Middlebox:
+    def __init__(self, address):
+        self.address = socket.inet_aton(address)
+        self.wall = ["none"]
+        self.forget()
+
+    def forget(self):
+        self.out, self.back = {}, {}
+
+    def stops(self, packet):
+        kind = self.wall[0]
+        if kind == "port":
+            return packet.protocol != TCP or packet.target_port != int(self.wall[1])
+        return kind in ("udp", "tls") and packet.protocol == UDP
+
+    def leave(self, packet):
+        """From inside to outside; None: it does not pass."""
+        if self.stops(packet):
+            return None
+        there = (packet.protocol, packet.target, packet.target_port)
+        key = (packet.source, packet.source_port, *there)
+        flow = self.out.get(key)
+        if flow is None:
+            if len(self.out) >= FLOWS_MAX:
+                self.forget()
+            port = random.randrange(FROM_PORT, 65536)
+            while (port, *there) in self.back:
+                port = random.randrange(FROM_PORT, 65536)
+            flow = self.out[key] = self.back[(port, *there)] = Flow((packet.source, packet.source_port), port)
+        if self.wall[0] == "tls" and not flow.begun and (payload := packet.payload()):
+            flow.begun = True
+            flow.cut = payload[0] != TLS_HANDSHAKE
+        if flow.cut:
+            return None
+        packet.readdress(12, 0, self.address, flow.port)
+        return packet.data
+
+    def enter(self, packet):
+        """From outside to inside: only what answers."""
+        flow = self.back.get((packet.target_port, packet.protocol, packet.source, packet.source_port))
+        if flow is None or flow.cut or packet.target != self.address:
+            return None
+        packet.readdress(16, 2, *flow.inside)
+        return packet.data
+
+
+def carry(source, target, translate):
+    while True:
+        try:
+            packet = Packet.read(os.read(source, LARGEST))
+        except BlockingIOError:
+            return
+        if packet and (data := translate(packet)):
+            try:
+                os.write(target, data)
+            except OSError:
+                pass  # the device is down, or full
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("inside", "inside_device", "outside", "outside_device"):
+        parser.add_argument(name)
+    parser.add_argument("--address", required=True)
+    options = parser.parse_args()
+    inside, outside = device(options.inside_device, options.inside), device(options.outside_device, options.outside)
+    box = Middlebox(options.address)
+    print("ready", flush=True)
+    poll = select.poll()
+    for descriptor in (inside, outside, sys.stdin.fileno()):
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == sys.stdin.fileno():
+                line = os.read(descriptor, 64)
+                if not line:
+                    return
+                box.wall = line.decode().split()
+                box.forget()
+                print(" ".join(box.wall), flush=True)
+        carry(inside, outside, box.leave)
+        carry(outside, inside, box.enter)
+
+
+main()
