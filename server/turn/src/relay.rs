@@ -337,8 +337,11 @@ impl Relay {
         if *protocol != UDP {
             return Err(Refusal::Transport);
         }
-        // A second port, or the one beside, would serve nobody here.
-        if message.get(kind::EVEN_PORT).is_some() || message.get(kind::RESERVATION_TOKEN).is_some() {
+        // The port beside, kept for later, would serve nobody here.
+        let even = message.get(kind::EVEN_PORT);
+        if even.is_some_and(|value| value.first() != Some(&0))
+            || message.get(kind::RESERVATION_TOKEN).is_some()
+        {
             return Err(Refusal::Capacity);
         }
         let host = self.peer_for(message)?;
@@ -350,7 +353,7 @@ impl Relay {
         if self.allocations.len() >= ALLOCATIONS_MAX {
             return Err(Refusal::Capacity);
         }
-        let relayed = self.free_port(host).ok_or(Refusal::Capacity)?;
+        let relayed = self.free_port(host, even.map_or(1, |_| 2)).ok_or(Refusal::Capacity)?;
         self.quota.take(&believed.name, client.address.ip()).map_err(|_| Refusal::Quota)?;
         let Believed { name, key } = believed;
         let allocation =
@@ -374,11 +377,12 @@ impl Relay {
         found.ok_or(Refusal::AddressFamily)
     }
 
-    fn free_port(&mut self, beside: SocketAddr) -> Option<SocketAddr> {
+    fn free_port(&mut self, beside: SocketAddr, multiple_of: u16) -> Option<SocketAddr> {
         for _ in PORTS {
             let address = SocketAddr::new(beside.ip(), self.next_port);
             self.next_port = self.next_port.checked_add(1).unwrap_or(*PORTS.start());
-            if !self.relayed.contains_key(&address) && !self.peers.contains(&address) {
+            let wanted = address.port().is_multiple_of(multiple_of);
+            if wanted && !self.relayed.contains_key(&address) && !self.peers.contains(&address) {
                 return Some(address);
             }
         }

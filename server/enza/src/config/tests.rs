@@ -75,7 +75,7 @@ fn an_unknown_key_is_named_with_the_nearest_one() {
 fn every_field_has_a_key_in_the_file() {
     let all = format!(
         "port = 1\nbind = \"::1\"\ndata = \"d\"\napi_key = \"k\"\napi_secret = \"{SECRET}\"\nlan = false\n\
-         cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\ndevelopment = true\n\
+         cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\nstun_server = \"stun.example.org:3478\"\ndevelopment = true\n\
          rooms = \"open\"\nmedia_threads = 3\nwebhooks = [\"https://example.org/a\"]\n\
          domains = [\"a.example\"]\nacme_directory = \"https://ca.example/dir\"\nacme_contacts = [\"a@b.example\"]\n\
          acme_root = \"ca.pem\"\n\

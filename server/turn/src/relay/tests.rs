@@ -344,6 +344,23 @@ fn odd_requests_are_refused_by_their_numbers() {
 }
 
 #[test]
+fn a_port_that_shall_be_even_is() {
+    let mut world = World::new(Transport::Stream(0));
+    for number in 1..5 {
+        world.client.transport = Transport::Stream(number);
+        let writer = world.writer(Method::Allocate);
+        world.said(&writer.unsigned());
+        let request = world.writer(Method::Allocate).attribute(kind::EVEN_PORT, &[0]);
+        assert!(matches!(
+            world.ask(request.attribute(kind::REQUESTED_TRANSPORT, &[UDP, 0, 0, 0])),
+            Said::Success(_)
+        ));
+    }
+    assert_eq!(world.relay.relayed.len(), 4);
+    assert!(world.relay.relayed.keys().all(|address| address.port() % 2 == 0));
+}
+
+#[test]
 fn one_name_has_a_bounded_number_and_others_still_get_theirs() {
     let mut world = World::new(Transport::Stream(0));
     let mut had = 0;
