@@ -51,7 +51,7 @@ pub(super) fn client(acme: &Acme) -> Result<Box<dyn HttpClient>, Trouble> {
 
 /// # Errors
 /// [`StartError::Certificate`] for a root that is none.
-pub(super) fn check_root(acme: &Acme) -> Result<(), StartError> {
+pub(crate) fn check_root(acme: &Acme) -> Result<(), StartError> {
     acme.root.as_deref().map(roots).transpose().map(drop)
 }
 

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
+pub(crate) use directory::check_root;
 pub use trouble::{Trouble, What};
 
 /// What a TLS handshake calls the authority's question (RFC 8737 section 6.2).
@@ -64,7 +65,7 @@ impl Keeper {
     /// [`StartError::Data`] for a folder that cannot be made, [`StartError::Certificate`] for an unreadable root.
     pub(super) fn open(acme: &Acme, data: &Path) -> Result<(Self, Shown), StartError> {
         let folder = Folder::prepare(data, acme)?;
-        directory::check_root(acme)?;
+        check_root(acme)?;
         let mut keeper = Self { acme: acme.clone(), folder, until: None, renew: None };
         let kept = keeper.folder.certificate().map(|certified| keeper.took(certified));
         Ok((keeper, kept))
