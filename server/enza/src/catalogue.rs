@@ -1,6 +1,7 @@
 //! Every sentence the terminal shows, in Japanese and English. No other file of this crate holds text for the
 //! operator's eyes; the page has its own catalogue, and log lines and API messages are English.
 
+mod doctor;
 mod install;
 mod operate;
 
