@@ -21,11 +21,13 @@ const folder = mkdtempSync(join(tmpdir(), 'enza-cable-'));
 const ip = (...args) => execFileSync('ip', args, { stdio: 'pipe' });
 let daemon;
 let carrier;
+const others = [];
 let home;
 
 function tidy() {
   daemon?.kill('SIGKILL');
   carrier?.kill('SIGKILL');
+  for (const other of others) other.kill('SIGKILL');
   for (const name of [server, away]) {
     try {
       ip('netns', 'del', name);
@@ -66,14 +68,24 @@ export async function layLong({ delay = 0, loss = 0, rate = 0 }) {
 
 /** A router with a strict NAT, and a wall that can be changed: see `middlebox.py`. */
 export async function layBehindWall() {
+  await layMiddlebox(away, farCable, server, cable, '--address', outsideAddress);
+  plugIn(publicAddress, insideAddress);
+  ip('-n', away, 'route', 'add', 'default', 'dev', farCable);
+}
+
+/** The server with a private address, as many rented ones have, and the NAT in front of it. */
+export async function layServerBehindNat() {
+  await layMiddlebox(server, cable, away, farCable, '--address', outsideAddress, '--server', insideAddress);
+  plugIn(insideAddress, publicAddress);
+  ip('-n', server, 'route', 'add', 'default', 'dev', cable);
+}
+
+async function layMiddlebox(...args) {
   ip('netns', 'add', server);
   ip('netns', 'add', away);
   const script = new URL('middlebox.py', import.meta.url).pathname;
-  carrier = spawn('python3', [script, away, farCable, server, cable, '--address', outsideAddress],
-    { stdio: ['pipe', 'pipe', 'inherit'] });
+  carrier = spawn('python3', [script, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
   await once(carrier.stdout, 'data');
-  plugIn(publicAddress, insideAddress);
-  ip('-n', away, 'route', 'add', 'default', 'dev', farCable);
 }
 
 /** Puts up another wall; what was let through before is forgotten. */
@@ -115,6 +127,16 @@ export async function serveSecurely() {
   const { cert, key, authority } = certified();
   home = trusting(authority);
   return start(['--cert', cert, '--key', key, '--bind', publicAddress, '--port', '443']);
+}
+
+/** Behind that NAT, without being told its address; it asks another server of ours, which is out there. */
+export async function serveBehindNat() {
+  site = `http://${outsideAddress}:7880`;
+  const out = spawn('ip', ['netns', 'exec', away, process.env.ENZA_TEST_BINARY, 'serve', '--plain-http', '--bind', publicAddress,
+    '--port', '3478', '--data', join(folder, 'outside')], { stdio: ['ignore', 'pipe', 'ignore'] });
+  others.push(out);
+  await once(out.stdout, 'data');
+  return start(['--plain-http', '--bind', '0.0.0.0', '--port', '7880', '--stun-server', `${publicAddress}:3478`]);
 }
 
 async function start(flags) {
@@ -159,7 +181,7 @@ const browserIn = (space, colour) => launch('chromium', {
   ...(home
     ? { acceptInsecureCerts: false, env: { ...process.env, HOME: home } }
     // Without a certificate this one address counts as secure, so camera and microphone work.
-    : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${insecureSite}`] }),
+    : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`] }),
 });
 
 /** A browser behind the cable, without a page yet. */

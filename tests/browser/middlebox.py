@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """A router between two network namespaces as people have it at home, at work and in a hospital: it translates addresses like the
-strictest kind (a new outside port for each destination, which alone may answer), and can be a wall besides. Linux and root.
+strictest kind (a new outside port for each destination, which alone may answer), and can be a wall besides. Or one as rented
+servers have it: one address outside for one inside, and no port is touched (`--server`). Linux and root.
 
-    middlebox.py INSIDE DEVICE OUTSIDE DEVICE --address OUTSIDE-ADDRESS
+    middlebox.py INSIDE DEVICE OUTSIDE DEVICE --address OUTSIDE-ADDRESS [--server INSIDE-ADDRESS]
 
 Makes a TUN device in each namespace and carries IPv4 packets between them. Each line on its input puts up another wall:
 
@@ -140,6 +141,23 @@ class Middlebox:
         return packet.data
 
 
+class OneToOne:
+    """The NAT in front of a rented server."""
+
+    def __init__(self, address, server):
+        self.address, self.server = socket.inet_aton(address), socket.inet_aton(server)
+
+    def leave(self, packet):
+        packet.readdress(12, 0, self.address, packet.source_port)
+        return packet.data
+
+    def enter(self, packet):
+        if packet.target != self.address:
+            return None
+        packet.readdress(16, 2, self.server, packet.target_port)
+        return packet.data
+
+
 def carry(source, target, translate):
     while True:
         try:
@@ -158,9 +176,10 @@ def main():
     for name in ("inside", "inside_device", "outside", "outside_device"):
         parser.add_argument(name)
     parser.add_argument("--address", required=True)
+    parser.add_argument("--server")
     options = parser.parse_args()
     inside, outside = device(options.inside_device, options.inside), device(options.outside_device, options.outside)
-    box = Middlebox(options.address)
+    box = OneToOne(options.address, options.server) if options.server else Middlebox(options.address)
     print("ready", flush=True)
     poll = select.poll()
     for descriptor in (inside, outside, sys.stdin.fileno()):

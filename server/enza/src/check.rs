@@ -33,7 +33,7 @@ pub async fn check(config: &Config) -> Checked {
         }
     }
     problems.extend(certificate(config).err());
-    problems.extend(media::candidates(config.bind, &config.announce, config.port).err());
+    problems.extend(media::candidates(config.bind, &config.announce, &[], config.port).err());
     if !running {
         problems.extend(ports(config).await.err());
         let database = data_folder::database(&config.data);

@@ -159,6 +159,10 @@ struct ServeFlags {
     /// Address at which clients reach the media port, when it is not one of this machine's own (repeatable)
     #[arg(long, value_name = "ADDR")]
     announce: Vec<IpAddr>,
+    /// STUN server that is asked at the start for the address at which the world sees this machine, behind a NAT that
+    /// forwards the port, as of many rented servers
+    #[arg(long, value_name = "HOST:PORT")]
+    stun_server: Option<String>,
     /// For tests of clients: whoever is in a room may ask for trouble of its own (LiveKit's simulated scenarios)
     #[arg(long)]
     development: bool,
@@ -424,6 +428,7 @@ impl ServeFlags {
             key: self.key,
             plain_http: self.plain_http.then_some(true),
             announce: (!self.announce.is_empty()).then_some(self.announce),
+            stun_server: self.stun_server,
             development: self.development.then_some(true),
             rooms: self.rooms,
             media_threads: self.media_threads,

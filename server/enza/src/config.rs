@@ -36,6 +36,7 @@ pub struct Settings {
     pub key: Option<PathBuf>,
     pub plain_http: Option<bool>,
     pub announce: Option<Vec<IpAddr>>,
+    pub stun_server: Option<String>,
     pub development: Option<bool>,
     pub rooms: Option<RoomsRule>,
     pub media_threads: Option<u8>,
@@ -45,7 +46,7 @@ pub struct Settings {
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "port",
     "bind",
     "data",
@@ -56,6 +57,7 @@ const KEYS: [&str; 16] = [
     "key",
     "plain_http",
     "announce",
+    "stun_server",
     "development",
     "rooms",
     "media_threads",
@@ -129,6 +131,8 @@ pub struct Config {
     pub transport: Transport,
     /// Addresses at which clients reach the media port; empty: those of [`Config::bind`].
     pub announce: Vec<IpAddr>,
+    /// Asked at the start as what the world sees the media port, `host:port`; not when [`Config::announce`] says it.
+    pub stun_server: Option<String>,
     /// Clients may ask for simulated trouble.
     pub development: bool,
     pub rooms: RoomsRule,
@@ -184,6 +188,7 @@ impl Settings {
             key: get("ENZA_KEY").map(PathBuf::from),
             plain_http: parse("ENZA_PLAIN_HTTP", get("ENZA_PLAIN_HTTP"), TRUE_OR_FALSE)?,
             announce,
+            stun_server: get("ENZA_STUN_SERVER"),
             development: parse("ENZA_DEVELOPMENT", get("ENZA_DEVELOPMENT"), TRUE_OR_FALSE)?,
             rooms: parse("ENZA_ROOMS", get("ENZA_ROOMS"), OPEN_OR_CLOSED)?,
             media_threads: parse("ENZA_MEDIA_THREADS", get("ENZA_MEDIA_THREADS"), THREADS)?,
@@ -243,6 +248,7 @@ impl Settings {
             key,
             plain_http: self.plain_http.or(weaker.plain_http),
             announce: self.announce.or(weaker.announce),
+            stun_server: self.stun_server.or(weaker.stun_server),
             development: self.development.or(weaker.development),
             rooms: self.rooms.or(weaker.rooms),
             media_threads: self.media_threads.or(weaker.media_threads),
@@ -317,6 +323,7 @@ impl Settings {
             api_key,
             transport,
             announce: self.announce.unwrap_or_default(),
+            stun_server: self.stun_server.map(stun_server).transpose()?,
             development: self.development.unwrap_or(false),
             rooms: self.rooms.unwrap_or_default(),
             media_threads,
@@ -336,6 +343,7 @@ const PORT_NUMBER: &str = "a port number from 0 to 65535";
 const IP_ADDRESS: &str = "an IP address such as 127.0.0.1, 0.0.0.0 or ::";
 const IP_ADDRESSES: &str = "IP addresses with commas between them";
 const THREADS: &str = "a number from 1 to 16";
+const STUN_SERVER: &str = "a STUN server's name and port such as stun.example.org:3478";
 const WEBHOOK_URL: &str = "a URL such as https://example.org/events";
 const ADDRESS_AND_PORT: &str = "an address with a port such as 127.0.0.1:9464";
 const TEXT_OR_JSON: &str = "text or json";
@@ -348,6 +356,15 @@ fn media_threads_here() -> u8 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if cfg!(target_os = "linux") && processors > 2 { processors - 1 } else { 1 };
     u8::try_from(threads).unwrap_or(MEDIA_THREADS_MAX).min(MEDIA_THREADS_MAX)
+}
+
+/// A name or address with a port.
+fn stun_server(value: String) -> Result<String, StartError> {
+    let parsed = value.parse::<axum::http::uri::Authority>();
+    if parsed.is_ok_and(|parsed| parsed.port_u16().is_some() && !parsed.host().is_empty()) {
+        return Ok(value);
+    }
+    Err(StartError::Value { name: "--stun-server".to_owned(), value, expected: STUN_SERVER })
 }
 
 /// A URL that events can be sent to.

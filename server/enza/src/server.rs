@@ -86,7 +86,11 @@ impl Server {
                 source,
             })?
             .port();
-        let candidates = media::candidates(config.bind, &config.announce, port)?;
+        let mapped = match &config.stun_server {
+            Some(server) if config.announce.is_empty() => media::mapped(&sockets, server).await,
+            _ => Vec::new(),
+        };
+        let candidates = media::candidates(config.bind, &config.announce, &mapped, port)?;
         // The page's own addresses; on loopback nobody is behind a network that lets no UDP out.
         let tcp_candidates = if config.bind.is_loopback() { Vec::new() } else { candidates.clone() };
         let store = Store::open(&data_folder::database(&config.data)).await?;

@@ -148,3 +148,15 @@ fn a_webhook_is_a_url_and_several_stand_between_commas() {
         assert!(sentence(resolve(flags, &[], None)).contains(wrong), "{wrong}");
     }
 }
+
+#[test]
+fn a_stun_server_has_a_port() {
+    let with = |value: &str| resolve(Settings::default(), &[("ENZA_STUN_SERVER", value)], None);
+    for good in ["stun.example.org:3478", "192.0.2.1:3478", "[2001:db8::1]:3478"] {
+        assert_eq!(with(good).unwrap().stun_server.as_deref(), Some(good));
+    }
+    assert_eq!(with("").unwrap().stun_server, None);
+    for bad in ["stun.example.org", "stun:stun.example.org:3478", ":3478", "a b:1"] {
+        assert!(sentence(with(bad)).contains("3478"), "{bad}");
+    }
+}

@@ -120,7 +120,9 @@ pub(super) async fn addresses(config: &Config, wanted: &Wanted) -> Vec<Found> {
     match mappings.first() {
         Some(first) => {
             let mapped = first.ip();
-            let told = config.announce.contains(&mapped);
+            // Without --announce the server asks by itself and tells what it hears.
+            let asks = config.stun_server.is_some() && config.announce.is_empty();
+            let told = asks || config.announce.contains(&mapped);
             found.push(if own.contains(&mapped) {
                 Found::Public { address: mapped }
             } else if mappings.iter().any(|other| other != first) {

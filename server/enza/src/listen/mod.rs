@@ -2,7 +2,8 @@
 //! media plane.
 //!
 //! The first byte tells media (a length, see `media/stream.rs`), TLS (0x16, RFC 8446 section 5.1) and plain HTTP apart, and behind
-//! TLS the relay's messages from HTTP (`media/relay/stream.rs`). On an HTTPS port the last one is answered with a redirect: people type addresses without `https://`.
+//! TLS the relay's messages from HTTP (`media/relay/stream.rs`). On an HTTPS port plain HTTP is answered with a redirect: people
+//! type addresses without `https://`.
 
 mod http;
 

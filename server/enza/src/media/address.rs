@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// many networks loses some.
 const CANDIDATES_MAX: usize = 8;
 
-/// The announced addresses if given, else the bound address, else those of all interfaces.
+/// The announced addresses if given, else those that the world sees (`mapped`) and the bound address, or those of all
+/// interfaces. A NAT in front is taken to forward the port as it is.
 ///
 /// A page bound to loopback has its media on the other addresses too (see [`media_address`]): Firefox gathers no
 /// loopback candidate and never pairs its own addresses with one.
@@ -17,6 +18,7 @@ const CANDIDATES_MAX: usize = 8;
 pub(crate) fn candidates(
     bind: IpAddr,
     announce: &[IpAddr],
+    mapped: &[IpAddr],
     port: u16,
 ) -> Result<Vec<SocketAddr>, StartError> {
     let addresses = if !announce.is_empty() {
@@ -35,7 +37,9 @@ pub(crate) fn candidates(
         let all: Vec<IpAddr> = interfaces().into_iter().filter(|ip| ip.is_ipv4() || bind.is_ipv6()).collect();
         reachable(&all)
     };
-    let mut candidates: Vec<SocketAddr> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+    let seen = mapped.iter().copied().filter(|ip| announce.is_empty() && !addresses.contains(ip));
+    let mut candidates: Vec<SocketAddr> =
+        seen.chain(addresses.iter().copied()).map(|ip| SocketAddr::new(ip, port)).collect();
     candidates.dedup();
     candidates.truncate(CANDIDATES_MAX);
     if candidates.is_empty() { Err(StartError::NoAddress) } else { Ok(candidates) }
@@ -98,13 +102,21 @@ mod tests {
     #[test]
     fn a_bound_address_is_announced_and_an_explicit_one_wins() {
         let bound: IpAddr = "203.0.113.9".parse().unwrap();
-        assert_eq!(candidates(bound, &[], 7880).unwrap(), [SocketAddr::new(bound, 7880)]);
+        assert_eq!(candidates(bound, &[], &[], 7880).unwrap(), [SocketAddr::new(bound, 7880)]);
         let loopback: IpAddr = "127.0.0.1".parse().unwrap();
-        assert_eq!(candidates(loopback, &[], 7880).unwrap()[0], SocketAddr::new(loopback, 7880));
+        assert_eq!(candidates(loopback, &[], &[], 7880).unwrap()[0], SocketAddr::new(loopback, 7880));
         assert_eq!(
-            candidates(bound, &ips(&["203.0.113.5"]), 7880).unwrap(),
+            candidates(bound, &ips(&["203.0.113.5"]), &ips(&["203.0.113.6"]), 7880).unwrap(),
             [SocketAddr::from(([203, 0, 113, 5], 7880))]
         );
+    }
+
+    #[test]
+    fn the_address_that_the_world_sees_comes_before_those_behind_the_nat() {
+        let bound: IpAddr = "10.0.0.5".parse().unwrap();
+        let seen = ips(&["203.0.113.5", "10.0.0.5"]);
+        let expected = ips(&["203.0.113.5", "10.0.0.5"]).into_iter().map(|ip| SocketAddr::new(ip, 443));
+        assert_eq!(candidates(bound, &[], &seen, 443).unwrap(), expected.collect::<Vec<_>>());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod address;
 mod crossing;
+mod mapped;
 mod mark;
 mod relay;
 mod report;
@@ -13,6 +14,7 @@ mod socket;
 mod stream;
 
 pub(crate) use address::{candidates, interfaces as own_addresses, lan_addresses, media_address};
+pub(crate) use mapped::mapped;
 pub(crate) use relay::{Behind, RelayEnds, RelayHandle, behind_tls, carry_tls, relay};
 pub(crate) use report::Report;
 pub(crate) use socket::{KERNEL_BUFFER, bind, kernel_has_gso};
