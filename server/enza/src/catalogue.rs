@@ -2,6 +2,7 @@
 //! operator's eyes; the page has its own catalogue, and log lines and API messages are English.
 
 mod certificate;
+mod doctor;
 mod install;
 mod operate;
 

@@ -2,6 +2,7 @@
 
 use crate::catalogue::Language;
 use crate::config::{Config, LogFormat, RoomsRule, Settings};
+use crate::doctor::{self, Wanted};
 use crate::install::Installation;
 use crate::operate::{BanCommands, ParticipantCommands, RoomCommands, pretty};
 use crate::running::Running;
@@ -70,6 +71,20 @@ enum Commands {
     },
     /// Ask whether the server with these settings answers (exit code 0) or not (1)
     Health(ServeFlags),
+    /// Say what stands in the way of people and what to do about it, with the server's own flags; 1 when something is bad
+    Doctor {
+        #[command(flatten)]
+        flags: Box<ServeFlags>,
+        /// Name that people open, to see where it leads and what its certificate is
+        #[arg(long, value_name = "NAME")]
+        host: Option<String>,
+        /// Another such server as --stun-server: both together tell what kind of NAT there is
+        #[arg(long, value_name = "HOST:PORT")]
+        second_stun: Option<String>,
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a systemd service that serves with these settings, and start it; run it again to change or update it
     #[cfg(target_os = "linux")]
     Install {
@@ -264,6 +279,8 @@ pub enum Command {
     Serve(Config),
     /// Print this and end.
     Print(String),
+    /// Print this and end with this code.
+    Tell(String, u8),
     /// Say these sentences and end with this code.
     Complain(Vec<String>, u8),
     /// See whether this server answers.
@@ -323,6 +340,13 @@ impl Cli {
                 Ok(Command::Print(format!("{}\n", language.restored())))
             }
             Some(Commands::Health(flags)) => Ok(Command::Health(flags.config(variable)?)),
+            Some(Commands::Doctor { flags, host, second_stun, json }) => {
+                let config = flags.config(variable)?;
+                let stun = config.stun_server.iter().cloned().chain(second_stun).collect();
+                let found = doctor::look(&config, &Wanted { host, stun }).await;
+                let (text, code) = doctor::report(&found, language, json);
+                Ok(Command::Tell(text, code))
+            }
             #[cfg(target_os = "linux")]
             Some(Commands::Install { flags, dry_run, root }) => {
                 if flags.common.api_secret.is_some() {

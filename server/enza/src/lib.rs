@@ -22,6 +22,7 @@ mod circle_session;
 pub mod cli;
 pub mod config;
 pub mod data_folder;
+mod doctor;
 pub mod health;
 mod http;
 mod ice_servers;

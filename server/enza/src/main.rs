@@ -40,6 +40,10 @@ fn main() -> ExitCode {
                 print(&text);
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Tell(text, code) => {
+                print(&text);
+                Ok(ExitCode::from(code))
+            }
             Command::Complain(sentences, code) => {
                 Ok(sentences.iter().fold(ExitCode::SUCCESS, |_, sentence| complain(sentence, code)))
             }

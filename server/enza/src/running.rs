@@ -88,6 +88,11 @@ impl Running {
         write_private(&path, text.as_bytes()).map_err(|source| StartError::Data { path, source })
     }
 
+    /// Where it answers, for programs that speak no HTTP.
+    pub(crate) fn address(&self) -> Option<std::net::SocketAddr> {
+        self.url.split_once("://")?.1.parse().ok()
+    }
+
     /// `None` where no server runs, or something else stands in the file.
     pub(crate) fn read(data: &Path) -> Option<Self> {
         if !Lock::is_held(data) {

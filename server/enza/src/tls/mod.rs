@@ -27,7 +27,7 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-pub(crate) use development::authority_file;
+pub(crate) use development::{authority_file, server_file as development_file};
 
 /// What a TLS handshake calls HTTP/2 and HTTP/1.1 (RFC 9113 section 3.2, RFC 7301 section 6).
 pub(crate) const HTTP2: &[u8] = b"h2";
