@@ -190,7 +190,7 @@ pub(super) async fn certificate(config: &Config, at: Option<SocketAddr>, host: O
     let own = match config.transport {
         Transport::Plain => return Found::NoCertificate { alone: config.bind.is_loopback() },
         Transport::Development => true,
-        Transport::Files { .. } => false,
+        Transport::Files { .. } | Transport::Domains(_) => false,
     };
     let name = host.unwrap_or("localhost");
     let chain = match at {
