@@ -25,6 +25,11 @@ def check(name: str, ok: bool, detail: str = "") -> bool:
     return bool(ok)
 
 
+def closing_line() -> None:
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
 def until(condition, patience: float = PATIENCE) -> float | None:
     began = time.monotonic()
     while time.monotonic() - began < patience:
@@ -116,5 +121,4 @@ def main(binary: str, folder: Path) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         main(sys.argv[1], Path(scratch))
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed or not passed else 0)
+    closing_line()

@@ -81,8 +81,20 @@ async function create(host) {
   links.host = await host.$eval('#host-link', (field) => field.value);
   check('a room is made in one step, with a link for guests and one for the host', links.guest.startsWith(`${base}/join#`)
     && links.host.startsWith(`${base}/join#`) && links.guest !== links.host);
+  const paper = await onPaper(host);
+  check('printed, the guests’ link stands on one page, and the host’s does not', paper.pages === 1 && paper.words.includes(links.guest)
+    && paper.words.includes('Thursday circle') && !paper.words.includes(links.host), `${paper.pages} pages`);
   check('the code and the text to paste hold the guests’ link', (await host.$('.qr path')) !== null
     && (await host.$eval('#letter', (field) => field.value)).includes(links.guest));
+}
+
+/** Text that stands on paper, and on how many pages. */
+async function onPaper(page) {
+  await page.emulateMediaType('print');
+  const words = await page.evaluate(() => document.body.innerText);
+  await page.emulateMediaType('screen');
+  const sheet = Buffer.from(await page.pdf({ preferCSSPageSize: true })).toString('latin1');
+  return { words, pages: sheet.match(/\/Type\s*\/Page\b/g)?.length ?? 0 };
 }
 
 async function invites(host) {
@@ -96,6 +108,10 @@ async function invites(host) {
   const fresh = await until(async () => (await host.$eval('#fresh-link', (field) => field.value)).includes('/join#')
     && (await host.$$(`${id('invite-list')} li`)).length === before + 1, 5000);
   check('the host makes another link inside the room', fresh !== null, seconds(fresh));
+  const paper = await onPaper(host);
+  const link = await host.$eval('#fresh-link', (field) => field.value);
+  check('printed, that link stands alone on one page', paper.pages === 1 && paper.words.includes(link) && !paper.words.includes(names[0]),
+    `${paper.pages} pages, ${paper.words.length} characters`);
   await isAccessible(host, 'circle', 'invites');
   await host.evaluate(() => document.querySelector('[data-testid="invite-list"] li:last-child .btn').click());
   const revoked = await until(async () => (await host.$$(`${id('invite-list')} li`)).length === before, 5000);

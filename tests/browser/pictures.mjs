@@ -41,6 +41,7 @@ const states = {
   landing: ['screen=landing'],
   create: ['screen=create'],
   made: ['screen=made'],
+  'made-on-paper': ['screen=made', (page) => page.emulateMediaType('print')],
   agreement: ['screen=agreement'],
   name: ['screen=name'],
   devices: ['screen=devices'],
@@ -151,6 +152,7 @@ async function walk(browser, address, judge, strict, { language, theme, size }) 
   for (const [state, what] of Object.entries(states)) {
     if (!state.includes(only)) continue;
     const { still, bytes } = await picture(page, address, what, language, theme);
+    await page.emulateMediaType('screen');
     const { share, ok, why } = await judged(`${state}-${which}`, bytes, judge, strict);
     count += 1;
     most = Math.max(most, share);

@@ -198,6 +198,7 @@ fn every_link_in_the_documents_leads_somewhere() -> anyhow::Result<()> {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "server/ARCHITECTURE.md",
+        "server/LIMITS.md",
         "server/circle/PROTOCOL.md",
         "certs/README.md",
     ] {

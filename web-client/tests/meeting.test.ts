@@ -7,6 +7,7 @@ import { TELL_FOR_MS, firstMeeting, iModerate, knocking, reduceMeeting, unread }
 import type { Present } from '../src/circle/person';
 import type { RoomEvent, RoomState } from '../src/circle/room';
 import { SHOW_REACTION_MS } from '../src/circle/reactions';
+import { movedSeat } from '../src/circle/ring';
 import { enterRoom, nextTick, reduceRoom } from '../src/circle/room';
 import type { Table } from '../src/circle/table';
 import { handOf, hear, mayWrite, moderates, myRole, reaches } from '../src/circle/table';
@@ -306,5 +307,22 @@ describe('signs without a word', () => {
 
   it('that have no picture here are not shown', () => {
     expect(shown(give(room, 'a', '🦀', 1_000))).toEqual([]);
+  });
+});
+
+describe('a seat that is moved by hand', () => {
+  const table = { seats: ['a', 'b', 'me', 'c'], you: 'me' };
+  it('changes places with its neighbour, as we see the ring', () => {
+    expect(movedSeat(table, 'a', -1)).toEqual(['me', 'a', 'c', 'b']);
+    expect(movedSeat(table, 'a', 1)).toEqual(['me', 'c', 'b', 'a']);
+  });
+  it('stays where it is at our own seat', () => {
+    expect(movedSeat(table, 'c', -1)).toBeNull();
+    expect(movedSeat(table, 'b', 1)).toBeNull();
+    expect(movedSeat(table, 'me', 1)).toBeNull();
+    expect(movedSeat(table, 'nobody', 1)).toBeNull();
+  });
+  it('may be anywhere for somebody who moves the ring without a seat', () => {
+    expect(movedSeat({ seats: ['a', 'b'], you: 'x' }, 'b', -1)).toEqual(['b', 'a']);
   });
 });

@@ -1,6 +1,8 @@
 //! Every sentence the terminal shows, in Japanese and English. No other file of this crate holds text for the
 //! operator's eyes; the page has its own catalogue, and log lines and API messages are English.
 
+mod certificate;
+mod doctor;
 mod install;
 mod operate;
 
@@ -13,6 +15,12 @@ pub(crate) const PAGE_LEFT_OUT: &str = "<!doctype html><html lang=\"ja\"><meta c
     <meta name=\"viewport\" content=\"width=device-width\"><title>Enza</title>\
     <h1>Enza</h1><p>この サーバーには ページが 入っていません (ENZA_WEB=skip で 作られました)。</p>\
     <p lang=\"en\">This server was built without its web page (ENZA_WEB=skip).</p></html>";
+
+/// What a browser gets over `http://` while the first certificate is on its way.
+pub(crate) const CERTIFICATE_COMES: &str = "<!doctype html><html lang=\"ja\"><meta charset=\"utf-8\">\
+    <meta name=\"viewport\" content=\"width=device-width\"><title>Enza</title>\
+    <h1>Enza</h1><p>いま 準備を しています。もう すこし 待って ください。この ページは 自動で ひらきなおします。</p>\
+    <p lang=\"en\">Getting ready. Please wait a little: this page opens again by itself.</p></html>";
 
 /// The languages Enza speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

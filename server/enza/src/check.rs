@@ -59,8 +59,8 @@ fn folder(data: &Path) -> Result<(), StartError> {
 
 fn certificate(config: &Config) -> Result<(), StartError> {
     match &config.transport {
-        // The development certificate is made at the start.
-        Transport::Plain | Transport::Development => Ok(()),
+        // The development certificate is made at the start, that of a domain is asked for then.
+        Transport::Plain | Transport::Development | Transport::Domains(_) => Ok(()),
         Transport::Files { .. } => tls::Tls::prepare(config).map(drop),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::catalogue::Language;
 use crate::config::{Config, LogFormat, RoomsRule, Settings};
+use crate::doctor::{self, Wanted};
 use crate::install::Installation;
 use crate::operate::{BanCommands, ParticipantCommands, RoomCommands, pretty};
 use crate::running::Running;
@@ -22,7 +23,7 @@ use store::{InviteId, Role, Store, Terms};
 /// Self-hosted video dialogue rooms: people open a link and see and hear each other.
 ///
 /// Without a command it serves. Each setting may also stand in enza.toml or in a variable such as ENZA_PORT
-/// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_PLAIN_HTTP,
+/// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_DOMAIN, ENZA_PLAIN_HTTP,
 /// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_WEBHOOKS, ENZA_METRICS_BIND, ENZA_LOG_FORMAT, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
 #[derive(Debug, Parser)]
 #[command(name = "enza", version, args_conflicts_with_subcommands = true)]
@@ -70,6 +71,20 @@ enum Commands {
     },
     /// Ask whether the server with these settings answers (exit code 0) or not (1)
     Health(ServeFlags),
+    /// Say what stands in the way of people and what to do about it, with the server's own flags; 1 when something is bad
+    Doctor {
+        #[command(flatten)]
+        flags: Box<ServeFlags>,
+        /// Name that people open, to see where it leads and what its certificate is
+        #[arg(long, value_name = "NAME")]
+        host: Option<String>,
+        /// Another such server as --stun-server: both together tell what kind of NAT there is
+        #[arg(long, value_name = "HOST:PORT")]
+        second_stun: Option<String>,
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a systemd service that serves with these settings, and start it; run it again to change or update it
     #[cfg(target_os = "linux")]
     Install {
@@ -123,10 +138,10 @@ struct ServeCommand {
 struct ServeFlags {
     #[command(flatten)]
     common: CommonFlags,
-    /// TCP and UDP port [default: 7880]
+    /// TCP and UDP port [default: 7880; with --domain: 443]
     #[arg(long, value_name = "N")]
     port: Option<u16>,
-    /// Address to listen on [default: 127.0.0.1]
+    /// Address to listen on [default: 127.0.0.1; with --domain or --lan: every one]
     #[arg(long, value_name = "ADDR")]
     bind: Option<IpAddr>,
     /// Serve the local network over HTTPS, with a development certificate in certs/ unless --cert is given
@@ -138,6 +153,19 @@ struct ServeFlags {
     /// Private key of the certificate (PEM)
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Domain that leads to this server: HTTPS on port 443 with a certificate that the server gets and renews by itself,
+    /// from an authority whose terms you accept with this (repeatable)
+    #[arg(long, value_name = "NAME")]
+    domain: Vec<String>,
+    /// Certificate authority that is asked, by ACME [default: Let's Encrypt]
+    #[arg(long, value_name = "URL")]
+    acme_directory: Option<String>,
+    /// Mail address that the authority may write to (repeatable)
+    #[arg(long, value_name = "MAIL")]
+    acme_contact: Vec<String>,
+    /// Root certificate (PEM) that vouches for the authority's own HTTPS, where it is not a public one
+    #[arg(long, value_name = "FILE")]
+    acme_root: Option<PathBuf>,
     /// Plain HTTP on any address, for a proxy in front that adds HTTPS
     #[arg(long)]
     plain_http: bool,
@@ -251,6 +279,8 @@ pub enum Command {
     Serve(Config),
     /// Print this and end.
     Print(String),
+    /// Print this and end with this code.
+    Tell(String, u8),
     /// Say these sentences and end with this code.
     Complain(Vec<String>, u8),
     /// See whether this server answers.
@@ -310,6 +340,13 @@ impl Cli {
                 Ok(Command::Print(format!("{}\n", language.restored())))
             }
             Some(Commands::Health(flags)) => Ok(Command::Health(flags.config(variable)?)),
+            Some(Commands::Doctor { flags, host, second_stun, json }) => {
+                let config = flags.config(variable)?;
+                let stun = config.stun_server.iter().cloned().chain(second_stun).collect();
+                let found = doctor::look(&config, &Wanted { host, stun }).await;
+                let (text, code) = doctor::report(&found, language, json);
+                Ok(Command::Tell(text, code))
+            }
             #[cfg(target_os = "linux")]
             Some(Commands::Install { flags, dry_run, root }) => {
                 if flags.common.api_secret.is_some() {
@@ -411,6 +448,10 @@ impl ServeFlags {
             webhooks: (!self.webhook.is_empty()).then_some(self.webhook),
             metrics_bind: self.metrics_bind,
             log_format: self.log_format,
+            domains: (!self.domain.is_empty()).then_some(self.domain),
+            acme_directory: self.acme_directory,
+            acme_contacts: (!self.acme_contact.is_empty()).then_some(self.acme_contact),
+            acme_root: self.acme_root,
             ..self.common.settings()
         };
         settings.resolve(self.common.config.as_deref(), variable)

@@ -2,6 +2,8 @@
 //!
 //! Owns how a setting is named, read and checked. It opens nothing but the configuration file.
 
+mod domains;
+
 use crate::start_error::StartError;
 use crate::token::ApiKey;
 use axum::http::Uri;
@@ -9,8 +11,13 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+pub use domains::Acme;
+
 /// The default port, TCP and UDP.
 pub const PORT: u16 = 7880;
+
+/// The one with a domain.
+const HTTPS_PORT: u16 = 443;
 
 /// A secret shorter than this is refused: HS256 wants 256 bits (RFC 7518 section 3.2).
 pub const SECRET_MIN: usize = 32;
@@ -43,10 +50,14 @@ pub struct Settings {
     pub webhooks: Option<Vec<String>>,
     pub metrics_bind: Option<SocketAddr>,
     pub log_format: Option<LogFormat>,
+    pub domains: Option<Vec<String>>,
+    pub acme_directory: Option<String>,
+    pub acme_contacts: Option<Vec<String>>,
+    pub acme_root: Option<PathBuf>,
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 21] = [
     "port",
     "bind",
     "data",
@@ -64,6 +75,10 @@ const KEYS: [&str; 17] = [
     "webhooks",
     "metrics_bind",
     "log_format",
+    "domains",
+    "acme_directory",
+    "acme_contacts",
+    "acme_root",
 ];
 
 /// Who may make rooms.
@@ -115,6 +130,8 @@ pub enum Transport {
     Development,
     /// HTTPS with these PEM files.
     Files { cert: PathBuf, key: PathBuf },
+    /// HTTPS with a certificate that this program gets.
+    Domains(Acme),
 }
 
 /// Everything decided.
@@ -152,6 +169,7 @@ impl Settings {
     /// [`StartError::Value`] for a value of the wrong kind.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, StartError> {
         let get = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let list = |list: String| list.split(',').map(str::to_owned).collect();
         fn parse<T: std::str::FromStr>(
             name: &str,
             value: Option<String>,
@@ -192,9 +210,13 @@ impl Settings {
             development: parse("ENZA_DEVELOPMENT", get("ENZA_DEVELOPMENT"), TRUE_OR_FALSE)?,
             rooms: parse("ENZA_ROOMS", get("ENZA_ROOMS"), OPEN_OR_CLOSED)?,
             media_threads: parse("ENZA_MEDIA_THREADS", get("ENZA_MEDIA_THREADS"), THREADS)?,
-            webhooks: get("ENZA_WEBHOOKS").map(|list| list.split(',').map(str::to_owned).collect()),
             metrics_bind: parse("ENZA_METRICS_BIND", get("ENZA_METRICS_BIND"), ADDRESS_AND_PORT)?,
             log_format: parse("ENZA_LOG_FORMAT", get("ENZA_LOG_FORMAT"), TEXT_OR_JSON)?,
+            webhooks: get("ENZA_WEBHOOKS").map(list),
+            domains: get("ENZA_DOMAIN").map(list),
+            acme_directory: get("ENZA_ACME_DIRECTORY"),
+            acme_contacts: get("ENZA_ACME_CONTACT").map(list),
+            acme_root: get("ENZA_ACME_ROOT").map(PathBuf::from),
         })
     }
 
@@ -217,7 +239,8 @@ impl Settings {
         let mut settings: Self =
             table.try_into().map_err(|error: toml::de::Error| unreadable(one_line(&error)))?;
         let folder = file.parent().unwrap_or(Path::new(""));
-        for path in [&mut settings.data, &mut settings.cert, &mut settings.key].into_iter().flatten() {
+        let paths = [&mut settings.data, &mut settings.cert, &mut settings.key, &mut settings.acme_root];
+        for path in paths.into_iter().flatten() {
             *path = folder.join(&*path);
         }
         Ok(settings)
@@ -255,6 +278,10 @@ impl Settings {
             webhooks: self.webhooks.or(weaker.webhooks),
             metrics_bind: self.metrics_bind.or(weaker.metrics_bind),
             log_format: self.log_format.or(weaker.log_format),
+            domains: self.domains.or(weaker.domains),
+            acme_directory: self.acme_directory.or(weaker.acme_directory),
+            acme_contacts: self.acme_contacts.or(weaker.acme_contacts),
+            acme_root: self.acme_root.or(weaker.acme_root),
         }
     }
 
@@ -291,9 +318,26 @@ impl Settings {
         };
         let lan = self.lan.unwrap_or(false);
         let plain = self.plain_http.unwrap_or(false);
-        let bind =
-            self.bind.unwrap_or(IpAddr::V4(if lan { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }));
+        let domains = self.domains.filter(|domains| !domains.is_empty());
+        let everywhere = lan || domains.is_some();
+        let bind = self.bind.unwrap_or(IpAddr::V4(if everywhere {
+            Ipv4Addr::UNSPECIFIED
+        } else {
+            Ipv4Addr::LOCALHOST
+        }));
+        let port = self.port.unwrap_or(if domains.is_some() { HTTPS_PORT } else { PORT });
         let transport = match (self.cert, self.key) {
+            (cert, key) if let Some(domains) = domains => {
+                for (given, other) in
+                    [(cert.is_some() || key.is_some(), "--cert"), (plain, "--plain-http"), (lan, "--lan")]
+                {
+                    if given {
+                        return Err(StartError::Conflict { one: "--domain", other });
+                    }
+                }
+                let contacts = self.acme_contacts.unwrap_or_default();
+                Transport::Domains(Acme::new(&domains, self.acme_directory, &contacts, self.acme_root)?)
+            }
             (Some(_), Some(_)) if plain => {
                 return Err(StartError::Conflict { one: "--plain-http", other: "--cert" });
             }
@@ -316,7 +360,7 @@ impl Settings {
             }
         };
         Ok(Config {
-            port: self.port.unwrap_or(PORT),
+            port,
             bind,
             certs: beside(&data, "certs"),
             data,

@@ -3,13 +3,16 @@
 use enza::catalogue::Language;
 use enza::cli::{Cli, Command};
 use enza::config::{Config, LogFormat};
+use enza::notice::Notice;
 use enza::notify::Notify;
 use enza::server::Server;
 use enza::start_error::StartError;
 use enza::{health, logs, welcome};
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Threads for HTTP and rooms; media has its own. Higher: more memory; lower than 2: one slow write to disk
 /// delays signalling.
@@ -36,6 +39,10 @@ fn main() -> ExitCode {
             Command::Print(text) => {
                 print(&text);
                 Ok(ExitCode::SUCCESS)
+            }
+            Command::Tell(text, code) => {
+                print(&text);
+                Ok(ExitCode::from(code))
             }
             Command::Complain(sentences, code) => {
                 Ok(sentences.iter().fold(ExitCode::SUCCESS, |_, sentence| complain(sentence, code)))
@@ -81,13 +88,15 @@ async fn serve(config: &Config, language: Language, notify: &Notify) -> Result<E
     print(&welcome::text(server.store(), config, server.port(), language).await?);
     notify.ready();
     let asked = asked_to_stop();
-    tokio::pin!(asked);
+    let telling = tell(server.notices(), language);
+    tokio::pin!(asked, telling);
     let mut beat = notify.every().map(tokio::time::interval);
     let code = loop {
         tokio::select! {
-        () = &mut asked => break ExitCode::SUCCESS,
-        () = tick(&mut beat) => if server.is_alive() { notify.alive() },
-        fatal = server.failure() => break complain(&fatal.to_string(), 1),
+            () = &mut asked => break ExitCode::SUCCESS,
+            () = tick(&mut beat) => if server.is_alive() { notify.alive() },
+            fatal = server.failure() => break complain(&fatal.to_string(), 1),
+            never = &mut telling => match never {},
         }
     };
     notify.stopping();
@@ -103,6 +112,16 @@ async fn tick(beat: &mut Option<tokio::time::Interval>) {
         }
         None => std::future::pending().await,
     }
+}
+
+/// Prints what happens meanwhile.
+async fn tell(notices: Option<mpsc::Receiver<Notice>>, language: Language) -> Infallible {
+    if let Some(mut notices) = notices {
+        while let Some(notice) = notices.recv().await {
+            print(&format!("\n{}\n", language.notice(&notice)));
+        }
+    }
+    std::future::pending().await
 }
 
 /// Ctrl-C or, where there is one, SIGTERM.

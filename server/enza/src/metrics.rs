@@ -9,7 +9,7 @@ mod exposition;
 mod process;
 
 pub(crate) use exposition::{Facts, MEDIA_TYPE, text};
-pub(crate) use process::Process;
+pub(crate) use process::{Process, number_after};
 
 /// What kind of address a request was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -71,7 +71,7 @@ impl Running {
     pub(crate) fn of(config: &Config, port: u16, certificate: Option<String>) -> Self {
         let scheme = match config.transport {
             Transport::Plain => "http",
-            Transport::Development | Transport::Files { .. } => "https",
+            Transport::Development | Transport::Files { .. } | Transport::Domains(_) => "https",
         };
         Self {
             url: format!("{scheme}://{}", health::address(config, port)),
@@ -86,6 +86,11 @@ impl Running {
         let path = file(data);
         let text = toml::to_string(self).unwrap_or_default();
         write_private(&path, text.as_bytes()).map_err(|source| StartError::Data { path, source })
+    }
+
+    /// Where it answers, for programs that speak no HTTP.
+    pub(crate) fn address(&self) -> Option<std::net::SocketAddr> {
+        self.url.split_once("://")?.1.parse().ok()
     }
 
     /// `None` where no server runs, or something else stands in the file.

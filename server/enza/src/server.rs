@@ -4,9 +4,10 @@ use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
 use crate::http::{self, App};
 use crate::ice_servers::IceServers;
-use crate::listen::{Listening, also_listen_on};
+use crate::listen::{self, Door, Listening, Places, Redirect, Sources, also_listen_on, listen_on_http};
 use crate::media::{self, Media, MediaConfig, MediaThreads, RelayEnds};
 use crate::metrics::Metrics;
+use crate::notice::{Notice, Notices};
 use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
 use crate::readiness::Readiness;
@@ -14,7 +15,7 @@ use crate::room::{FRESH, Services};
 use crate::rooms::{Fatal, Rooms};
 use crate::running::{Lock, Running};
 use crate::start_error::StartError;
-use crate::tls::Tls;
+use crate::tls::{Showing, Tls};
 use crate::token::{ApiKey, TokenAuthority};
 use crate::webhook::Webhooks;
 use crate::{data_folder, retention, rooms};
@@ -54,6 +55,7 @@ pub struct Server {
     stopped: watch::Sender<bool>,
     alive: mpsc::Receiver<std::convert::Infallible>,
     fatal: mpsc::Receiver<Fatal>,
+    notices: Option<mpsc::Receiver<Notice>>,
 }
 
 impl Server {
@@ -147,6 +149,7 @@ impl Server {
             readiness,
             begun: SystemTime::now(),
             data: config.data.as_path().into(),
+            real_certificate: matches!(config.transport, Transport::Files { .. } | Transport::Domains(_)),
             stopped: stopped_seen,
             alive: alive_sender,
         };
@@ -155,28 +158,44 @@ impl Server {
             let routes = http::private_routes(app.clone());
             tokio::spawn(serve_figures(listener, routes, stopping));
         }
+        let (notices, waiting_notices) = Notices::new();
         let fingerprint = tls.as_ref().map(|tls| tls.fingerprint.clone());
+        let showing = tls.as_ref().map(Tls::showing);
+        let certificate_days =
+            showing.as_ref().and_then(Showing::validity).map(|validity| validity.days_left());
+        let redirect = Redirect::new(config, port, showing);
         let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
         if let Some(tls) = tls {
-            tokio::spawn(tls.keep(stopping_seen.clone()));
+            tokio::spawn(tls.keep(notices.clone(), stopping_seen.clone()));
         }
-        let listening = Listening::new(http::routes(app), acceptor, threads.clone(), relay, stopping_seen);
-        if let Some(ip) = also_listen_on(config.bind) {
+        let sources = if config.transport == Transport::Plain { Sources::Proxy } else { Sources::People };
+        let places = Places::start(listen::allowed_descriptors(), sources);
+        let listening = Listening::new(
+            http::routes(app),
+            acceptor,
+            redirect,
+            threads.clone(),
+            relay,
+            places,
+            stopping_seen,
+        );
+        listen_on_http(&listening, config);
+        if let Some(ip) = also_listen_on(config) {
             // A convenience: a machine without IPv6 does without.
-            match TcpListener::bind((ip, port)).await {
+            match listen::bind(SocketAddr::new(ip, port)) {
                 Ok(second) => {
-                    tokio::spawn(listening.clone().accept(second));
+                    tokio::spawn(listening.clone().accept(second, Door::Everything));
                 }
-                Err(error) => tracing::debug!(%error, "localhost is served over IPv4 only"),
+                Err(error) => tracing::debug!(%error, "served over IPv4 only"),
             }
         }
-        tokio::spawn(listening.accept(listener));
+        tokio::spawn(listening.accept(listener, Door::Everything));
         let transport = match config.transport {
             Transport::Plain => "HTTP",
-            Transport::Development | Transport::Files { .. } => "HTTPS",
+            Transport::Development | Transport::Files { .. } | Transport::Domains(_) => "HTTPS",
         };
         Running::of(config, port, fingerprint).write(&config.data)?;
-        tracing::info!(port, transport, "serving");
+        tracing::info!(port, transport, certificate_days, "serving");
         Ok(Self {
             port,
             data: config.data.clone(),
@@ -190,6 +209,7 @@ impl Server {
             stopped,
             alive,
             fatal,
+            notices: Some(waiting_notices),
         })
     }
 
@@ -214,6 +234,11 @@ impl Server {
     /// Waits for something the program cannot survive.
     pub async fn failure(&mut self) -> Fatal {
         self.fatal.recv().await.unwrap_or(Fatal::Rooms)
+    }
+
+    /// What the operator is told while it runs; for the first who asks.
+    pub fn notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
+        self.notices.take()
     }
 
     /// Says goodbye to everybody and closes everything, within 5 s.

@@ -102,8 +102,15 @@ pub(crate) async fn forget_dead_links(store: &Store, data: &Path) -> Result<(), 
 pub(crate) fn bases(config: &Config, port: u16) -> Vec<String> {
     let scheme = match config.transport {
         Transport::Plain => "http",
-        Transport::Development | Transport::Files { .. } => "https",
+        Transport::Development | Transport::Files { .. } | Transport::Domains(_) => "https",
     };
+    if let Transport::Domains(acme) = &config.transport {
+        let of = |domain: &String| match port {
+            443 => format!("https://{domain}"),
+            port => format!("https://{domain}:{port}"),
+        };
+        return acme.domains.iter().map(of).collect();
+    }
     let at = |ip: IpAddr| format!("{scheme}://{}", SocketAddr::new(ip, port));
     let localhost = format!("{scheme}://localhost:{port}");
     let announced = config.announce.iter().copied();
@@ -155,7 +162,7 @@ fn render(links: &FirstLinks, bases: &[String], config: &Config, language: Langu
         Transport::Development => {
             line(&language.development_certificate(&tls::authority_file(&config.certs)));
         }
-        Transport::Files { .. } => {}
+        Transport::Files { .. } | Transport::Domains(_) => {}
     }
     text
 }

@@ -227,6 +227,8 @@ async fn every_answer_keeps_the_page_to_itself() {
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         assert!(answer.header("permissions-policy").unwrap().contains("camera=(self)"));
+        assert_eq!(answer.header("cross-origin-opener-policy"), Some("same-origin"), "{path}");
+        assert_eq!(answer.header("strict-transport-security"), None, "over HTTP it means nothing");
     }
     daemon.server.stop().await;
 }

@@ -64,3 +64,19 @@ export function ringOf(before: Ring, table: Table, present: readonly Present[], 
 export function ringWithout(present: readonly Present[]): readonly Person[] {
   return present.map(withoutCircle);
 }
+
+/**
+ * The seats once somebody sits one place earlier (-1) or later (1), as we see the ring: from our own seat clockwise. Null
+ * where there is nothing to change; around our own seat nobody is moved, which would only turn the ring.
+ */
+export function movedSeat({ seats, you }: Pick<Table, 'seats' | 'you'>, who: string, step: -1 | 1): readonly string[] | null {
+  const mine = Math.max(0, seats.indexOf(you));
+  const order = [...seats.slice(mine), ...seats.slice(0, mine)];
+  const from = order.indexOf(who);
+  const first = order[0] === you ? 1 : 0;
+  const to = from + step;
+  if (from < first || to < first || to >= order.length) return null;
+  order.splice(from, 1);
+  order.splice(to, 0, who);
+  return order;
+}

@@ -53,6 +53,7 @@ export const en: Catalogue = {
   'invite.host.b': 'Whoever uses this link is a host. Keep it to yourself.',
   'invite.copy': 'Copy link',
   'invite.copied': 'Copied',
+  'invite.print': 'Print',
   'invite.qr': 'QR code of the invitation link',
   'invite.when': 'When (optional)',
   'invite.ics': 'Add to calendar',
@@ -288,6 +289,10 @@ export const en: Catalogue = {
   'said.cam.off': 'Camera off',
 
   seats: 'Seats in order',
+  'seats.order': 'Change',
+  'seats.earlier': 'Move {name} one seat earlier',
+  'seats.later': 'Move {name} one seat later',
+  'seats.moved': '{name}: seat {n}',
   'seat.me': 'You',
   'seat.host': 'Host',
   'seat.speaking': 'speaking',

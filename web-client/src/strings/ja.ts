@@ -54,6 +54,7 @@ export const ja = {
   'invite.host.b': 'このリンクで入る人は進行役になります。ほかの人にわたさないでください。',
   'invite.copy': 'リンクをコピー',
   'invite.copied': 'コピーしました',
+  'invite.print': '印刷する',
   'invite.qr': '招待のリンクのQRコード',
   'invite.when': 'いつ（なくてもよい）',
   'invite.ics': 'カレンダーに入れる',
@@ -289,6 +290,10 @@ export const ja = {
   'said.cam.off': 'カメラを切りました',
 
   seats: '席の順',
+  'seats.order': '変える',
+  'seats.earlier': '{name}さんを1つ前の席へ',
+  'seats.later': '{name}さんを1つうしろの席へ',
+  'seats.moved': '{name}さんは{n}番目の席です',
   'seat.me': 'あなた',
   'seat.host': '進行',
   'seat.speaking': '話しています',

@@ -77,7 +77,9 @@ fn every_field_has_a_key_in_the_file() {
         "port = 1\nbind = \"::1\"\ndata = \"d\"\napi_key = \"k\"\napi_secret = \"{SECRET}\"\nlan = false\n\
          cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\nstun_server = \"stun.example.org:3478\"\ndevelopment = true\n\
          rooms = \"open\"\nmedia_threads = 3\nwebhooks = [\"https://example.org/a\"]\n\
-         metrics_bind = \"127.0.0.1:9464\"\nlog_format = \"json\""
+         metrics_bind = \"127.0.0.1:9464\"\nlog_format = \"json\"\n\
+         domains = [\"a.example\"]\nacme_directory = \"https://ca.example/dir\"\nacme_contacts = [\"a@b.example\"]\n\
+         acme_root = \"ca.pem\""
     );
     assert_eq!(all.lines().count(), KEYS.len());
     let folder = tempfile::tempdir().unwrap();
@@ -86,6 +88,7 @@ fn every_field_has_a_key_in_the_file() {
     let settings = Settings::from_file(&path).unwrap();
     assert_eq!(settings.data, Some(folder.path().join("d")), "relative to the file's folder");
     assert_eq!(settings.key, Some("/abs/k.pem".into()));
+    assert_eq!(settings.acme_root, Some(folder.path().join("ca.pem")));
     assert_eq!(settings.rooms, Some(RoomsRule::Open));
     assert_eq!(settings.media_threads, Some(3));
     assert_eq!(settings.webhooks, Some(vec!["https://example.org/a".to_owned()]));
@@ -159,4 +162,28 @@ fn a_stun_server_has_a_port() {
     for bad in ["stun.example.org", "stun:stun.example.org:3478", ":3478", "a b:1"] {
         assert!(sentence(with(bad)).contains("3478"), "{bad}");
     }
+}
+
+#[test]
+fn a_domain_means_https_for_everybody_and_its_own_certificate() {
+    let domain = Settings { domains: Some(vec!["circle.example".to_owned()]), ..Settings::default() };
+    let config = resolve(domain.clone(), &[], None).unwrap();
+    assert_eq!((config.port, config.bind), (443, "0.0.0.0".parse().unwrap()));
+    let Transport::Domains(acme) = config.transport else { panic!("{:?}", config.transport) };
+    assert_eq!(acme.domains, ["circle.example"]);
+    assert!(acme.directory.contains("letsencrypt.org"), "{}", acme.directory);
+    let config =
+        resolve(Settings::default(), &[("ENZA_DOMAIN", "a.example,b.example"), ("ENZA_PORT", "8443")], None);
+    let config = config.unwrap();
+    assert_eq!(config.port, 8443);
+    assert!(matches!(config.transport, Transport::Domains(acme) if acme.domains.len() == 2));
+    for other in [
+        Settings { plain_http: Some(true), ..domain.clone() },
+        Settings { lan: Some(true), ..domain.clone() },
+        Settings { cert: Some("c".into()), key: Some("k".into()), ..domain.clone() },
+    ] {
+        assert!(sentence(resolve(other, &[], None)).contains("--domain"));
+    }
+    let file = "domains = [\"circle example\"]";
+    assert!(sentence(resolve(Settings::default(), &[], Some(file))).contains("circle.example.jp"));
 }

@@ -1,12 +1,19 @@
 //! Headers that many answers share: who may read the answer, and what the page may do.
 
-use axum::extract::Request;
+use super::App;
+use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// A browser that was here once asks for nothing but HTTPS for so long (RFC 6797): a year, so that those who meet once a
+/// month are covered. Longer: whoever gives HTTPS up is unreachable for longer.
+const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// `Access-Control-*` on `/` and `/rtc*`, errors included: a LiveKit client on any page may use this server, and
 /// it decides by the status of `/rtc/v1/validate` how to go on. The token is never in a cookie, so any origin
@@ -32,12 +39,13 @@ pub(super) async fn cross_origin(request: Request, next: Next) -> Response {
     // `*` would not cover `Authorization`.
     headers
         .insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or_else(|| HeaderValue::from_static("*")));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response
 }
 
-/// The page loads nothing from elsewhere, is framed by nobody, and tells no other site where it was.
-pub(super) async fn security(request: Request, next: Next) -> Response {
+/// The page loads nothing from elsewhere, is framed, opened and read by no other page, and tells no other site where it was.
+pub(super) async fn security(State(app): State<App>, request: Request, next: Next) -> Response {
     let policy = content_policy(request.headers());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -47,9 +55,15 @@ pub(super) async fn security(request: Request, next: Next) -> Response {
         HeaderValue::from_static(
             "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), \
              screen-wake-lock=(self), autoplay=(self), fullscreen=(self), picture-in-picture=(self), \
-             geolocation=(), payment=(), usb=()",
+             accelerometer=(), bluetooth=(), geolocation=(), gyroscope=(), hid=(), idle-detection=(), local-fonts=(), \
+             magnetometer=(), midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=()",
         ),
     );
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.entry(RESOURCE_POLICY).or_insert(HeaderValue::from_static("same-origin"));
+    if app.real_certificate {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY);
+    }
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

@@ -2,6 +2,7 @@
 
 mod api;
 mod authority;
+mod body;
 mod browser;
 mod circle;
 mod headers;
@@ -18,6 +19,7 @@ mod twirp;
 use crate::attempts::Attempts;
 use crate::config::RoomsRule;
 use crate::ice_servers::IceServers;
+use crate::listen::Place;
 use crate::media::MediaThreads;
 use crate::metrics::Metrics;
 use crate::operator_key::OperatorKey;
@@ -36,7 +38,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 use store::Store;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tower::Layer as _;
 use tower::util::MapRequestLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -65,6 +67,8 @@ pub(crate) struct App {
     pub(crate) begun: SystemTime,
     /// The data folder.
     pub(crate) data: Arc<Path>,
+    /// HTTPS with a certificate that browsers trust, so that they may be told to come by HTTPS alone.
+    pub(crate) real_certificate: bool,
     /// True once the rooms have said goodbye.
     pub(crate) stopped: watch::Receiver<bool>,
     /// Held by every WebSocket session, so that the end of the last one is seen.
@@ -75,26 +79,26 @@ pub(crate) struct App {
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// The listener's permits that a request stands on, put into its extensions: a WebSocket outlives the request, over
-/// HTTP/1.1 the HTTP connection too, and must go on counting. Over HTTP/2 it has a permit of its own beside the connection's.
+/// The listener's places that a request stands on, put into its extensions: a WebSocket outlives the request, over
+/// HTTP/1.1 the HTTP connection too, and must go on counting. Over HTTP/2 it has a place of its own beside the connection's.
 #[derive(Clone)]
 pub(crate) struct Slot {
-    connection: Arc<OwnedSemaphorePermit>,
+    connection: Arc<Place>,
     #[expect(dead_code, reason = "held, not read")]
-    socket: Option<Arc<OwnedSemaphorePermit>>,
+    socket: Option<Arc<Place>>,
 }
 
 impl Slot {
-    pub(crate) fn of(connection: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn of(connection: Place) -> Self {
         Self { connection: Arc::new(connection), socket: None }
     }
 
     /// The same connection, and one socket on it.
-    pub(crate) fn and(self, socket: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn and(self, socket: Place) -> Self {
         Self { socket: Some(Arc::new(socket)), ..self }
     }
 
-    /// Whether somebody holds the connection's permit besides `holders`.
+    /// Whether somebody holds the connection's place besides `holders`.
     pub(crate) fn is_held_elsewhere(&self, holders: usize) -> bool {
         Arc::strong_count(&self.connection) > holders
     }
@@ -140,8 +144,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/twirp/{*rest}", any(twirp::absent))
         .fallback(page::asset)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn(body::whole))
         .layer(from_fn(headers::cross_origin))
-        .layer(from_fn(headers::security))
+        .layer(from_fn_with_state(app.clone(), headers::security))
         .layer(from_fn_with_state(app.clone(), operation::count))
         .with_state(app);
     // The path must be right before the router looks at it, so this stands around the router.

@@ -3,7 +3,8 @@
 //!
 //! Over HTTP/2 the page, the circle's socket and LiveKit's share one connection (RFC 8441: WebSockets are streams of it).
 
-use super::{HANDSHAKE_PATIENCE, Listening, to_https};
+use super::patience::Patient;
+use super::{HANDSHAKE_PATIENCE, Listening};
 use crate::http::{Peer, Slot};
 use crate::server::raised;
 use axum::body::Body;
@@ -18,7 +19,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -59,7 +59,7 @@ const DRAIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answers {
     Routes,
-    /// Plain HTTP on an HTTPS port.
+    /// Plain HTTP beside HTTPS.
     ToHttps,
 }
 
@@ -77,7 +77,7 @@ impl Listening {
             async move {
                 match answers {
                     Answers::Routes => asked.answer(request, peer, slot).await,
-                    Answers::ToHttps => Ok(to_https(&request)),
+                    Answers::ToHttps => Ok(asked.redirect.answer(&request)),
                 }
             }
         });
@@ -86,7 +86,7 @@ impl Listening {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HANDSHAKE_PATIENCE)
                 .max_buf_size(HEADERS_MAX as usize)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(Patient::new(stream)), service)
                 .with_upgrades()
         );
         let served = tokio::select! {
@@ -115,10 +115,10 @@ impl Listening {
             async move {
                 // A socket weighs as much as a connection, and is counted as one.
                 let slot = if request.method() == Method::CONNECT {
-                    let Ok(permit) = Arc::clone(&this.permits).try_acquire_owned() else {
+                    let Some(place) = this.places.enter_inside(peer.ip()).await else {
                         return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
                     };
-                    own.and(permit)
+                    own.and(place)
                 } else {
                     own
                 };
@@ -136,7 +136,7 @@ impl Listening {
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .max_send_buf_size(SEND_BUFFER)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(Patient::new(stream)), service)
         );
         // The first request comes at once.
         let mut until = Instant::now() + HANDSHAKE_PATIENCE;

@@ -60,7 +60,8 @@ pub(crate) fn lan_addresses() -> Vec<IpAddr> {
     interfaces().into_iter().filter(|ip| ip.is_ipv4() && !ip.is_loopback()).collect()
 }
 
-fn interfaces() -> Vec<IpAddr> {
+/// All of this machine's.
+pub(crate) fn interfaces() -> Vec<IpAddr> {
     match if_addrs::get_if_addrs() {
         Ok(interfaces) => interfaces.into_iter().map(|interface| interface.ip()).collect(),
         Err(error) => {

@@ -13,11 +13,11 @@ mod report;
 mod socket;
 mod stream;
 
-pub(crate) use address::{candidates, lan_addresses, media_address};
+pub(crate) use address::{candidates, interfaces as own_addresses, lan_addresses, media_address};
 pub(crate) use mapped::mapped;
 pub(crate) use relay::{Behind, RelayEnds, RelayHandle, behind_tls, carry_tls, relay};
 pub(crate) use report::Report;
-pub(crate) use socket::bind;
+pub(crate) use socket::{KERNEL_BUFFER, bind, kernel_has_gso};
 pub(crate) use stream::{FRAME, carry};
 
 use crossing::{Crossing, crossings};

@@ -31,7 +31,7 @@ pub(super) const DATAGRAM_MAX: usize = 2048;
 
 /// Asked of the kernel for each direction. Higher: a stalled shard is followed by a longer, older burst; lower:
 /// a key frame to many people overruns the buffer.
-const KERNEL_BUFFER: usize = 4 << 20;
+pub(crate) const KERNEL_BUFFER: usize = 4 << 20;
 
 /// How long a full send buffer is waited for before the rest of a batch is dropped. Higher: one slow network
 /// card delays every room; lower: bursts are cut on a busy machine.
@@ -74,6 +74,11 @@ pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::Ud
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// Whether the kernel cuts long datagrams up by itself.
+pub(crate) fn kernel_has_gso() -> bool {
+    std::net::UdpSocket::bind("127.0.0.1:0").is_ok_and(|socket| platform::knows_gso(&socket))
 }
 
 /// A batching UDP socket. Made on the thread that uses it.

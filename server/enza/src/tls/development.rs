@@ -35,6 +35,12 @@ pub(crate) fn authority_file(certs: &Path) -> PathBuf {
     certs.join(AUTHORITY)
 }
 
+/// Where the certificate stands.
+#[must_use]
+pub(crate) fn server_file(certs: &Path) -> PathBuf {
+    certs.join(SERVER)
+}
+
 /// The certificate's and the key's files, for a server that listens on `bind`. Makes what is missing or too old.
 ///
 /// # Errors

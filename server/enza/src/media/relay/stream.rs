@@ -39,10 +39,10 @@ pub(crate) enum Behind<S> {
 
 /// Looks at the first byte and takes none: the relay's first message is a request, whose first byte is 0; HTTP begins with a
 /// letter.
-pub(crate) async fn behind_tls<S: AsyncBufRead + Unpin>(mut stream: S, patience: Duration) -> Behind<S> {
-    match timeout(patience, stream.fill_buf()).await {
-        Ok(Ok([0, ..])) => Behind::Relay(stream),
-        Ok(Ok([_, ..])) => Behind::Http(stream),
+pub(crate) async fn behind_tls<S: AsyncBufRead + Unpin>(mut stream: S) -> Behind<S> {
+    match stream.fill_buf().await {
+        Ok([0, ..]) => Behind::Relay(stream),
+        Ok([_, ..]) => Behind::Http(stream),
         _ => Behind::Nothing,
     }
 }

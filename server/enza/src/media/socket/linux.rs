@@ -422,7 +422,7 @@ fn place(target: SocketAddr) -> usize {
 }
 
 /// Whether the kernel has the option at all: an older one would send a run as one long datagram.
-fn knows_gso(socket: &impl AsRawFd) -> bool {
+pub(super) fn knows_gso(socket: &impl AsRawFd) -> bool {
     let mut segment: libc::c_int = 0;
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the value and its length are valid for writing, and the length is that of the value.

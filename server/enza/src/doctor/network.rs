@@ -1,0 +1,247 @@
+//! What others find of this server: its answers, its name, its address as others see it, its certificate.
+
+use super::{Found, Wanted, shown};
+use crate::config::{Config, Transport};
+use crate::media;
+use crate::tls;
+use crate::tls::validity::{self, Validity};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::time::timeout;
+
+/// Longest wait for anybody's answer. Higher: the whole look takes longer; lower: a far server counts as silent.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often a datagram is sent again meanwhile.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// A certificate that ends so soon should have been renewed: authorities give theirs for 90 days, renewed after 60.
+const SOON_DAYS: u64 = 14;
+
+/// The running server over TCP and UDP, from this computer.
+pub(super) async fn server(at: Option<SocketAddr>) -> Vec<Found> {
+    let Some(at) = at else { return vec![Found::NotRunning] };
+    let port = at.port();
+    let answered = match timeout(PATIENCE, readiness(at)).await {
+        Ok(Ok(said)) if said.starts_with("ready") => Found::Running { port },
+        Ok(Ok(said)) => Found::NotReady { port, said },
+        Ok(Err(error)) => Found::NotReady { port, said: error.to_string() },
+        Err(_) => Found::NotReady { port, said: "no answer".to_owned() },
+    };
+    let udp = match mapped(at).await {
+        Some(_) => Found::UdpAnswers { port },
+        None => Found::UdpSilent { port },
+    };
+    vec![answered, udp]
+}
+
+/// What `/readyz` says, over whatever the port speaks.
+async fn readiness(at: SocketAddr) -> std::io::Result<String> {
+    let asked = ask(TcpStream::connect(at).await?, at).await?;
+    // An HTTPS port sends plain HTTP there.
+    if asked.0 != 308 {
+        return Ok(asked.1);
+    }
+    let (stream, _) = shown::open(at, tls::ON_THIS_COMPUTER).await?;
+    Ok(ask(stream, at).await?.1)
+}
+
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    at: SocketAddr,
+) -> std::io::Result<(u16, String)> {
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    (&mut stream).take(64 << 10).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Ok((status, answer.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned()))
+}
+
+/// As whom `server` sees a socket of ours (RFC 8489, Binding).
+async fn mapped(server: SocketAddr) -> Option<SocketAddr> {
+    seen(&socket_for(server).await?, server).await
+}
+
+async fn socket_for(server: SocketAddr) -> Option<UdpSocket> {
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+    UdpSocket::bind((any, 0)).await.ok()
+}
+
+async fn seen(socket: &UdpSocket, server: SocketAddr) -> Option<SocketAddr> {
+    let mut transaction = [0; 12];
+    getrandom::fill(&mut transaction).ok()?;
+    let request = turn::binding_request(transaction);
+    let asking = async {
+        let mut buffer = [0; 1500];
+        loop {
+            let _ = socket.send_to(&request, server).await;
+            if let Ok(Ok((length, from))) = timeout(AGAIN, socket.recv_from(&mut buffer)).await
+                && from == server
+                && let Some(address) = turn::mapped_address(buffer.get(..length)?, transaction)
+            {
+                return Some(address);
+            }
+        }
+    };
+    timeout(PATIENCE, asking).await.ok().flatten()
+}
+
+/// This machine's addresses, as it and as others see them, and what its name leads to.
+pub(super) async fn addresses(config: &Config, wanted: &Wanted) -> Vec<Found> {
+    let mut found = Vec::new();
+    let own = media::own_addresses();
+    let mut known: Vec<IpAddr> = own.iter().copied().chain(config.announce.iter().copied()).collect();
+    let public = |ip: &&IpAddr| is_public(**ip);
+    let (mut mappings, mut socket) = (Vec::new(), None);
+    for server in &wanted.stun {
+        let resolved =
+            lookup_host(server.as_str()).await.ok().and_then(|mut all| all.find(SocketAddr::is_ipv4));
+        let Some(address) = resolved else {
+            found.push(Found::StunSilent { server: server.clone() });
+            continue;
+        };
+        if socket.is_none() {
+            socket = socket_for(address).await;
+        }
+        match &socket {
+            Some(socket) => match seen(socket, address).await {
+                Some(mapping) => mappings.push(mapping),
+                None => found.push(Found::StunSilent { server: server.clone() }),
+            },
+            None => found.push(Found::StunSilent { server: server.clone() }),
+        }
+    }
+    let own_port = socket.and_then(|socket| socket.local_addr().ok()).map(|address| address.port());
+    match mappings.first() {
+        Some(first) => {
+            let mapped = first.ip();
+            // Without --announce the server asks by itself and tells what it hears.
+            let asks = config.stun_server.is_some() && config.announce.is_empty();
+            let told = asks || config.announce.contains(&mapped);
+            found.push(if own.contains(&mapped) {
+                Found::Public { address: mapped }
+            } else if mappings.iter().any(|other| other != first) {
+                Found::Symmetric { mapped, told }
+            } else {
+                Found::BehindNat { mapped, told, keeps_port: own_port == Some(first.port()) }
+            });
+            known.push(mapped);
+        }
+        None => match known.iter().find(public) {
+            Some(address) => found.push(Found::Public { address: *address }),
+            // On loopback nobody else is meant to come.
+            None if config.bind.is_loopback() => {}
+            None => found.push(Found::PrivateOnly),
+        },
+    }
+    if let Some(host) = &wanted.host {
+        found.push(name(host, &known).await);
+    }
+    found
+}
+
+async fn name(host: &str, known: &[IpAddr]) -> Found {
+    let host = host.to_owned();
+    let asked = timeout(PATIENCE, lookup_host((host.clone(), 0))).await;
+    let leads: Vec<IpAddr> = match asked {
+        Ok(Ok(all)) => {
+            let mut all: Vec<IpAddr> = all.map(|address| address.ip()).collect();
+            all.sort();
+            all.dedup();
+            all
+        }
+        Ok(Err(error)) => return Found::DnsNothing { host, reason: error.to_string() },
+        Err(_) => return Found::DnsNothing { host, reason: "no answer".to_owned() },
+    };
+    let (here, others): (Vec<IpAddr>, Vec<IpAddr>) = leads.iter().partition(|ip| known.contains(ip));
+    match (here.is_empty(), others.is_empty()) {
+        (_, true) if leads.is_empty() => Found::DnsNothing { host, reason: "no address".to_owned() },
+        (false, true) => Found::DnsFits { host },
+        (false, false) => Found::DnsMixed { host, others },
+        (true, _) if known.iter().any(|ip| is_public(*ip)) => Found::DnsElsewhere {
+            host,
+            leads,
+            own: known.iter().copied().filter(|ip| is_public(*ip)).collect(),
+        },
+        (true, _) => Found::DnsUncertain { host, leads },
+    }
+}
+
+/// Reachable from everywhere, as far as the address itself says.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            // Carrier-grade NAT (RFC 6598) is nobody's own either.
+            let shared = first == 100 && (64..128).contains(&second);
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared)
+        }
+        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
+/// What the running server shows for this name, else what it would show.
+pub(super) async fn certificate(config: &Config, at: Option<SocketAddr>, host: Option<&str>) -> Found {
+    let own = match config.transport {
+        Transport::Plain => return Found::NoCertificate { alone: config.bind.is_loopback() },
+        Transport::Development => true,
+        Transport::Files { .. } | Transport::Domains(_) => false,
+    };
+    let name = host.unwrap_or("localhost");
+    let chain = match at {
+        Some(at) => match timeout(PATIENCE, shown::open(at, name)).await {
+            Ok(Ok((_, chain))) => chain,
+            Ok(Err(error)) => return Found::CertificateRefused { reason: error.to_string() },
+            Err(_) => return Found::CertificateRefused { reason: "no answer".to_owned() },
+        },
+        None => shown::in_files(config),
+    };
+    let Some(Validity { until, .. }) = chain.first().and_then(|first| validity::of(first)) else {
+        return Found::CertificateRefused { reason: "there is none".to_owned() };
+    };
+    let days = until.duration_since(std::time::SystemTime::now()).map(|left| left.as_secs() / 86_400);
+    match days {
+        Err(_) => Found::CertificateOver,
+        Ok(days) if own => Found::CertificateOwn { days },
+        Ok(days) => match host.map(|host| shown::judge(&chain, host)) {
+            Some(Err(reason)) => Found::CertificateRefused { reason },
+            _ if days < SOON_DAYS => Found::CertificateSoon { days },
+            _ => Found::CertificateFits { days },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_lead_nowhere_from_outside_are_not_public() {
+        for private in
+            ["10.1.2.3", "192.168.1.1", "172.20.0.1", "100.64.3.4", "127.0.0.1", "fe80::1", "fd00::1", "::1"]
+        {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+        for public in ["203.0.113.4", "100.128.0.1", "2001:db8::1"] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_compared_with_what_this_machine_is_known_by() {
+        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+        assert!(matches!(name("127.0.0.1", &[loopback]).await, Found::DnsFits { .. }));
+        let public: IpAddr = "203.0.113.4".parse().unwrap();
+        assert!(matches!(name("127.0.0.1", &[public]).await, Found::DnsElsewhere { .. }));
+        assert!(matches!(
+            name("127.0.0.1", &["10.0.0.1".parse().unwrap()]).await,
+            Found::DnsUncertain { .. }
+        ));
+        assert!(matches!(name("nothing.invalid", &[]).await, Found::DnsNothing { .. }));
+    }
+}

@@ -1,0 +1,256 @@
+//! Who may have a TCP connection: so many in all, so many for one household, so many that have not shown yet what they are.
+//!
+//! One task owns the table. A newcomer who is one too many takes the place of the oldest newcomer: an honest handshake takes
+//! a moment, so the oldest is whoever only holds the line.
+
+use crate::attempts::network;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+/// Open TCP connections, and sockets inside of HTTP/2. Higher: more memory under attack; lower: a full server turns people
+/// away. Beyond it, new connections wait in the kernel's queue.
+const CONNECTIONS: usize = 4096;
+
+/// Descriptors that connections leave to the database, the media sockets, webhooks and the certificate's authority.
+const DESCRIPTORS_KEPT: usize = 128;
+
+/// Connections of one address, in IPv6 of one /64. A person has three or four. Higher: one address fills the server with less
+/// help; lower: a hospital behind one address is turned away.
+const PER_NETWORK: usize = 512;
+
+/// Connections that have not finished TLS, or not sent their first byte, in all and of one address. Higher: more memory and
+/// descriptors for silence; lower: a crowd that comes in one second is cut off.
+const NEWCOMERS: usize = 1024;
+const NEWCOMERS_PER_NETWORK: usize = 64;
+
+/// Whether one address may be told from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sources {
+    People,
+    /// Everybody comes from a proxy's address.
+    Proxy,
+}
+
+/// Asks for places. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Places {
+    permits: Arc<Semaphore>,
+    sources: Sources,
+    /// At most three words for each permit, and an accept loop waits for the answer to its own: so it needs no other bound.
+    words: mpsc::UnboundedSender<Word>,
+}
+
+/// A connection's right to be there, until it is dropped.
+pub(crate) struct Place {
+    id: u64,
+    words: mpsc::UnboundedSender<Word>,
+    /// Falls when another newcomer needs the place.
+    taken: Option<oneshot::Receiver<()>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+enum Word {
+    Enter { network: IpAddr, kind: Kind, reply: oneshot::Sender<Option<(u64, oneshot::Receiver<()>)>> },
+    Settled { id: u64 },
+    Left { id: u64 },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Has shown nothing yet.
+    Newcomer,
+    /// A socket inside of a connection.
+    Inside,
+}
+
+impl Places {
+    /// `descriptors`: how many files and sockets the process may have open.
+    pub(crate) fn start(descriptors: usize, sources: Sources) -> Self {
+        let most = CONNECTIONS.min(descriptors.saturating_sub(DESCRIPTORS_KEPT)).max(1);
+        let (words, mut inbox) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut table = Table::default();
+            while let Some(word) = inbox.recv().await {
+                match word {
+                    Word::Enter { network, kind, reply } => {
+                        if let Err(Some((id, _))) = reply.send(table.enter(network, kind)) {
+                            table.left(id);
+                        }
+                    }
+                    Word::Settled { id } => drop(table.settle(id)),
+                    Word::Left { id } => table.left(id),
+                }
+            }
+        });
+        Self { permits: Arc::new(Semaphore::new(most)), sources, words }
+    }
+
+    /// Waits until one more connection may be accepted.
+    pub(super) async fn free(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// A place for a connection from `address`; `None`: its household has too many.
+    pub(super) async fn enter(&self, permit: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
+        self.ask(permit, address, Kind::Newcomer).await
+    }
+
+    /// A place for a socket inside of a connection from `address`.
+    pub(super) async fn enter_inside(&self, address: IpAddr) -> Option<Place> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        self.ask(permit, address, Kind::Inside).await
+    }
+
+    async fn ask(&self, permit: OwnedSemaphorePermit, address: IpAddr, kind: Kind) -> Option<Place> {
+        let (reply, answer) = oneshot::channel();
+        let network = match self.sources {
+            Sources::People => network(address),
+            Sources::Proxy => IpAddr::from([0, 0, 0, 0]),
+        };
+        let kind = if self.sources == Sources::Proxy { Kind::Inside } else { kind };
+        self.words.send(Word::Enter { network, kind, reply }).ok()?;
+        let (id, taken) = answer.await.ok()??;
+        Some(Place { id, words: self.words.clone(), taken: Some(taken), _permit: permit })
+    }
+}
+
+impl Place {
+    /// Waits until another newcomer needs the place.
+    pub(super) async fn taken(&mut self) {
+        if let Some(taken) = &mut self.taken
+            && taken.await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// It has shown what it is.
+    pub(super) fn settled(&mut self) {
+        self.taken = None;
+        let _ = self.words.send(Word::Settled { id: self.id });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.words.send(Word::Left { id: self.id });
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    last: u64,
+    /// No more than there are permits.
+    places: HashMap<u64, IpAddr>,
+    networks: HashMap<IpAddr, Network>,
+    /// The oldest first.
+    newcomers: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+#[derive(Default)]
+struct Network {
+    connections: usize,
+    /// The oldest first.
+    newcomers: VecDeque<u64>,
+}
+
+impl Table {
+    fn enter(&mut self, address: IpAddr, kind: Kind) -> Option<(u64, oneshot::Receiver<()>)> {
+        let network = self.networks.entry(address).or_default();
+        // Behind a proxy everybody has the same address.
+        if network.connections >= PER_NETWORK && !address.is_unspecified() {
+            return None;
+        }
+        self.last += 1;
+        let id = self.last;
+        network.connections += 1;
+        self.places.insert(id, address);
+        let (take, taken) = oneshot::channel();
+        if kind == Kind::Inside {
+            return Some((id, taken));
+        }
+        network.newcomers.push_back(id);
+        let too_many = network.newcomers.len() > NEWCOMERS_PER_NETWORK;
+        let oldest_here = network.newcomers.front().copied().filter(|_| too_many);
+        self.newcomers.insert(id, take);
+        let oldest = oldest_here
+            .or_else(|| self.newcomers.keys().next().copied().filter(|_| self.newcomers.len() > NEWCOMERS));
+        if let Some(take) = oldest.and_then(|oldest| self.settle(oldest)) {
+            let _ = take.send(());
+        }
+        Some((id, taken))
+    }
+
+    /// No newcomer any more.
+    fn settle(&mut self, id: u64) -> Option<oneshot::Sender<()>> {
+        let take = self.newcomers.remove(&id)?;
+        if let Some(network) = self.places.get(&id).and_then(|address| self.networks.get_mut(address)) {
+            network.newcomers.retain(|newcomer| *newcomer != id);
+        }
+        Some(take)
+    }
+
+    fn left(&mut self, id: u64) {
+        self.settle(id);
+        let Some(address) = self.places.remove(&id) else { return };
+        if let Some(network) = self.networks.get_mut(&address) {
+            network.connections = network.connections.saturating_sub(1);
+            if network.connections == 0 {
+                self.networks.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn full(mut taken: oneshot::Receiver<()>) -> bool {
+        taken.try_recv().is_ok()
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_places() {
+        let mut table = Table::default();
+        let ids: Vec<u64> = (0..PER_NETWORK).map(|_| table.enter(ip(1), Kind::Inside).unwrap().0).collect();
+        assert!(table.enter(ip(1), Kind::Newcomer).is_none());
+        assert!(table.enter(ip(2), Kind::Newcomer).is_some());
+        table.left(ids[7]);
+        assert!(table.enter(ip(1), Kind::Newcomer).is_some());
+    }
+
+    #[test]
+    fn the_oldest_silent_newcomer_gives_way_and_nobody_else() {
+        let mut table = Table::default();
+        let (settled, old) = table.enter(ip(1), Kind::Newcomer).unwrap();
+        table.settle(settled);
+        let mut silent: Vec<_> =
+            (0..NEWCOMERS_PER_NETWORK).map(|_| table.enter(ip(1), Kind::Newcomer).unwrap().1).collect();
+        let (_, other) = table.enter(ip(2), Kind::Newcomer).unwrap();
+        assert!(silent.iter_mut().all(|taken| taken.try_recv().is_err()));
+        let (_, newest) = table.enter(ip(1), Kind::Newcomer).unwrap();
+        assert!(full(silent.remove(0)) && silent.iter_mut().all(|taken| taken.try_recv().is_err()));
+        assert!(!full(old) && !full(other) && !full(newest));
+    }
+
+    #[test]
+    fn silence_from_everywhere_is_bounded_and_what_is_over_is_forgotten() {
+        let mut table = Table::default();
+        let ids: Vec<u64> = (0..4 * NEWCOMERS as u32)
+            .map(|at| table.enter(IpAddr::V4((0x0a00_0000 + at).into()), Kind::Newcomer).unwrap().0)
+            .collect();
+        assert_eq!(table.newcomers.len(), NEWCOMERS);
+        for id in ids {
+            table.left(id);
+        }
+        assert!(table.newcomers.is_empty() && table.places.is_empty() && table.networks.is_empty());
+    }
+}

@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""What strangers can do to the port: silence, slowness, size, numbers. Meanwhile somebody else's requests go on, and afterwards
+the memory is there again. Many loopback addresses stand for many households; everything is bounded and stays on loopback.
+
+Usage: flood.py BINARY    Needs openssl and Linux.
+"""
+import asyncio
+import os
+import resource
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from certificates import check, closing_line, free_port, make, trusting, until
+
+SILENT, HOUSEHOLDS = 10_000, 200  # connections that say nothing, and the addresses they come from
+SLOW = 300  # connections that send their request a byte at a time
+HERE = "127.0.0.1"
+# Limits of the server (server/enza/src/listen): of one address, silent ones of one address, seconds for a handshake.
+PER_NETWORK, SILENT_PER_NETWORK, PATIENCE = 512, 64, 10
+
+
+def enough_files() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+class Server:
+    def __init__(self, binary: str, folder: Path, pair: tuple[Path, Path], files: int | None = None) -> None:
+        self.port, self.log, self.trust = free_port(), folder / f"log-{files}", trusting(pair[0])
+
+        def limited() -> None:
+            if files:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [binary, "serve", "--port", str(self.port), "--data", folder / f"data-{files}", "--cert", pair[0], "--key", pair[1]],
+                stdout=subprocess.DEVNULL, stderr=out, env={**os.environ, "LANG": "C", "RUST_LOG": "info"}, preexec_fn=limited)
+        if until(lambda: self.ask() < 5) is None:
+            raise SystemExit(f"the server does not start:\n{self.log.read_text()}")
+
+    def connect(self, source: str = HERE) -> ssl.SSLSocket:
+        tcp = socket.create_connection((HERE, self.port), timeout=10, source_address=(source, 0))
+        return self.trust.wrap_socket(tcp, server_hostname="localhost")
+
+    def ask(self) -> float:
+        """Seconds for one request on a connection of its own."""
+        began = time.monotonic()
+        with self.connect() as tls:
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = tls.recv(1000)
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise OSError(f"an answer like {answer[:40]!r}")
+        return time.monotonic() - began
+
+    def memory(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    def files(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+
+class Somebody(threading.Thread):
+    """An honest client that asks again and again."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self.server, self.delays, self.failures, self.over = server, [], [], threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.1):
+            try:
+                self.delays.append(self.server.ask())
+            except OSError as error:
+                self.failures.append(str(error))
+
+    def report(self, during: str) -> None:
+        self.over.set()
+        self.join(15)
+        delays = sorted(self.delays) or [99.0]
+        check(f"{during}: somebody else is answered",
+              len(self.delays) >= 5 and not self.failures and delays[len(delays) // 2] < 1,
+              f"{len(self.delays)} times, median {delays[len(delays) // 2] * 1000:.0f} ms, "
+              f"longest {delays[-1] * 1000:.0f} ms {self.failures[:1] or ''}")
+
+
+def household(number: int) -> str:
+    return f"127.1.{number // 250}.{number % 250 + 1}"
+
+
+def still_open(connections: list[socket.socket]) -> list[socket.socket]:
+    left = []
+    for connection in connections:
+        connection.setblocking(False)
+        try:
+            if connection.recv(1) == b"":
+                connection.close()
+                continue
+        except BlockingIOError:
+            pass
+        except OSError:
+            connection.close()
+            continue
+        left.append(connection)
+    return left
+
+
+def silence(server: Server, number: int) -> None:
+    somebody = Somebody(server)
+    somebody.start()
+    opened, began = [], time.monotonic()
+    for at in range(number):
+        connection = socket.socket()
+        connection.bind((household(at % HOUSEHOLDS), 0))
+        connection.setblocking(False)
+        try:
+            connection.connect((HERE, server.port))
+        except BlockingIOError:
+            pass
+        opened.append(connection)
+        if at % 50 == 0:
+            time.sleep(0.005)
+    took = time.monotonic() - began
+    time.sleep(0.5)
+    files = server.files()
+    opened = still_open(opened)
+    check(f"of {number} silent connections about a thousand are held", files < 1200, f"{files} descriptors, {took:.1f} s")
+    gone = until(lambda: server.files() < 100, PATIENCE + 10)
+    check("and those are closed after ten seconds", gone is not None, f"{gone or 0:.1f} s later: {server.files()} descriptors")
+    somebody.report("silence from everywhere")
+    for connection in opened:
+        connection.close()
+
+
+def one_address(server: Server) -> None:
+    opened, refused = [], 0
+    for _ in range(PER_NETWORK + 40):
+        try:
+            tls = server.connect("127.2.0.1")
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            if tls.recv(100):
+                opened.append(tls)
+        except OSError:
+            refused += 1
+    check("one address may have so many connections and no more", len(opened) <= PER_NETWORK and refused > 0,
+          f"{len(opened)} answered, {refused} refused")
+    check("another address may still come", server.ask() < 5)
+    for tls in opened:
+        tls.close()
+
+
+async def slowly(server: Server, number: int) -> list[float]:
+    """Seconds until each connection that sends a byte a second is closed."""
+
+    async def one(at: int) -> float:
+        reader, writer = await asyncio.open_connection(
+            HERE, server.port, ssl=server.trust, server_hostname="localhost", local_addr=(household(at % 20), 0))
+        began = time.monotonic()
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nx: ")
+        try:
+            while True:
+                writer.write(b"y")
+                try:
+                    if await asyncio.wait_for(reader.read(100), 1) == b"":
+                        break
+                except TimeoutError:
+                    pass
+                if time.monotonic() - began > 40:
+                    break
+        except OSError:
+            pass
+        writer.close()
+        return time.monotonic() - began
+
+    return await asyncio.gather(*(one(at) for at in range(number)))
+
+
+def answer_to(server: Server, request: bytes, rest: float = 0) -> tuple[str, float]:
+    """The status line, and when it came; the connection is kept open for `rest` seconds at most."""
+    began = time.monotonic()
+    with server.connect() as tls:
+        tls.settimeout(rest or 10)
+        try:
+            tls.sendall(request)
+            answer = tls.recv(200)
+        except OSError as error:
+            answer = str(error).encode()
+    return answer.split(b"\r\n")[0].decode("latin-1"), time.monotonic() - began
+
+
+def sizes(server: Server) -> None:
+    post = b"POST /api/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    line, _ = answer_to(server, b"GET / HTTP/1.1\r\nHost: localhost\r\nx: " + b"y" * 400_000 + b"\r\n\r\n")
+    check("headers of 400 kB are refused", " 431 " in line + " " or "reset" in line.lower(), line)
+    line, took = answer_to(server, post + b"Content-Length: 1000000000\r\n\r\n{")
+    check("a body of 1 GB is refused before it is sent", " 413 " in line and took < 2, f"{line}, {took:.1f} s")
+    line, _ = answer_to(server, post + b"Transfer-Encoding: chunked\r\n\r\n" + (b"8000\r\n" + b"x" * 0x8000 + b"\r\n") * 4)
+    check("an endless body is refused where it gets too long", " 413 " in line, line)
+    line, took = answer_to(server, post + b"Content-Length: 100\r\n\r\n{", rest=25)
+    check("a body that does not come is given up", " 408 " in line and 10 < took < 20, f"{line}, {took:.1f} s")
+
+
+def no_descriptors(binary: str, folder: Path, pair: tuple[Path, Path]) -> None:
+    server = Server(binary, folder, pair, files=256)
+    opened = []
+    for at in range(400):
+        connection = socket.socket()
+        connection.bind((household(at), 0))
+        connection.setblocking(False)
+        try:
+            connection.connect((HERE, server.port))
+        except BlockingIOError:
+            pass
+        opened.append(connection)
+    time.sleep(1)
+    files = server.files()
+    check("with 256 descriptors allowed, some are kept for the rest", files < 256, f"{files} used")
+    # Now they are really gone: no more than there are may be open.
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (files, 256))
+    for connection in opened:
+        connection.close()
+    time.sleep(1)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (10, 256))
+    try:
+        server.ask()
+        starved = False
+    except OSError:
+        starved = True
+    told = until(lambda: "cannot be accepted" in server.log.read_text(), 5)
+    check("without any it accepts nobody, and says so", starved and told is not None)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (256, 256))
+    check("with some again it goes on by itself", until(lambda: server.ask() < 5, 15) is not None)
+    lines = server.log.read_text().count("cannot be accepted")
+    check("the log is not flooded", lines <= 5, f"{lines} lines")
+    check("it ends well", server.stop() == 0)
+
+
+def main(binary: str, folder: Path) -> None:
+    number = min(SILENT, enough_files() - 1000)
+    pair = make(folder, "flood")
+    server = Server(binary, folder, pair)
+    try:
+        for _ in range(20):
+            server.ask()
+        before = server.memory()
+        silence(server, number)
+        somebody = Somebody(server)
+        somebody.start()
+        closed = asyncio.run(slowly(server, SLOW))
+        check(f"{SLOW} requests that come a byte a second are given up", max(closed) < PATIENCE + 5,
+              f"after {min(closed):.1f} to {max(closed):.1f} s")
+        somebody.report("slowness")
+        one_address(server)
+        sizes(server)
+        until(lambda: server.files() < 60, 15)
+        after = server.memory()
+        check("the memory is there again", after < before + 30_000, f"{before // 1024} MiB before, {after // 1024} MiB after")
+        check("nothing broke", "panicked" not in server.log.read_text() and server.stop() == 0)
+        no_descriptors(binary, folder, pair)
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        main(sys.argv[1], Path(scratch))
+    closing_line()
