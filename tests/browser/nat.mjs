@@ -32,4 +32,4 @@ async function main() {
   check('and so does the picture of the next one', seen !== null, `after ${seconds(seen)}`);
 }
 
-await run(main, 60_000);
+await run(main, 120_000);

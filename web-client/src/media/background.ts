@@ -46,7 +46,15 @@ function startEngine(): Promise<SelfieSegmentation> {
   return engine;
 }
 
+/** Without WebGL 2 the engine does not fail: it stands still, and the page with it. So it is not begun. */
+function canCutOut(): boolean {
+  const context = document.createElement('canvas').getContext('webgl2');
+  context?.getExtension('WEBGL_lose_context')?.loseContext();
+  return context !== null;
+}
+
 async function load(): Promise<SelfieSegmentation> {
+  if (!canCutOut()) throw new Error('there is no WebGL 2');
   await new Promise<void>((loaded, failed) => {
     const element = document.createElement('script');
     element.src = script;
