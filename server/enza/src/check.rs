@@ -60,8 +60,9 @@ fn folder(data: &Path) -> Result<(), StartError> {
 fn certificate(config: &Config) -> Result<(), StartError> {
     match &config.transport {
         // The development certificate is made at the start, that of a domain is asked for then.
-        Transport::Plain | Transport::Development | Transport::Domains(_) => Ok(()),
+        Transport::Plain | Transport::Development => Ok(()),
         Transport::Files { .. } => tls::Tls::prepare(config).map(drop),
+        Transport::Domains(acme) => tls::acme::check_root(acme),
     }
 }
 
