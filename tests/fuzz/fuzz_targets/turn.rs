@@ -55,7 +55,7 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Bytes(stream, bytes) => {
-                is_for_relay(&bytes);
+                let _ = is_for_relay(&bytes);
                 if let Cut::Whole { length, taken } = cut(&bytes) {
                     assert!(length <= taken && taken <= bytes.len());
                 }
