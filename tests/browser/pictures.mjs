@@ -4,7 +4,7 @@
 //
 //   node pictures.mjs            compares; what differs is put into tests/artifacts/pictures/, new and with the places marked
 //   node pictures.mjs --renew    keeps the pictures as they are now; look at them before committing
-//   node pictures.mjs text       only the states whose name contains that
+//   node pictures.mjs 'text|people'  only the states whose name that expression matches
 //
 // Where browser and fonts are those with which the pictures were made (pictures/made-with.json), they must be the same
 // but for noise. Elsewhere each word is drawn a little differently: then the share is told, and only what really looks
@@ -20,7 +20,7 @@ const kept = new URL('pictures/', import.meta.url).pathname;
 const client = new URL('../../web-client/', import.meta.url).pathname;
 const artifacts = join(process.env.ENZA_TEST_ARTIFACTS || 'tests/artifacts', 'pictures');
 const renew = process.argv.includes('--renew');
-const only = process.argv.slice(2).find((word) => !word.startsWith('--')) ?? '';
+const only = new RegExp(process.argv.slice(2).find((word) => !word.startsWith('--')) ?? '');
 /** Legible, and 150 of them stay below 6 MB. */
 const QUALITY = 50;
 
@@ -115,7 +115,7 @@ async function settled(page) {
 async function picture(page, address, [query, then], language, theme) {
   await page.goto(`${address}?${query}&lang=${language}&theme=${theme}`, { waitUntil: 'load' });
   // The screen's own part may come a moment after its frame; until then the page says that it is opening.
-  await page.waitForSelector(query.startsWith('screen=') ? 'main h1:not([data-testid="opening"] > h1)' : `${id('room')} li, ${id('curtain')}`, { timeout: 10_000 });
+  await page.waitForSelector(query.startsWith('screen=') ? 'main h1:not([data-testid="opening"] > h1)' : `${id('room')} li, ${id('curtain')}`, { timeout: 30_000 });
   if (then !== undefined) {
     await then(page);
     await page.mouse.move(0, 0);
@@ -150,7 +150,7 @@ async function walk(browser, address, judge, strict, { language, theme, size }) 
   const differing = [];
   let [count, most] = [0, 0];
   for (const [state, what] of Object.entries(states)) {
-    if (!state.includes(only)) continue;
+    if (!only.test(state)) continue;
     const { still, bytes } = await picture(page, address, what, language, theme);
     await page.emulateMediaType('screen');
     const { share, ok, why } = await judged(`${state}-${which}`, bytes, judge, strict);
@@ -198,7 +198,7 @@ async function main() {
   await judge.waitForSelector('h1');
   const here = { chromium: /\d+/.exec(await browser.version())[0], handwriting: await handwriting(judge) };
   const notes = join(kept, 'made-with.json');
-  if (renew && only === '') writeFileSync(notes, `${JSON.stringify(here, null, 2)}\n`);
+  if (renew && only.source === '(?:)') writeFileSync(notes, `${JSON.stringify(here, null, 2)}\n`);
   const made = JSON.parse(readFileSync(notes, 'utf8'));
   const strict = made.chromium === here.chromium && made.handwriting === here.handwriting;
   console.log(strict ? 'browser and fonts are those of the kept pictures'
@@ -213,4 +213,4 @@ async function main() {
   await Promise.all(lanes);
 }
 
-await run(main, 240_000);
+await run(main, 400_000);

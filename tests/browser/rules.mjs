@@ -50,19 +50,32 @@ async function hiddenCount(host, ann, guestLink, stranger) {
   await flip(host, 'lobby');
 }
 
+/** The server measures in steps of ten seconds of speech; the fake voice is one all the time. */
+async function speak(page) {
+  await press(page, 'microphone');
+  await until(() => pressed(page, 'microphone'), 5000);
+  await sleep(14_000);
+  await press(page, 'microphone');
+}
+
 async function leastFirst(host, ann, ben) {
   await flip(host, 'least');
-  // The server measures in steps of ten seconds of speech; the fake voice is one all the time.
-  await press(ann, 'microphone');
-  await until(() => pressed(ann, 'microphone'), 5000);
-  await sleep(14_000);
-  await press(ann, 'microphone');
+  await speak(ann);
   const places = () => host.$$eval(`${id('hands')} .person`, (rows) => rows.map((row) => row.dataset.identity));
   const [annId, benId] = [(await seat(host, names[1])).identity, (await seat(host, names[2])).identity];
   await press(ann, 'hand');
   await until(async () => (await places()).length === 1, 5000);
   await press(ben, 'hand');
-  const order = await until(async () => (await places()).join() === [benId, annId].join(), 5000);
+  const inOrder = () => until(async () => (await places()).join() === [benId, annId].join(), 5000);
+  let order = await inOrder();
+  // A slow machine sends less of the voice than it plays; what is counted later takes effect when a hand moves.
+  for (let more = 0; order === null && more < 2; more++) {
+    await speak(ann);
+    await press(ben, 'hand');
+    await until(async () => (await places()).length === 1, 5000);
+    await press(ben, 'hand');
+    order = await inOrder();
+  }
   check('who has spoken least comes first, though the other hand was up before', order !== null, seconds(order));
   const said = await until(async () => (await textOf(ann, `.bar ${id('hand')}`)).includes('2'), 5000);
   check('and each sees their own place', said !== null, await textOf(ann, `.bar ${id('hand')}`));

@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sfu::DtlsRole;
 use sfu::sdp::{AnswerSection, Direction, Local, Offer, SectionKind, answer};
 
 fuzz_target!(|sdp: &str| {
@@ -12,6 +13,7 @@ fuzz_target!(|sdp: &str| {
         ice_ufrag: "ours",
         ice_pwd: "a-password-of-this-server",
         fingerprint: "sha-256 00",
+        role: DtlsRole::Server,
         candidates: &[],
         session_id: 1,
         session_version: 1,

@@ -58,8 +58,11 @@ export function beginArrival(
 ): Arrival {
   let desk: PreviewDesk | null = null;
   const early = new EarlyPass();
+  /** Counts looks at the devices: what belongs to an earlier one comes too late. */
+  let looks = 0;
 
   const openLink = async (): Promise<void> => {
+    close();
     const fragment = readFragment(location.hash);
     if (!canTakePart()) {
       screen.fail({ kind: 'old', detail: null }, () => undefined);
@@ -114,9 +117,10 @@ export function beginArrival(
     void import('./stay').catch(() => undefined);
     void import('../media/call').catch(() => undefined);
     const session = keptSession();
+    const look = looks;
     import('../media/preview').then(
       ({ openPreview }) => {
-        if (!goesOn() || desk !== null) return;
+        if (look !== looks || !goesOn() || desk !== null) return;
         desk = openPreview(session === null ? noIds : idsIn(session), settings(), (preview: Preview) => {
           if (goesOn()) screen.go({ at: 'devices', ticket, preview });
         });
@@ -130,6 +134,8 @@ export function beginArrival(
   };
 
   const close = (): void => {
+    looks += 1;
+    early.forget();
     desk?.close();
     desk = null;
   };
@@ -154,8 +160,9 @@ export function beginArrival(
         const named = { ...ticket, name: checked.name };
         keepGuest(remember ? guestOf(keptGuest(), named) : null);
         if (passBefore(named) === null) {
+          const look = looks;
           void early.ask(named, () => {
-            if (!goesOn()) return;
+            if (look !== looks || !goesOn()) return;
             close();
             screen.go({ at: 'name', ticket: { ...named, passphrase: '' }, problem: 'passphrase-wrong' });
           });

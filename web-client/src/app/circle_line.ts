@@ -15,7 +15,7 @@ import { CircleSocket } from '../protocol/socket';
 import { browserMark } from './memory';
 
 /** A token that ends this soon is not begun with. */
-const PASS_SPARE_MS = 30_000;
+export const PASS_SPARE_MS = 30_000;
 
 export interface CircleEvents {
   readonly admitted: (admission: Admission) => void;

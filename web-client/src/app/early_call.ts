@@ -17,14 +17,16 @@ export class EarlyCall {
   /** What became of it; null where that says nothing: the room is otherwise than we thought, or we were too early. */
   async take(sealed: boolean): Promise<Connected | null> {
     if (this.#sealed !== sealed) {
-      this.drop();
+      await this.drop();
       return null;
     }
     const connected = await this.#connected;
     return 'call' in connected || connected.failure === 'blocked' ? connected : null;
   }
 
-  drop(): void {
-    void this.#connected.then((connected) => ('call' in connected ? connected.call.leave() : undefined));
+  /** Resolves when it is over: two calls of one person at a time end each other. */
+  async drop(): Promise<void> {
+    const connected = await this.#connected.catch(() => null);
+    if (connected !== null && 'call' in connected) await connected.call.leave().catch(() => undefined);
   }
 }

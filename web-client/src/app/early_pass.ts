@@ -33,11 +33,16 @@ export class EarlyPass {
     }
   }
 
+  /** What is under way says nothing any more. */
+  forget(): void {
+    this.#asked = null;
+    this.#pass = null;
+  }
+
   /** Once, for whom it was asked; null while there is none. */
   take(ticket: Ticket): Pass | null {
     const pass = this.#asked !== null && sameAs(this.#asked, ticket) ? this.#pass : null;
-    this.#asked = null;
-    this.#pass = null;
+    this.forget();
     return pass;
   }
 }

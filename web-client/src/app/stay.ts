@@ -23,7 +23,7 @@ import type { RefusalCode } from '../protocol/http';
 import type { Pass } from '../protocol/pass';
 import type { Answer } from '../protocol/socket';
 import { noTracks, noWish } from './arrival';
-import { CircleLine } from './circle_line';
+import { CircleLine, PASS_SPARE_MS } from './circle_line';
 import { Door } from './door';
 import { EarlyCall } from './early_call';
 import { listenTo } from './listen';
@@ -128,6 +128,7 @@ export class Stay {
         // Said at once, or the others look at a still picture for seconds. The seat stays ours.
         void this.call?.leave();
         this.call = null;
+        this.#dropEarly();
         this.#circle.close();
       }),
       listenTo(window, 'pageshow', (event) => {
@@ -339,6 +340,8 @@ export class Stay {
       return;
     }
     this.#inside = true;
+    // From here on the call is dialled where it is kept standing.
+    this.#dialled = true;
     if (this.#way !== 'text') void this.#stand(true);
   }
 
@@ -474,7 +477,7 @@ export class Stay {
     const sealed = this.#encryption() === true;
     const early = this.#early;
     this.#early = null;
-    const connected = (await early?.take(sealed)) ?? (await this.#connect(media, pass, journey.room, sealed));
+    const connected = (await early?.take(sealed)) ?? (await this.#connect(media, pass, journey.room, sealed, false));
     if ('failure' in connected) return { kind: connected.failure, detail: connected.detail };
     if (!this.#mayCall()) {
       await connected.call.leave();
@@ -497,7 +500,7 @@ export class Stay {
     return 'stands';
   }
 
-  #connect(media: typeof CallModule, pass: Pass, room: RoomState, sealed: boolean): Promise<Connected> {
+  #connect(media: typeof CallModule, pass: Pass, room: RoomState, sealed: boolean, quiet: boolean): Promise<Connected> {
     return media.connect(
       {
         url: location.origin.replace(/^http/, 'ws'),
@@ -508,6 +511,7 @@ export class Stay {
         settings: this.#around.settings(),
         quieter: room.looking.quieter,
         sealed,
+        quiet,
         key: sealed ? this.ticket.key : null,
       },
       (event) => {
@@ -520,19 +524,26 @@ export class Stay {
   #dialEarly(): void {
     const { encryption, key, agreement } = this.ticket;
     const [pass, journey] = [this.pass(), this.#screen.now()];
-    if (pass === null || journey.at !== 'room' || this.#way === 'text' || this.#dialled) return;
+    if (this.#dialled || pass === null || journey.at !== 'room' || this.#way === 'text') return;
+    if (pass.expires < Date.now() + PASS_SPARE_MS) return;
     if (this.#door.isKept() || agreement !== null || encryption === null) return;
     if (unsealed(encryption, key, canSeal()) !== null) return;
     this.#dialled = true;
-    const connected = import('../media/call').then(
-      (media) => this.#connect(media, pass, journey.room, encryption),
-      (): Connected => ({ failure: 'unreachable', detail: 'call.js' }),
+    const early: EarlyCall = new EarlyCall(
+      encryption,
+      import('../media/call').then(
+        (media) =>
+          this.#early === early
+            ? this.#connect(media, pass, journey.room, encryption, true)
+            : { failure: 'unreachable', detail: 'left' },
+        () => ({ failure: 'unreachable', detail: 'call.js' }),
+      ),
     );
-    this.#early = new EarlyCall(encryption, connected);
+    this.#early = early;
   }
 
   #dropEarly(): void {
-    this.#early?.drop();
+    void this.#early?.drop();
     this.#early = null;
   }
 

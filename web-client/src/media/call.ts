@@ -123,9 +123,9 @@ class LiveCall implements Call {
     this.#options = options;
     this.#settings = options.settings;
     this.#emit = (event) => {
-      if (!this.#over) emit(event);
+      if (this.#begun && !this.#over) emit(event);
     };
-    this.#reception = new Reception(room, options.sealed, options.settings.pictures, options.quieter, () => {
+    this.#reception = new Reception(room, options, () => {
       this.#emit({ type: 'interrupted', on: true });
     });
     this.#listen();
@@ -161,6 +161,8 @@ class LiveCall implements Call {
       .on(RoomEvent.ConnectionQualityChanged, people)
       .on(RoomEvent.TrackSubscribed, (track, publication, participant) => {
         this.#reception.begin(track, publication, participant.identity);
+        // Another key may be theirs by now.
+        this.#unopened.delete(participant.identity);
         people();
       })
       .on(RoomEvent.TrackUnsubscribed, (track) => {
@@ -552,7 +554,6 @@ class LiveCall implements Call {
     own.setAttributes({ mark: this.#options.mark }).catch(() => undefined);
   }
 
-  /** Many notices arrive together; the page hears of them once. */
   /**
    * After a full reconnect livekit-client holds back what happens while it believes that it still reconnects, and may never
    * tell it: so for a while we look for ourselves.
@@ -568,6 +569,7 @@ class LiveCall implements Call {
     }
   }
 
+  /** Many notices arrive together; the page hears of them once. */
   #tellPeople(): void {
     if (this.#peopleDue || !this.#begun) return;
     this.#peopleDue = true;

@@ -37,6 +37,8 @@ export interface CallOptions {
   readonly quieter: ReadonlyMap<string, Volume>;
   /** The room asks for encryption: without a key there is no call. */
   readonly sealed: boolean;
+  /** Nobody is heard until `hush(false)`: the circle has not let us in yet. */
+  readonly quiet: boolean;
   /** Encrypts sound and picture from end to end; null sends them as they are. */
   readonly key: string | null;
 }
@@ -54,7 +56,7 @@ export type ConnectFailure = 'unreachable' | 'blocked' | 'full';
 export type Connected = { readonly call: Call } | { readonly failure: ConnectFailure; readonly detail: string };
 
 export interface Call {
-  /** From here on events are sent; publishes what shall be open. */
+  /** From here on events are sent, none before; publishes what shall be open. */
   begin(wish: Wish): Promise<void>;
   setDevice(kind: DeviceKind, on: boolean): Promise<void>;
   choose(device: DeviceKind | 'speaker', id: string): Promise<void>;

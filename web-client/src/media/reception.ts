@@ -7,6 +7,7 @@ import { RemoteTrackPublication, Track, VideoQuality } from 'livekit-client';
 import type { RemoteTrack, Room } from 'livekit-client';
 import type { Volume } from '../circle/looking';
 import type { Settings } from '../circle/settings';
+import type { CallOptions } from './contract';
 
 export type PictureSource = 'camera' | 'screen';
 const PICTURES = { camera: Track.Source.Camera, screen: Track.Source.ScreenShare } as const;
@@ -20,7 +21,7 @@ export class Reception {
   readonly #quieter: Map<string, Volume>;
   readonly #interrupted: () => void;
   #pictures: Settings['pictures'];
-  #quiet = false;
+  #quiet: boolean;
 
   /**
    * `sealed`: nothing is received that is not encrypted. `interrupted` is called when a voice stops playing though it is
@@ -28,15 +29,14 @@ export class Reception {
    */
   constructor(
     room: Room,
-    sealed: boolean,
-    pictures: Settings['pictures'],
-    quieter: ReadonlyMap<string, Volume>,
+    { sealed, settings, quieter, quiet }: Pick<CallOptions, 'sealed' | 'settings' | 'quieter' | 'quiet'>,
     interrupted: () => void,
   ) {
     this.#interrupted = interrupted;
     this.#room = room;
     this.#sealed = sealed;
-    this.#pictures = pictures;
+    this.#pictures = settings.pictures;
+    this.#quiet = quiet;
     this.#quieter = new Map(quieter);
     this.#out = document.createElement('div');
     this.#out.hidden = true;
@@ -46,6 +46,7 @@ export class Reception {
 
   /** A track came: its sound is played; its picture waits for somebody to draw it. */
   begin(track: RemoteTrack, publication: RemoteTrackPublication, identity: string): void {
+    if (this.#voices.has(track)) return;
     if (this.#isForeign(publication)) {
       if (publication.isDesired) publication.setSubscribed(false);
       return;

@@ -289,7 +289,7 @@ export const en: Catalogue = {
   'said.cam.off': 'Camera off',
 
   seats: 'Seats in order',
-  'seats.order': 'Change',
+  'seats.order': 'Change the order',
   'seats.earlier': 'Move {name} one seat earlier',
   'seats.later': 'Move {name} one seat later',
   'seats.moved': '{name}: seat {n}',
@@ -370,6 +370,7 @@ export const en: Catalogue = {
   'r.other': 'That did not work. Please try again.',
 
   'list.comma': ', ',
+  'list.names': ', ',
   more: 'More',
   'more.stage': 'Stage view',
   'more.circle': 'Circle view',

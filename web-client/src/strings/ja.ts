@@ -290,7 +290,7 @@ export const ja = {
   'said.cam.off': 'カメラを切りました',
 
   seats: '席の順',
-  'seats.order': '変える',
+  'seats.order': '順を変える',
   'seats.earlier': '{name}さんを1つ前の席へ',
   'seats.later': '{name}さんを1つうしろの席へ',
   'seats.moved': '{name}さんは{n}番目の席です',
@@ -371,6 +371,7 @@ export const ja = {
   'r.other': 'できませんでした。もう一度おしてください。',
 
   'list.comma': '、',
+  'list.names': 'さん、',
   more: 'その他',
   'more.stage': '大きく見る',
   'more.circle': '円で見る',
