@@ -499,6 +499,31 @@ mod tests {
         assert!(matches!(left, Some(ResponseMessage::Join(_))), "what was sent before is still there");
         assert!(deaf_outbox.recv().await.is_none(), "and then the connection ends");
     }
+
+    #[tokio::test]
+    async fn a_quiet_circle_is_written_again_and_again_so_that_a_restart_finds_it_fresh() {
+        let (media, _commands) = media::handle_for_tests();
+        let folder = tempfile::tempdir().unwrap();
+        let mut task = task(media, &folder, &[]).await;
+        let began = now();
+        let at = |seconds: u64| Now { instant: began.instant + Duration::from_secs(seconds), ..began };
+        let (outbox, _messages) = mpsc::channel(OUTBOX);
+        let visit = Box::new(Visit { grants: Grants::new("ann", "a"), resume: None });
+        task.circle_message(began, CircleMessage::Connect { connection: ConnectionId(1), outbox, visit });
+        task.watch_circle(began);
+        task.write_circle(began);
+        let written = task.keeper.newest();
+        assert!(written > 0, "who came in is written");
+        task.watch_circle(at(19));
+        task.write_circle(at(19));
+        assert_eq!(task.keeper.newest(), written, "nothing changed");
+        for round in 1..=3 {
+            task.watch_circle(at(20 * round));
+            task.write_circle(at(20 * round));
+            assert_eq!(task.keeper.newest(), written + round, "so that it does not grow old");
+        }
+    }
+
     /// Takes one webhook after the other.
     async fn take(receiver: TcpListener, told: mpsc::Sender<(String, RoomEndReason)>) {
         loop {

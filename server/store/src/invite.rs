@@ -232,23 +232,23 @@ impl Store {
     }
 
     /// Counts one more person, unless that would be one too many: false. Who asks at the same time is counted one
-    /// after the other.
+    /// after the other. An invite without such a bound is only looked up: that waits for no disk.
     ///
     /// # Errors
     /// [`StoreError::Busy`] or [`StoreError::Database`].
     pub async fn use_invite(&self, invite: InviteId) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE invite SET uses = uses + 1 WHERE id = ? AND uses < max_uses")
-            .bind(invite.0)
-            .execute(&self.writer)
-            .await?;
-        if done.rows_affected() == 1 {
-            return Ok(true);
-        }
         let unbounded = sqlx::query("SELECT 1 FROM invite WHERE id = ? AND max_uses IS NULL")
             .bind(invite.0)
             .fetch_optional(&self.reader)
             .await?;
-        Ok(unbounded.is_some())
+        if unbounded.is_some() {
+            return Ok(true);
+        }
+        let done = sqlx::query("UPDATE invite SET uses = uses + 1 WHERE id = ? AND uses < max_uses")
+            .bind(invite.0)
+            .execute(&self.writer)
+            .await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// Closes an invite for good. Revoking it again changes nothing.

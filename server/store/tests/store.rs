@@ -1,5 +1,7 @@
 //! The store on a real file: what was promised once holds after a restart.
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _};
 use store::{BanId, InviteId, InviteState, Resolved, Role, Store, StoreError, Terms, Text, Trace};
 
 const NOW: i64 = 1_700_000_000_000;
@@ -194,6 +196,18 @@ async fn an_invite_with_a_maximum_lets_in_so_many_people_and_no_more_also_all_at
     let (open_to_all, _) = store.create_invite(&room.id, Role::Guest, Terms::default(), NOW).await.unwrap();
     assert!(store.use_invite(open_to_all).await.unwrap() && store.use_invite(open_to_all).await.unwrap());
     assert!(!store.use_invite(InviteId(99)).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_invite_without_a_maximum_opens_while_another_program_holds_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let room = store.create_room("Room", NOW).await.unwrap();
+    let (invite, _) = store.create_invite(&room.id, Role::Guest, Terms::default(), NOW).await.unwrap();
+    let options = SqliteConnectOptions::new().filename(folder.path().join("enza.db"));
+    let mut other = options.connect().await.unwrap();
+    other.execute("BEGIN EXCLUSIVE").await.unwrap();
+    assert!(store.use_invite(invite).await.unwrap());
 }
 
 #[tokio::test]

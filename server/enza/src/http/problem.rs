@@ -74,7 +74,9 @@ pub(super) enum ApiError {
     /// The circle says no.
     #[error("{0}")]
     Refused(Refusal),
-    #[error("The server has a fault and could not answer: try again.")]
+    #[error(
+        "The server could not do this, for want of disk space say: try again. Its operator finds why in the log."
+    )]
     Unavailable,
 }
 

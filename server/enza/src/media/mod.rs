@@ -555,4 +555,18 @@ mod tests {
         media.stop();
         drop(told.events);
     }
+
+    #[test]
+    fn a_thread_that_panics_is_noticed_and_one_that_was_asked_to_end_is_not() {
+        for asked in [false, true] {
+            let (end, mut ended) = mpsc::channel(1);
+            let watch = Watch { ended: end, stopping: Arc::new(AtomicBool::new(asked)) };
+            let thread = std::thread::spawn(move || {
+                let _watch = watch;
+                std::panic::resume_unwind(Box::new("a fault of ours"));
+            });
+            assert!(thread.join().is_err());
+            assert_eq!(ended.try_recv().is_ok(), !asked);
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! The running circle on disk, so that people sit where they sat when the process restarts: written at most once
-//! a second and only when it changed, taken up by the next process within a minute, forgotten when the meeting ends.
+//! a second when it changed, and now and then when it did not, taken up by the next process within a minute, forgotten when the meeting ends.
 
 use super::RoomTask;
 use super::keep::Keep;
@@ -12,6 +12,10 @@ use store::Store;
 /// Least time between two writes. Higher: a crash forgets more; lower: a lively meeting keeps a slow card busy.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// What has not changed is written again after this long, so that it is still [`FRESH`] when the process ends. Higher: a
+/// restart has less time; lower: a quiet circle keeps the disk awake.
+const AFRESH: Duration = Duration::from_secs(20);
+
 /// How old a state may be that is taken up. Higher: yesterday's seats; lower: a slow restart forgets the meeting.
 pub(crate) const FRESH: Duration = Duration::from_secs(60);
 
@@ -21,7 +25,7 @@ pub(super) struct Live {
     written_at: Option<Instant>,
     /// The circle's revision when its state was last looked at.
     seen: u64,
-    /// When it is looked at next; `None` while nothing changed.
+    /// When it is looked at next; `None` while there is nothing to write.
     pub(super) due: Option<Instant>,
 }
 
@@ -47,9 +51,9 @@ pub(super) async fn left_over(store: &Store, room: &str) -> Snapshot {
 impl RoomTask {
     /// After every turn: notes that the circle changed.
     pub(super) fn watch_circle(&mut self, now: Now) {
-        if self.live.due.is_none() && self.live.seen != self.circle.revision() {
-            let soonest = self.live.written_at.map_or(now.instant, |at| at + EVERY);
-            self.live.due = Some(soonest.max(now.instant));
+        if self.live.seen != self.circle.revision() {
+            let soonest = self.live.written_at.map_or(now.instant, |at| at + EVERY).max(now.instant);
+            self.live.due = Some(self.live.due.map_or(soonest, |due| due.min(soonest)));
         }
     }
 
@@ -61,10 +65,12 @@ impl RoomTask {
     }
 
     pub(super) fn write_circle_now(&mut self, now: Now) {
-        self.live.due = None;
         self.live.seen = self.circle.revision();
         let snapshot = self.circle.snapshot();
-        if snapshot == self.live.written {
+        let nothing = snapshot == Snapshot::default();
+        let afresh = self.live.written_at.map_or(now.instant, |at| at + AFRESH);
+        if snapshot == self.live.written && (nothing || now.instant < afresh) {
+            self.live.due = (!nothing).then_some(afresh);
             return;
         }
         match serde_json::to_string(&snapshot) {
@@ -73,5 +79,6 @@ impl RoomTask {
         }
         self.live.written = snapshot;
         self.live.written_at = Some(now.instant);
+        self.live.due = (!nothing).then(|| now.instant + AFRESH);
     }
 }
