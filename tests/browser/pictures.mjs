@@ -11,7 +11,7 @@
 // otherwise is a failure, so that an update of a font does not turn the tests red and a lost panel still does.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { extname, join } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { ALIKE_MAX, compare, handwriting, SAME_MAX } from './compare.mjs';
 import { check, DESK, launch, openPage, PHONE, run, sleep, until } from './kit.mjs';
 import { id, tap } from './room.mjs';
@@ -82,10 +82,10 @@ const sizes = { desk: DESK, phone: PHONE };
 /** Builds the picture page and serves it on loopback; resolves to its address. */
 async function serve() {
   const { build } = await import(new URL('node_modules/vite/dist/node/index.js', `file://${client}`));
-  const built = join(artifacts, '..', 'pictures-built');
+  const built = resolve(artifacts, '..', 'pictures-built');
   await build({
     root: client, configFile: join(client, 'vite.config.ts'), logLevel: 'warn',
-    build: { outDir: join(process.cwd(), built), emptyOutDir: true, rolldownOptions: { input: join(client, 'tests/pictures/index.html') } },
+    build: { outDir: built, emptyOutDir: true, rolldownOptions: { input: join(client, 'tests/pictures/index.html') } },
   });
   const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.png': 'image/png' };
   const http = createServer((request, response) => {
