@@ -230,6 +230,10 @@ fn japanese(error: &StartError) -> String {
             "サービスの 設定は だれでも 読めます。シークレットは --api-secret で なく、/etc/enza.env に ENZA_API_SECRET=… と 書いて ください。"
                 .to_owned()
         }
+        StartError::NotForUnit { value } => format!(
+            "サービスの 設定に {value} は 書けません。改行などの 見えない 文字が あるか、UTF-8 では ない 文字が あります。\
+             別の 値に するか、ファイルの 名前を 変えて ください。"
+        ),
         StartError::Operate(error) => operate::japanese(error),
     }
 }

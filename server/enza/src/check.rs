@@ -8,7 +8,8 @@ use crate::server;
 use crate::start_error::StartError;
 use crate::token::ApiKey;
 use crate::{data_folder, tls};
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 use store::Store;
 use tokio::net::TcpListener;
 
@@ -53,8 +54,14 @@ fn folder(data: &Path) -> Result<(), StartError> {
     if !there.is_dir() {
         return Err(failed(std::io::ErrorKind::NotADirectory.into()));
     }
-    let probe = there.join(".enza-writable");
-    std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(failed)
+    let probe = probe(there);
+    // A new file: never through a link that stands there already.
+    let made = OpenOptions::new().write(true).create_new(true).open(&probe);
+    made.map(drop).and_then(|()| std::fs::remove_file(&probe)).map_err(failed)
+}
+
+fn probe(folder: &Path) -> PathBuf {
+    folder.join(format!(".enza-writable-{}", std::process::id()))
 }
 
 fn certificate(config: &Config) -> Result<(), StartError> {
@@ -73,4 +80,22 @@ async fn ports(config: &Config) -> Result<(), StartError> {
         drop(bound.map_err(|source| StartError::Bind { address, source })?);
     }
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_folder_is_not_written_through() {
+        let data = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert!(folder(data.path()).is_ok());
+        let precious = elsewhere.path().join("precious");
+        std::fs::write(&precious, b"kept").unwrap();
+        std::os::unix::fs::symlink(&precious, probe(data.path())).unwrap();
+        assert!(matches!(folder(data.path()), Err(StartError::Data { .. })));
+        assert_eq!(std::fs::read(&precious).unwrap(), b"kept");
+        assert!(probe(data.path()).is_symlink(), "what was there stays");
+    }
 }

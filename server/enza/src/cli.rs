@@ -9,12 +9,13 @@ use crate::install::Installation;
 use crate::operate::{BanCommands, ParticipantCommands, RoomCommands};
 use crate::start_error::StartError;
 use crate::token::{ApiKey, TokenAuthority};
-use crate::{backup, check, data_folder};
+use crate::{backup, check, data_folder, install};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use invite::InviteCommands;
 use signal::Grants;
 use std::any::TypeId;
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub struct Cli {
     serve: ServeCommand,
     /// The flags of `enza serve` as they were given to `enza install`.
     #[arg(skip)]
-    given: Vec<String>,
+    given: Vec<OsString>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -297,7 +298,7 @@ impl Cli {
                 }
                 // The service has an environment of its own.
                 flags.config(|_| None)?;
-                let installation = Installation { arguments: self.given, root };
+                let installation = Installation { arguments: install::plain(self.given)?, root };
                 Ok(Command::Print(match dry_run {
                     true => installation.unit(),
                     false => language.installed(&installation.install()?),
@@ -315,7 +316,7 @@ impl Cli {
 }
 
 /// The flags of `enza serve` among these, as they would be given again in another folder.
-fn given(matches: &ArgMatches) -> Vec<String> {
+fn given(matches: &ArgMatches) -> Vec<OsString> {
     let flags = ServeFlags::augment_args(clap::Command::new("serve"));
     let mut given = Vec::new();
     for flag in flags.get_arguments() {
@@ -325,14 +326,14 @@ fn given(matches: &ArgMatches) -> Vec<String> {
         }
         let name = format!("--{long}");
         if !flag.get_action().takes_values() {
-            given.push(name);
+            given.push(name.into());
             continue;
         }
         let is_path = flag.get_value_parser().type_id() == TypeId::of::<PathBuf>();
         for value in matches.get_raw(id).into_iter().flatten() {
             let path = std::path::absolute(value).ok().filter(|_| is_path);
             let value = path.map_or_else(|| value.into(), PathBuf::into_os_string);
-            given.extend([name.clone(), value.to_string_lossy().into_owned()]);
+            given.extend([name.clone().into(), value]);
         }
     }
     given

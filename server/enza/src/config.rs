@@ -162,6 +162,14 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+impl Config {
+    /// Whether browsers may be told to come to this host by HTTPS alone, on every port: with a certificate that they trust,
+    /// and on the port of HTTPS itself. Beside it, on another, other programs of the same host may speak HTTP.
+    pub(crate) const fn is_https_alone(&self) -> bool {
+        self.port == 443 && matches!(self.transport, Transport::Files { .. } | Transport::Domains(_))
+    }
+}
+
 impl Settings {
     /// The `ENZA_*` variables. An empty variable counts as unset, so that a compose file may pass it through.
     ///

@@ -8,6 +8,7 @@ mod shown;
 use crate::catalogue::Language;
 use crate::check;
 use crate::config::Config;
+use crate::operator_key;
 use crate::running::Running;
 use crate::start_error::StartError;
 use serde_json::{Value, json};
@@ -237,7 +238,9 @@ pub(crate) async fn look(config: &Config, wanted: &Wanted) -> Vec<Found> {
     found.extend(checked.problems.into_iter().map(Found::Refused));
     let running = Running::read(&config.data);
     let at: Option<SocketAddr> = running.as_ref().and_then(Running::address);
-    found.extend(network::server(at).await);
+    // The server that holds the folder is the one that made the key in it.
+    let key = operator_key::read(&config.data).ok().flatten();
+    found.extend(network::server(at, key.as_deref()).await);
     found.extend(network::addresses(config, wanted).await);
     found.push(network::certificate(config, at, wanted.host.as_deref()).await);
     found.extend(machine::look(&config.data));

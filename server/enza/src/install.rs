@@ -2,7 +2,7 @@
 //! unit's text and where things stand; asks systemd itself by `systemctl`.
 
 use crate::start_error::StartError;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -131,6 +131,21 @@ fn systemctl(arguments: &[&str]) -> Result<(), StartError> {
     }
 }
 
+/// Arguments that a unit can hold: a line break would begin another setting of the service, and a unit is UTF-8.
+///
+/// # Errors
+/// [`StartError::NotForUnit`].
+pub(crate) fn plain(arguments: Vec<OsString>) -> Result<Vec<String>, StartError> {
+    arguments
+        .into_iter()
+        .map(|argument| match argument.into_string() {
+            Ok(text) if !text.contains(char::is_control) => Ok(text),
+            Ok(text) => Err(StartError::NotForUnit { value: format!("{text:?}") }),
+            Err(argument) => Err(StartError::NotForUnit { value: format!("{argument:?}") }),
+        })
+        .collect()
+}
+
 /// As systemd reads it (systemd.service(5), "Command lines"): `%` and `$` stand for themselves.
 fn quoted(argument: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@[]".contains(c);
@@ -218,6 +233,21 @@ mod tests {
             ("", "\"\""),
         ] {
             assert_eq!(quoted(given), written);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_unit_cannot_hold_is_refused_and_shown_on_one_line() {
+        use crate::catalogue::Language;
+        use std::os::unix::ffi::OsStringExt as _;
+        assert_eq!(plain(vec!["--data".into(), "/円 座".into()]).unwrap(), ["--data", "/円 座"]);
+        for bad in [&b"/x\nExecStartPre=/bin/sh"[..], b"a\rb", b"a\tb", b"a\x1b[2J", b"/caf\xe9"] {
+            let error = plain(vec!["--data".into(), OsString::from_vec(bad.to_vec())]).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            for sentence in [error.to_string(), Language::Japanese.start_error(&error)] {
+                assert!(sentence.contains('\\') && !sentence.contains(char::is_control), "{sentence}");
+            }
         }
     }
 

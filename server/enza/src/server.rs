@@ -149,7 +149,7 @@ impl Server {
             readiness,
             begun: SystemTime::now(),
             data: config.data.as_path().into(),
-            real_certificate: matches!(config.transport, Transport::Files { .. } | Transport::Domains(_)),
+            https_alone: config.is_https_alone(),
             stopped: stopped_seen,
             alive: alive_sender,
         };

@@ -47,6 +47,11 @@ pub enum StartError {
         "Everybody on the machine can read a service's settings: instead of --api-secret write ENZA_API_SECRET=… into /etc/enza.env."
     )]
     SecretInUnit,
+    #[error(
+        "A service's settings cannot hold {value}: it has a line break or another control character, or is not UTF-8. Give \
+         another value, or rename the file."
+    )]
+    NotForUnit { value: String },
     #[error("This computer has no network address to announce: give one with --announce.")]
     NoAddress,
     #[error("The certificate {} cannot be used: {reason}", path.display())]
@@ -70,7 +75,8 @@ impl StartError {
             | Self::Together { .. }
             | Self::Conflict { .. }
             | Self::SecretShort { .. }
-            | Self::SecretInUnit => 2,
+            | Self::SecretInUnit
+            | Self::NotForUnit { .. } => 2,
             Self::Operate(error) => error.exit_code(),
             _ => 1,
         }

@@ -10,8 +10,12 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 async fn figures(daemon: &Daemon) -> Answer {
+    daemon.get("/metrics", &[("authorization", &operator(daemon))]).await
+}
+
+fn operator(daemon: &Daemon) -> String {
     let key = std::fs::read_to_string(daemon.config.data.join("operator-key")).unwrap();
-    daemon.get("/metrics", &[("authorization", &format!("Bearer {}", key.trim()))]).await
+    format!("Bearer {}", key.trim())
 }
 
 /// Each line's value by its name and labels.
@@ -28,7 +32,8 @@ fn values(answer: &Answer) -> BTreeMap<String, f64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_lives_is_ready_and_says_why_when_it_is_not() {
-    let daemon = Daemon::start().await;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let daemon = Daemon::start_with(|settings: &mut Settings| settings.metrics_bind = Some(free)).await;
     assert_eq!(daemon.get("/healthz", &[]).await.text(), "ok\n");
     let ready = daemon.get("/readyz", &[]).await;
     assert_eq!((ready.status, ready.text()), (200, "ready\n"));
@@ -41,7 +46,11 @@ async fn it_lives_is_ready_and_says_why_when_it_is_not() {
     // The answer before it counts for a moment.
     tokio::time::sleep(std::time::Duration::from_millis(5100)).await;
     let not = daemon.get("/readyz", &[]).await;
-    assert_eq!((not.status, not.text()), (503, "not ready: the database takes no writes\n"));
+    assert_eq!((not.status, not.text()), (503, "not ready\n"), "why is nobody else's business");
+    let private = ask(free.port(), "GET", "/readyz", &[], "").await;
+    for why in [daemon.get("/readyz", &[("authorization", &operator(&daemon))]).await, private] {
+        assert_eq!((why.status, why.text()), (503, "not ready: the database takes no writes\n"));
+    }
     assert_eq!(daemon.get("/healthz", &[]).await.status, 200, "it lives all the same");
     assert_eq!(values(&figures(&daemon).await)["enza_ready"], 0.0);
     daemon.server.stop().await;

@@ -187,3 +187,20 @@ fn a_domain_means_https_for_everybody_and_its_own_certificate() {
     let file = "domains = [\"circle example\"]";
     assert!(sentence(resolve(Settings::default(), &[], Some(file))).contains("circle.example.jp"));
 }
+
+#[test]
+fn a_host_is_https_alone_only_from_the_port_of_https_and_with_a_trusted_certificate() {
+    let files = Settings { cert: Some("c".into()), key: Some("k".into()), ..Settings::default() };
+    let domain = Settings { domains: Some(vec!["circle.example".to_owned()]), ..Settings::default() };
+    let lan = Settings { lan: Some(true), ..Settings::default() };
+    for (settings, port, alone) in [
+        (&files, "443", true),
+        (&domain, "443", true),
+        (&files, "8443", false),
+        (&domain, "8443", false),
+        (&lan, "443", false),
+    ] {
+        let config = resolve(settings.clone(), &[("ENZA_PORT", port)], None).unwrap();
+        assert_eq!(config.is_https_alone(), alone, "{settings:?} on {port}");
+    }
+}

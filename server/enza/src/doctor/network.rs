@@ -21,10 +21,10 @@ const AGAIN: Duration = Duration::from_millis(500);
 const SOON_DAYS: u64 = 14;
 
 /// The running server over TCP and UDP, from this computer.
-pub(super) async fn server(at: Option<SocketAddr>) -> Vec<Found> {
+pub(super) async fn server(at: Option<SocketAddr>, key: Option<&str>) -> Vec<Found> {
     let Some(at) = at else { return vec![Found::NotRunning] };
     let port = at.port();
-    let answered = match timeout(PATIENCE, readiness(at)).await {
+    let answered = match timeout(PATIENCE, readiness(at, key)).await {
         Ok(Ok(said)) if said.starts_with("ready") => Found::Running { port },
         Ok(Ok(said)) => Found::NotReady { port, said },
         Ok(Err(error)) => Found::NotReady { port, said: error.to_string() },
@@ -37,22 +37,24 @@ pub(super) async fn server(at: Option<SocketAddr>) -> Vec<Found> {
     vec![answered, udp]
 }
 
-/// What `/readyz` says, over whatever the port speaks.
-async fn readiness(at: SocketAddr) -> std::io::Result<String> {
-    let asked = ask(TcpStream::connect(at).await?, at).await?;
+/// What `/readyz` says to whoever has the operator's key, over whatever the port speaks.
+async fn readiness(at: SocketAddr, key: Option<&str>) -> std::io::Result<String> {
+    let asked = ask(TcpStream::connect(at).await?, at, key).await?;
     // An HTTPS port sends plain HTTP there.
     if asked.0 != 308 {
         return Ok(asked.1);
     }
     let (stream, _) = shown::open(at, tls::ON_THIS_COMPUTER).await?;
-    Ok(ask(stream, at).await?.1)
+    Ok(ask(stream, at, key).await?.1)
 }
 
 async fn ask(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     at: SocketAddr,
+    key: Option<&str>,
 ) -> std::io::Result<(u16, String)> {
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    let key = key.map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {at}\r\n{key}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     (&mut stream).take(64 << 10).read_to_end(&mut answer).await?;

@@ -61,7 +61,7 @@ pub(super) async fn security(State(app): State<App>, request: Request, next: Nex
     );
     headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     headers.entry(RESOURCE_POLICY).or_insert(HeaderValue::from_static("same-origin"));
-    if app.real_certificate {
+    if app.https_alone {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY);
     }
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

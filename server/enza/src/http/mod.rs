@@ -67,8 +67,8 @@ pub(crate) struct App {
     pub(crate) begun: SystemTime,
     /// The data folder.
     pub(crate) data: Arc<Path>,
-    /// HTTPS with a certificate that browsers trust, so that they may be told to come by HTTPS alone.
-    pub(crate) real_certificate: bool,
+    /// Browsers are told to come to this host by HTTPS alone.
+    pub(crate) https_alone: bool,
     /// True once the rooms have said goodbye.
     pub(crate) stopped: watch::Receiver<bool>,
     /// Held by every WebSocket session, so that the end of the last one is seen.

@@ -1,5 +1,6 @@
 //! What programs that watch a server ask it: `/healthz` (it answers), `/readyz` (people can come in) and `/metrics`
-//! (how it fares). The first two tell nothing that a visitor would not see. The figures are for the operator: on the
+//! (how it fares). The first two tell nothing that a visitor would not see; why
+//! it is not ready is the operator's to know, too. The figures are for the operator: on the
 //! server's own port they need the key, also from this computer, for a proxy on it asks for everybody.
 
 use super::authority;
@@ -23,23 +24,33 @@ pub(super) struct Because(pub(super) &'static str);
 
 /// On the server's own port.
 pub(super) fn routes() -> Router<App> {
-    signs().route("/metrics", get(metrics))
+    signs().route("/readyz", get(ready)).route("/metrics", get(metrics))
 }
 
 /// On a port of its own that only those who may read the figures reach (`--metrics-bind`).
 pub(super) fn private() -> Router<App> {
-    signs().route("/metrics", get(figures))
+    signs().route("/readyz", get(ready_or_why)).route("/metrics", get(figures))
 }
 
 fn signs() -> Router<App> {
-    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
+    Router::new().route("/healthz", get(alive))
 }
 
 async fn alive() -> Response {
     said(StatusCode::OK, "ok\n")
 }
 
-async fn ready(State(app): State<App>) -> Response {
+async fn ready(State(app): State<App>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    if authority::operator(&app, peer, &headers).await.is_ok() {
+        return ready_or_why(State(app)).await;
+    }
+    match app.readiness.now().await {
+        Ok(()) => said(StatusCode::OK, "ready\n"),
+        Err(_) => said(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    }
+}
+
+async fn ready_or_why(State(app): State<App>) -> Response {
     match app.readiness.now().await {
         Ok(()) => said(StatusCode::OK, "ready\n"),
         Err(reason) => said(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {reason}\n")),

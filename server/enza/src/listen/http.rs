@@ -10,7 +10,7 @@ use crate::server::raised;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::HOST;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -27,6 +27,11 @@ use tower::ServiceExt as _;
 
 /// Bytes of one request's line and headers. `join_request` holds a compressed SDP offer of up to 64 KiB.
 const HEADERS_MAX: u32 = 128 << 10;
+
+/// Header fields of one HTTP/2 request (hyper has the same for HTTP/1.1). A field that is named by reference is one byte on
+/// the line and over a hundred in memory, for as long as the request's body is open. Higher: more memory for the same
+/// bytes; lower: a browser with many cookies, each a field of its own, is turned away.
+const FIELDS_MAX: usize = 100;
 
 /// Requests and sockets that one HTTP/2 connection may have open. Higher: one connection weighs more; lower: the page's
 /// files wait for each other (RFC 9113 section 6.5.2 asks for 100 or more).
@@ -113,6 +118,9 @@ impl Listening {
             asking.send_replace(());
             let (this, own) = (this.clone(), own.clone());
             async move {
+                if has_too_many_fields(request.headers()) {
+                    return Ok(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response());
+                }
                 // A socket weighs as much as a connection, and is counted as one.
                 let slot = if request.method() == Method::CONNECT {
                     let Some(place) = this.places.enter_inside(peer.ip()).await else {
@@ -187,5 +195,26 @@ impl Listening {
     }
 }
 
+fn has_too_many_fields(headers: &HeaderMap) -> bool {
+    headers.len() > FIELDS_MAX
+}
+
 /// How often an HTTP/2 connection itself holds its slot: here and in the service.
 const HELD_BY_CONNECTION: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderName;
+
+    #[test]
+    fn a_field_that_is_repeated_counts_each_time() {
+        let mut headers = HeaderMap::new();
+        for _ in 0..FIELDS_MAX {
+            headers.append(HeaderName::from_static("x-same"), HeaderValue::from_static("same"));
+        }
+        assert!(!has_too_many_fields(&headers));
+        headers.append(HeaderName::from_static("x-same"), HeaderValue::from_static("same"));
+        assert!(has_too_many_fields(&headers));
+    }
+}

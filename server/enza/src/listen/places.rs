@@ -5,7 +5,7 @@
 
 use crate::attempts::network;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -19,6 +19,10 @@ const DESCRIPTORS_KEPT: usize = 128;
 /// Connections of one address, in IPv6 of one /64. A person has three or four. Higher: one address fills the server with less
 /// help; lower: a hospital behind one address is turned away.
 const PER_NETWORK: usize = 512;
+
+/// Connections of one IPv6 /48, which many providers give to one customer: 65536 networks. Higher: fewer customers fill the
+/// server; lower: a company or a university with one prefix is turned away.
+const PER_SITE: usize = 1024;
 
 /// Connections that have not finished TLS, or not sent their first byte, in all and of one address. Higher: more memory and
 /// descriptors for silence; lower: a crowd that comes in one second is cut off.
@@ -38,7 +42,8 @@ pub(crate) enum Sources {
 pub(crate) struct Places {
     permits: Arc<Semaphore>,
     sources: Sources,
-    /// At most three words for each permit, and an accept loop waits for the answer to its own: so it needs no other bound.
+    /// [`Word::Enter`] holds a permit until it was read, and the place made of it says two words at most: so there are no
+    /// more than three words for each permit, and it needs no other bound.
     words: mpsc::UnboundedSender<Word>,
 }
 
@@ -52,9 +57,19 @@ pub(crate) struct Place {
 }
 
 enum Word {
-    Enter { network: IpAddr, kind: Kind, reply: oneshot::Sender<Option<(u64, oneshot::Receiver<()>)>> },
-    Settled { id: u64 },
-    Left { id: u64 },
+    /// The place is made where it is counted: whoever asked may be gone before the answer comes, and then it is dropped.
+    Enter {
+        network: IpAddr,
+        kind: Kind,
+        permit: OwnedSemaphorePermit,
+        reply: oneshot::Sender<Option<Place>>,
+    },
+    Settled {
+        id: u64,
+    },
+    Left {
+        id: u64,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,14 +85,22 @@ impl Places {
     pub(crate) fn start(descriptors: usize, sources: Sources) -> Self {
         let most = CONNECTIONS.min(descriptors.saturating_sub(DESCRIPTORS_KEPT)).max(1);
         let (words, mut inbox) = mpsc::unbounded_channel();
+        // The table ends with the last who may ask it.
+        let own = mpsc::UnboundedSender::downgrade(&words);
         tokio::spawn(async move {
             let mut table = Table::default();
             while let Some(word) = inbox.recv().await {
                 match word {
-                    Word::Enter { network, kind, reply } => {
-                        if let Err(Some((id, _))) = reply.send(table.enter(network, kind)) {
-                            table.left(id);
-                        }
+                    Word::Enter { network, kind, permit, reply } => {
+                        let Some(words) = own.upgrade() else { return };
+                        let place = table.enter(network, kind).map(|(id, taken)| Place {
+                            id,
+                            words,
+                            taken: Some(taken),
+                            _permit: permit,
+                        });
+                        // A place that nobody takes says itself that it is free again.
+                        drop(reply.send(place));
                     }
                     Word::Settled { id } => drop(table.settle(id)),
                     Word::Left { id } => table.left(id),
@@ -110,9 +133,8 @@ impl Places {
             Sources::Proxy => IpAddr::from([0, 0, 0, 0]),
         };
         let kind = if self.sources == Sources::Proxy { Kind::Inside } else { kind };
-        self.words.send(Word::Enter { network, kind, reply }).ok()?;
-        let (id, taken) = answer.await.ok()??;
-        Some(Place { id, words: self.words.clone(), taken: Some(taken), _permit: permit })
+        self.words.send(Word::Enter { network, kind, permit, reply }).ok()?;
+        answer.await.ok()?
     }
 }
 
@@ -146,6 +168,8 @@ struct Table {
     /// No more than there are permits.
     places: HashMap<u64, IpAddr>,
     networks: HashMap<IpAddr, Network>,
+    /// Connections by IPv6 /48.
+    sites: HashMap<Ipv6Addr, usize>,
     /// The oldest first.
     newcomers: BTreeMap<u64, oneshot::Sender<()>>,
 }
@@ -159,6 +183,11 @@ struct Network {
 
 impl Table {
     fn enter(&mut self, address: IpAddr, kind: Kind) -> Option<(u64, oneshot::Receiver<()>)> {
+        let site = site(address);
+        if site.is_some_and(|site| self.sites.get(&site).is_some_and(|connections| *connections >= PER_SITE))
+        {
+            return None;
+        }
         let network = self.networks.entry(address).or_default();
         // Behind a proxy everybody has the same address.
         if network.connections >= PER_NETWORK && !address.is_unspecified() {
@@ -167,6 +196,9 @@ impl Table {
         self.last += 1;
         let id = self.last;
         network.connections += 1;
+        if let Some(site) = site {
+            *self.sites.entry(site).or_default() += 1;
+        }
         self.places.insert(id, address);
         let (take, taken) = oneshot::channel();
         if kind == Kind::Inside {
@@ -202,12 +234,30 @@ impl Table {
                 self.networks.remove(&address);
             }
         }
+        if let Some(site) = site(address)
+            && let Some(connections) = self.sites.get_mut(&site)
+        {
+            *connections = connections.saturating_sub(1);
+            if *connections == 0 {
+                self.sites.remove(&site);
+            }
+        }
+    }
+}
+
+/// The /48 of an IPv6 address.
+fn site(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => Some(Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
+    use std::task::Poll;
 
     fn ip(last: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, last])
@@ -225,6 +275,42 @@ mod tests {
         assert!(table.enter(ip(2), Kind::Newcomer).is_some());
         table.left(ids[7]);
         assert!(table.enter(ip(1), Kind::Newcomer).is_some());
+    }
+
+    #[test]
+    fn one_customer_with_many_ipv6_networks_cannot_take_all_places() {
+        let mut table = Table::default();
+        let from = |network: u128| IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8 << 96) + (network << 64)));
+        let ids: Vec<u64> =
+            (0..PER_SITE as u128).map(|at| table.enter(from(at), Kind::Inside).unwrap().0).collect();
+        assert!(table.enter(from(0xffff), Kind::Inside).is_none());
+        assert!(table.enter(from(0x1_0000), Kind::Inside).is_some(), "another customer");
+        table.left(ids[7]);
+        let (last, _) = table.enter(from(0xffff), Kind::Inside).unwrap();
+        table.left(last);
+        for id in ids {
+            table.left(id);
+        }
+        assert_eq!((table.sites.len(), table.networks.len(), table.places.len()), (1, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_place_whose_asker_is_gone_before_the_answer_is_seen_is_free_again() {
+        let places = Places::start(usize::MAX, Sources::People);
+        for _ in 0..PER_NETWORK {
+            let permit = places.free().await.unwrap();
+            let mut asking = Box::pin(places.enter(permit, ip(1)));
+            let waits = poll_fn(|context| Poll::Ready(asking.as_mut().poll(context).is_pending())).await;
+            assert!(waits);
+            // The table answers meanwhile.
+            tokio::task::yield_now().await;
+            drop(asking);
+        }
+        assert!(places.enter(places.free().await.unwrap(), ip(1)).await.is_some());
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(places.permits.available_permits(), CONNECTIONS);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 pub(crate) use directory::check_root;
@@ -44,6 +44,11 @@ const RETRY_AFTER: [Duration; 4] = [
 /// An authority that says "too many" is not asked sooner.
 const RATE_LIMITED: Duration = Duration::from_secs(60 * 60);
 
+/// Shortest time from a certificate to the next order, whatever the certificate says of its own time. Shorter: one that
+/// cannot be read, or a wrong clock, uses up what the authority gives in a week; longer: one that is meant to last for
+/// less than this is renewed late.
+const BETWEEN: Duration = Duration::from_secs(60 * 60);
+
 /// Longest for one order. Higher: an authority that hangs is noticed later; lower: a slow one never gets through.
 const ORDER_PATIENCE: Duration = Duration::from_secs(180);
 
@@ -56,6 +61,8 @@ pub(super) struct Keeper {
     folder: Folder,
     until: Option<SystemTime>,
     renew: Option<SystemTime>,
+    /// When the authority last gave one.
+    given: Option<Instant>,
 }
 
 impl Keeper {
@@ -66,7 +73,7 @@ impl Keeper {
     pub(super) fn open(acme: &Acme, data: &Path) -> Result<(Self, Shown), StartError> {
         let folder = Folder::prepare(data, acme)?;
         check_root(acme)?;
-        let mut keeper = Self { acme: acme.clone(), folder, until: None, renew: None };
+        let mut keeper = Self { acme: acme.clone(), folder, until: None, renew: None, given: None };
         let kept = keeper.folder.certificate().map(|certified| keeper.took(certified));
         Ok((keeper, kept))
     }
@@ -95,6 +102,7 @@ impl Keeper {
                 match ordered.unwrap_or_else(|_| Err(What::Late.into())) {
                     Ok(certified) => {
                         failures = 0;
+                        self.given = Some(Instant::now());
                         shown.send_replace(Some(self.took(certified)));
                         tracing::info!(days = self.days_left(), "the authority gave a certificate");
                         notices.tell(Notice::Certificate {
@@ -124,7 +132,11 @@ impl Keeper {
     }
 
     async fn wait_for_renewal(&self) {
-        while let Some(left) = self.renew.and_then(|at| at.duration_since(SystemTime::now()).ok()) {
+        loop {
+            let left = wait_before(self.renew, SystemTime::now(), self.given.map(|at| at.elapsed()));
+            if left.is_zero() {
+                return;
+            }
             sleep(left.min(NAP)).await;
         }
     }
@@ -145,6 +157,13 @@ impl Keeper {
     }
 }
 
+/// How long to wait before the next order: until it is time to renew, and a while since the last certificate was given.
+fn wait_before(renew: Option<SystemTime>, now: SystemTime, since_given: Option<Duration>) -> Duration {
+    let until_renewal = renew.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
+    let rest = since_given.map_or(Duration::ZERO, |since| BETWEEN.saturating_sub(since));
+    until_renewal.max(rest)
+}
+
 /// How long to wait after this failure, with so many before it.
 fn wait_after(failures: usize, trouble: &Trouble) -> Duration {
     let wait = RETRY_AFTER.get(failures).or(RETRY_AFTER.last()).copied().unwrap_or_default();
@@ -154,6 +173,19 @@ fn wait_after(failures: usize, trouble: &Trouble) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_a_certificate_the_next_order_is_at_least_an_hour_away() {
+        let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+        let passed = now - Duration::from_secs(86_400);
+        for renew in [None, Some(passed), Some(now)] {
+            assert_eq!(wait_before(renew, now, Some(Duration::ZERO)), hour);
+            assert_eq!(wait_before(renew, now, Some(hour / 2)), hour / 2);
+            assert_eq!(wait_before(renew, now, Some(hour)), Duration::ZERO);
+            assert_eq!(wait_before(renew, now, None), Duration::ZERO, "at the start it is at once");
+        }
+        assert_eq!(wait_before(Some(now + 2 * hour), now, Some(hour)), 2 * hour);
+    }
 
     #[test]
     fn an_authority_hears_of_the_same_mistake_less_than_five_times_an_hour() {
