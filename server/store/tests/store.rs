@@ -310,7 +310,7 @@ async fn every_earlier_schema_is_brought_forward() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("enza.db");
         let secret = "an-old-secret-of-24-char";
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
         let mut connection = options.connect().await.unwrap();
         let all = sqlx::migrate!("./migrations");
         let earlier = sqlx::migrate::Migrator { migrations: all.migrations[..steps].to_vec().into(), ..all };
@@ -407,7 +407,7 @@ async fn a_journal_that_somebody_reads_is_emptied_later() {
     let store = open(&folder).await;
     let room = store.create_room("Room", NOW).await.unwrap().id;
     store.keep_text(&room, &text(1, "words of a day", NOW + 100)).await.unwrap();
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("enza.db"));
+    let options = SqliteConnectOptions::new().filename(folder.path().join("enza.db"));
     let mut reader = options.connect().await.unwrap();
     let mut reading = reader.begin().await.unwrap();
     sqlx::query("SELECT * FROM text").fetch_all(&mut *reading).await.unwrap();

@@ -50,6 +50,9 @@ pub(super) async fn security(State(app): State<App>, request: Request, next: Nex
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    if let Some(allowed) = headers.get(header::ALLOW).and_then(without_connect) {
+        headers.insert(header::ALLOW, allowed);
+    }
     headers.insert(
         PERMISSIONS_POLICY,
         HeaderValue::from_static(
@@ -67,6 +70,13 @@ pub(super) async fn security(State(app): State<App>, request: Request, next: Nex
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// CONNECT opens WebSockets over HTTP/2 (RFC 8441) and is no method that anything here has. `None`: as it was.
+fn without_connect(allow: &HeaderValue) -> Option<HeaderValue> {
+    let allow = allow.to_str().ok().filter(|allow| allow.contains("CONNECT"))?;
+    let methods: Vec<&str> = allow.split(',').filter(|method| method.trim() != "CONNECT").collect();
+    HeaderValue::try_from(methods.join(",")).ok()
 }
 
 /// `'self'` covers WebSockets in current browsers only, so this host's are named too. `'wasm-unsafe-eval'` compiles
@@ -94,6 +104,13 @@ fn is_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connect_is_no_allowed_method() {
+        let without = |allow: &'static str| without_connect(&HeaderValue::from_static(allow));
+        assert_eq!(without("GET,HEAD,CONNECT").unwrap(), "GET,HEAD");
+        assert_eq!(without("GET,HEAD"), None);
+    }
 
     fn policy(host: &str) -> String {
         let mut headers = HeaderMap::new();
