@@ -286,8 +286,7 @@ impl Cli {
             Some(Commands::Health(flags)) => Ok(Command::Health(flags.config(variable)?)),
             Some(Commands::Doctor { flags, host, second_stun, json }) => {
                 let config = flags.config(variable)?;
-                let stun = config.stun_server.iter().cloned().chain(second_stun).collect();
-                let found = doctor::look(&config, &Wanted { host, stun }).await;
+                let found = doctor::look(&config, &Wanted::new(&config, host, second_stun)).await;
                 let (text, code) = doctor::report(&found, language, json);
                 Ok(Command::Tell(text, code))
             }

@@ -7,7 +7,7 @@ mod shown;
 
 use crate::catalogue::Language;
 use crate::check;
-use crate::config::Config;
+use crate::config::{Config, Transport};
 use crate::operator_key;
 use crate::running::Running;
 use crate::start_error::StartError;
@@ -18,9 +18,21 @@ use std::net::{IpAddr, SocketAddr};
 /// What is looked at beside the settings.
 pub(crate) struct Wanted {
     /// The name that people open.
-    pub(crate) host: Option<String>,
+    host: Option<String>,
     /// Servers that say as whom they see us (STUN).
-    pub(crate) stun: Vec<String>,
+    stun: Vec<String>,
+}
+
+impl Wanted {
+    /// For the server of `config`; without a `host` its first domain, if it has one.
+    pub(crate) fn new(config: &Config, host: Option<String>, second_stun: Option<String>) -> Self {
+        let domain = match &config.transport {
+            Transport::Domains(acme) => acme.domains.first().cloned(),
+            _ => None,
+        };
+        let stun = config.stun_server.iter().cloned().chain(second_stun).collect();
+        Self { host: host.or(domain), stun }
+    }
 }
 
 /// How bad it is.
@@ -240,7 +252,7 @@ pub(crate) async fn look(config: &Config, wanted: &Wanted) -> Vec<Found> {
     let at: Option<SocketAddr> = running.as_ref().and_then(Running::address);
     // The server that holds the folder is the one that made the key in it.
     let key = operator_key::read(&config.data).ok().flatten();
-    found.extend(network::server(at, key.as_deref()).await);
+    found.extend(network::server(running.as_ref(), key.as_deref()).await);
     found.extend(network::addresses(config, wanted).await);
     found.push(network::certificate(config, at, wanted.host.as_deref()).await);
     found.extend(machine::look(&config.data));

@@ -29,17 +29,14 @@ impl IceServers {
         Self { secret, behind_tls }
     }
 
-    /// For a client whose request had these headers. None where they help nobody: without TLS, and on this computer itself.
-    pub(crate) fn told(&self, headers: &HeaderMap, unix: u64) -> Vec<IceServer> {
+    /// For a client in `room` whose request had these headers. None where they help nobody: without TLS, and on this computer itself.
+    pub(crate) fn told(&self, headers: &HeaderMap, unix: u64, room: &str, identity: &str) -> Vec<IceServer> {
         let host = headers.get(HOST).filter(|_| self.behind_tls).and_then(|host| host.to_str().ok());
         let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else { return Vec::new() };
-        let (Some(host), mut random) = (name(&authority), [0; 12]) else { return Vec::new() };
-        if let Err(error) = getrandom::fill(&mut random) {
-            tracing::warn!(%error, "nobody can be given credentials for the relay");
-            return Vec::new();
-        }
+        let Some(host) = name(&authority) else { return Vec::new() };
         let port = authority.port_u16().unwrap_or(HTTPS);
-        let credential = self.secret.issue(unix.saturating_add(LIFETIME.as_secs()), random);
+        let person = format!("{} {room} {identity}", room.len());
+        let credential = self.secret.issue(unix.saturating_add(LIFETIME.as_secs()), person.as_bytes());
         vec![IceServer {
             // Not over UDP: on one socket Chromium takes everything that comes from a TURN server's address for the relay's,
             // and here media that goes straight comes from the same one.
@@ -77,9 +74,13 @@ mod tests {
     use axum::http::HeaderValue;
 
     fn told(behind_tls: bool, host: &str) -> Vec<IceServer> {
+        told_to("anna", behind_tls, host)
+    }
+
+    fn told_to(identity: &str, behind_tls: bool, host: &str) -> Vec<IceServer> {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]);
         let servers = IceServers::new(turn::Secret::derive(b"the server's key"), behind_tls);
-        servers.told(&headers, 1_000_000)
+        servers.told(&headers, 1_000_000, "room", identity)
     }
 
     #[test]
@@ -96,7 +97,8 @@ mod tests {
             assert!(server.username.starts_with(&format!("{}:", 1_000_000 + LIFETIME.as_secs())));
             assert!(!server.credential.is_empty());
         }
-        assert_ne!(told(true, "a.example"), told(true, "a.example"), "each is another");
+        assert_eq!(told(true, "a.example"), told(true, "a.example"), "a person is one");
+        assert_ne!(told(true, "a.example"), told_to("ben", true, "a.example"), "each is another");
     }
 
     #[test]

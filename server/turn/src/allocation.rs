@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 /// clients refresh more often.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
+/// So long is waited for the first thing that the media plane sends back, which it does to nobody who is in no call. Higher: who
+/// is in none holds what others need for longer; lower: a client that gathers early begins anew.
+pub(crate) const PROOF_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long a permission and a channel live (RFC 8656 sections 9 and 12); fixed by the standard.
 const PERMISSION: Duration = Duration::from_secs(300);
 const CHANNEL: Duration = Duration::from_secs(600);
@@ -35,6 +39,8 @@ pub(crate) struct Allocation {
     /// Of the request that made it: UDP may bring it again.
     pub(crate) transaction: Transaction,
     pub(crate) until: Instant,
+    /// When it ends if the media plane has sent nothing back by then.
+    unproven_until: Option<Instant>,
     /// By peer; there are as many as the media plane has addresses.
     permitted_until: Vec<Instant>,
     /// At most one for each peer.
@@ -56,9 +62,19 @@ impl Allocation {
             relayed,
             transaction,
             until: now + LIFETIME,
+            unproven_until: Some(now + PROOF_PATIENCE),
             permitted_until: vec![now; peers],
             channels: Vec::new(),
         }
+    }
+
+    pub(crate) fn lives(&self, now: Instant) -> bool {
+        now < self.until && self.unproven_until.is_none_or(|until| now < until)
+    }
+
+    /// The media plane sent something back.
+    pub(crate) const fn prove(&mut self) {
+        self.unproven_until = None;
     }
 
     pub(crate) fn permit(&mut self, now: Instant, peer: Peer) {

@@ -3,8 +3,7 @@
 //! sent below 30 kbit/s.
 
 use crate::quota::network;
-use rustc_hash::FxHasher;
-use std::hash::{Hash as _, Hasher as _};
+use ring::hmac;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -38,7 +37,7 @@ pub(crate) struct Answers {
     all: Bucket,
     hosts: Vec<Bucket>,
     /// Which addresses share a bucket is not to be guessed.
-    seed: u64,
+    key: hmac::Key,
 }
 
 impl Answers {
@@ -46,16 +45,14 @@ impl Answers {
         Self {
             all: Bucket { left: ALL, at: now },
             hosts: vec![Bucket { left: BURST, at: now }; BUCKETS],
-            seed,
+            key: hmac::Key::new(hmac::HMAC_SHA256, &seed.to_be_bytes()),
         }
     }
 
     /// Whether a stranger at `host` may be answered once more.
     pub(crate) fn take(&mut self, now: Instant, host: IpAddr) -> bool {
-        let mut hasher = FxHasher::default();
-        (self.seed, network(host)).hash(&mut hasher);
-        let at = usize::try_from(hasher.finish().checked_rem(BUCKETS as u64).unwrap_or_default());
-        let Some(bucket) = at.ok().and_then(|at| self.hosts.get_mut(at)) else { return false };
+        let at = self.place(host);
+        let Some(bucket) = self.hosts.get_mut(at) else { return false };
         bucket.refill(now, RATE, BURST);
         self.all.refill(now, ALL, ALL);
         if bucket.left < 1.0 || self.all.left < 1.0 {
@@ -64,6 +61,16 @@ impl Answers {
         bucket.left -= 1.0;
         self.all.left -= 1.0;
         true
+    }
+
+    /// The bucket of an address. A hash for tables would not do: what collides under one seed does under each.
+    fn place(&self, host: IpAddr) -> usize {
+        let tag = match network(host) {
+            IpAddr::V4(ip) => hmac::sign(&self.key, &ip.octets()),
+            IpAddr::V6(ip) => hmac::sign(&self.key, &ip.octets()),
+        };
+        let first = tag.as_ref().first_chunk().copied().map(u32::from_be_bytes).unwrap_or_default();
+        usize::try_from(first).ok().and_then(|first| first.checked_rem(BUCKETS)).unwrap_or_default()
     }
 }
 
@@ -83,5 +90,17 @@ mod tests {
         assert_eq!((0..1000).filter(|_| answers.take(later, host)).count(), 2 * RATE as usize);
         let all = (0..100_000_u32).filter(|n| answers.take(later, Ipv4Addr::from_bits(*n).into())).count();
         assert_eq!(all + 2 * RATE as usize, ALL as usize);
+    }
+
+    #[test]
+    fn which_addresses_share_a_bucket_is_another_secret_each_time() {
+        let [one, other] = [1, 2].map(|seed| Answers::new(crate::start(), seed));
+        let hosts = || (0..1 << 16).map(|n| IpAddr::from(Ipv4Addr::from_bits(n)));
+        let place = one.place(hosts().next().unwrap());
+        let together: Vec<IpAddr> = hosts().filter(|host| one.place(*host) == place).collect();
+        assert!(together.len() > 30, "{} of 64 expected", together.len());
+        let places: std::collections::BTreeSet<usize> =
+            together.iter().map(|host| other.place(*host)).collect();
+        assert!(places.len() * 3 > together.len() * 2, "{} stay together", together.len());
     }
 }

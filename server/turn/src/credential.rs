@@ -12,6 +12,9 @@ use std::fmt;
 /// What clients are told the passwords are for.
 pub(crate) const REALM: &str = "enza";
 
+/// Bytes of a name that stand for a person.
+const PERSON: usize = 12;
+
 /// Longest name that is looked at; ours have 27 bytes.
 const NAME_MAX: usize = 64;
 
@@ -36,6 +39,7 @@ impl fmt::Debug for Credential {
 #[derive(Clone)]
 pub struct Secret {
     passwords: hmac::Key,
+    persons: hmac::Key,
     nonces: hmac::Key,
 }
 
@@ -53,14 +57,18 @@ impl Secret {
         let key = |algorithm, label: &[u8]| hmac::Key::new(algorithm, hmac::sign(&root, label).as_ref());
         Self {
             passwords: key(hmac::HMAC_SHA256, b"enza turn passwords"),
+            persons: key(hmac::HMAC_SHA256, b"enza turn persons"),
             nonces: key(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"enza turn nonces"),
         }
     }
 
-    /// A name that is let in until `expires` (seconds since 1970), with its password. `random` keeps two apart.
+    /// A name that is let in until `expires` (seconds since 1970), with its password. It says who `person` is to nobody, and
+    /// is counted as theirs however often they ask.
     #[must_use]
-    pub fn issue(&self, expires: u64, random: [u8; 12]) -> Credential {
-        let username = format!("{expires}:{}", URL_SAFE_NO_PAD.encode(random));
+    pub fn issue(&self, expires: u64, person: &[u8]) -> Credential {
+        let tag = hmac::sign(&self.persons, person);
+        let tag = tag.as_ref().get(..PERSON).unwrap_or_default();
+        let username = format!("{expires}:{}", URL_SAFE_NO_PAD.encode(tag));
         let password = self.password(&username);
         Credential { username, password }
     }
@@ -71,6 +79,11 @@ impl Secret {
             return None;
         }
         name.split_once(':')?.0.parse().ok()
+    }
+
+    /// Whose a name is: what two of them have in common.
+    pub(crate) fn person(name: &str) -> &str {
+        name.split_once(':').map_or(name, |(_, person)| person)
     }
 
     /// What requests under this name are signed with.
@@ -131,11 +144,15 @@ mod tests {
     #[test]
     fn a_name_says_its_end_and_has_one_password() {
         let secret = Secret::derive(b"the server's key");
-        let credential = secret.issue(1_800_000_000, [7; 12]);
+        let credential = secret.issue(1_800_000_000, b"anna");
         assert_eq!(Secret::expiry(&credential.username), Some(1_800_000_000));
-        assert_eq!(credential, Secret::derive(b"the server's key").issue(1_800_000_000, [7; 12]));
-        assert_ne!(credential.password, Secret::derive(b"another").issue(1_800_000_000, [7; 12]).password);
-        assert_ne!(credential.password, secret.issue(1_800_000_001, [7; 12]).password);
+        assert_eq!(credential, Secret::derive(b"the server's key").issue(1_800_000_000, b"anna"));
+        assert_ne!(credential.password, Secret::derive(b"another").issue(1_800_000_000, b"anna").password);
+        assert_ne!(credential.password, secret.issue(1_800_000_001, b"anna").password);
+        let again = secret.issue(1_800_000_001, b"anna").username;
+        assert_eq!(Secret::person(&credential.username), Secret::person(&again));
+        let other = secret.issue(1_800_000_000, b"ben").username;
+        assert_ne!(Secret::person(&credential.username), Secret::person(&other));
         for odd in ["", "nobody", "later:x", "-5:x", &"9".repeat(80)] {
             assert_eq!(Secret::expiry(odd), None, "{odd}");
         }

@@ -3,9 +3,12 @@
 
 use crate::message::{CHANNEL_FIRST, HEADER};
 
-/// Longest message: a datagram of the media plane with what TURN puts around it. Higher: memory that a stranger can fill;
-/// lower: whole packets no longer fit.
-pub const MESSAGE_MAX: usize = 2048 + 64;
+/// Longest datagram of the media plane; what is longer goes no further. Higher: memory that a stranger can fill; lower: whole
+/// packets no longer fit.
+pub(crate) const DATAGRAM_MAX: usize = 2048;
+
+/// Longest message: such a datagram with what TURN puts around it.
+pub const MESSAGE_MAX: usize = DATAGRAM_MAX + 64;
 
 /// Bytes before the data of a ChannelData message.
 const CHANNEL_HEAD: usize = 4;

@@ -1,46 +1,46 @@
-//! How many allocations one name and one address may have. Owns the counts.
+//! How many allocations one person and one address may have. Owns the counts.
 
-use rustc_hash::FxHashMap;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Allocations of one name. A browser makes one for each of its networks, server URL and connection. Higher: one person can
+/// Allocations of one person, under all names they were told. A browser makes one for each of its networks, server URL and connection. Higher: one person can
 /// take more of the whole; lower: somebody with a VPN and two networks loses a way.
-const PER_NAME: u16 = 24;
+const PER_PERSON: u16 = 24;
 
 /// Allocations from one address. Higher: one network can take more of the whole; lower: a hospital behind one address
 /// does not get in.
 const PER_HOST: u16 = 512;
 
-/// A name has too many, or its address has.
+/// A person has too many, or its address has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exhausted;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Quota {
-    /// Names are chosen by clients, so this hash is keyed.
-    names: HashMap<Box<str>, u16>,
-    hosts: FxHashMap<IpAddr, u16>,
+    /// By what names have in common.
+    persons: BTreeMap<Box<str>, u16>,
+    /// Whoever has a /48 chooses among many addresses: no table whose hash can be foreseen.
+    hosts: BTreeMap<IpAddr, u16>,
 }
 
 impl Quota {
-    pub(crate) fn take(&mut self, name: &str, host: IpAddr) -> Result<(), Exhausted> {
+    pub(crate) fn take(&mut self, person: &str, host: IpAddr) -> Result<(), Exhausted> {
         let of_host = self.hosts.get(&network(host)).copied().unwrap_or_default();
-        let of_name = self.names.get(name).copied().unwrap_or_default();
-        if of_host >= PER_HOST || of_name >= PER_NAME {
+        let of_person = self.persons.get(person).copied().unwrap_or_default();
+        if of_host >= PER_HOST || of_person >= PER_PERSON {
             return Err(Exhausted);
         }
         self.hosts.insert(network(host), of_host.saturating_add(1));
-        self.names.insert(name.into(), of_name.saturating_add(1));
+        self.persons.insert(person.into(), of_person.saturating_add(1));
         Ok(())
     }
 
-    pub(crate) fn give_back(&mut self, name: &str, host: IpAddr) {
-        if let Some(count) = self.names.get_mut(name) {
+    pub(crate) fn give_back(&mut self, person: &str, host: IpAddr) {
+        if let Some(count) = self.persons.get_mut(person) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.names.remove(name);
+                self.persons.remove(person);
             }
         }
         let host = network(host);
@@ -54,7 +54,7 @@ impl Quota {
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.hosts.is_empty()
+        self.persons.is_empty() && self.hosts.is_empty()
     }
 }
 
@@ -71,11 +71,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_networks_run_out_and_nothing_is_left_when_all_is_given_back() {
+    fn persons_and_networks_run_out_and_nothing_is_left_when_all_is_given_back() {
         let mut quota = Quota::default();
         let host: IpAddr = "192.0.2.1".parse().unwrap();
         let taken = (0..1000).filter(|_| quota.take("one", host).is_ok()).count();
-        assert_eq!(taken, usize::from(PER_NAME));
+        assert_eq!(taken, usize::from(PER_PERSON));
         let more = (0..1000).filter(|n| quota.take(&format!("n{n}"), host).is_ok()).count();
         assert_eq!(taken + more, usize::from(PER_HOST));
         assert!(quota.take("elsewhere", "192.0.2.2".parse().unwrap()).is_ok());

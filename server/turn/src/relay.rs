@@ -3,11 +3,12 @@
 use crate::allocation::{Allocation, LIFETIME, Peer};
 use crate::answers::Answers;
 use crate::credential::{REALM, Secret};
+use crate::cut::DATAGRAM_MAX;
 use crate::message::{CHANNEL_FIRST, Class, HEADER, Message, Method, Writer, kind};
 use crate::quota::Quota;
 use ring::hmac;
 use rustc_hash::FxHashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ pub struct Now {
     pub unix: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// UDP: an address can be forged, answers are lost.
     Datagrams,
@@ -42,7 +43,7 @@ pub enum Transport {
 }
 
 /// Who speaks: at one end of a 5-tuple.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Client {
     pub address: SocketAddr,
     pub transport: Transport,
@@ -124,7 +125,9 @@ struct Believed {
 pub struct Relay {
     secret: Secret,
     peers: Vec<SocketAddr>,
-    allocations: FxHashMap<Client, Allocation>,
+    /// Clients choose their addresses: no table whose hash can be foreseen.
+    allocations: BTreeMap<Client, Allocation>,
+    /// Of our own choice.
     relayed: FxHashMap<SocketAddr, Client>,
     quota: Quota,
     answers: Answers,
@@ -139,7 +142,7 @@ impl Relay {
         Self {
             secret: config.secret,
             peers: config.peers,
-            allocations: FxHashMap::default(),
+            allocations: BTreeMap::new(),
             relayed: FxHashMap::default(),
             quota: Quota::default(),
             answers: Answers::new(config.now, config.seed),
@@ -167,7 +170,7 @@ impl Relay {
         }
         self.sweep_at = now + SWEEP;
         let ended: Vec<Client> =
-            self.allocations.iter().filter(|(_, a)| a.until <= now).map(|(client, _)| *client).collect();
+            self.allocations.iter().filter(|(_, a)| !a.lives(now)).map(|(client, _)| *client).collect();
         for client in ended {
             self.end(client);
         }
@@ -199,10 +202,11 @@ impl Relay {
     /// The media plane sends a datagram back on a path.
     pub fn deliver(&mut self, now: Now, path: Path, datagram: &[u8]) {
         let Some(client) = self.relayed.get(&path.relayed).copied() else { return };
-        let Some(allocation) = self.live(now.instant, client) else { return };
-        if !allocation.permits(now.instant, path.peer) {
+        let found = self.allocations.get_mut(&client).filter(|allocation| allocation.lives(now.instant));
+        let Some(allocation) = found.filter(|allocation| allocation.permits(now.instant, path.peer)) else {
             return;
-        }
+        };
+        allocation.prove();
         let message = match allocation.channel_of(now.instant, path.peer) {
             Some(channel) => {
                 let Ok(length) = u16::try_from(datagram.len()) else { return };
@@ -354,7 +358,7 @@ impl Relay {
             return Err(Refusal::Capacity);
         }
         let relayed = self.free_port(host, even.map_or(1, |_| 2)).ok_or(Refusal::Capacity)?;
-        self.quota.take(&believed.name, client.address.ip()).map_err(|_| Refusal::Quota)?;
+        self.quota.take(Secret::person(&believed.name), client.address.ip()).map_err(|_| Refusal::Quota)?;
         let Believed { name, key } = believed;
         let allocation =
             Allocation::new(now.instant, name, key, relayed, message.transaction, self.peers.len());
@@ -474,7 +478,8 @@ impl Relay {
         let to = message.get(kind::XOR_PEER_ADDRESS).and_then(|value| message.xor_address(value));
         let (Some(to), Some(data)) = (to, message.get(kind::DATA)) else { return };
         let Some(peer) = self.peers.iter().position(|own| *own == to) else { return };
-        if allocation.permits(now.instant, peer) && message.unknown().next().is_none() {
+        let whole = data.len() <= DATAGRAM_MAX && message.unknown().next().is_none();
+        if whole && allocation.permits(now.instant, peer) {
             let path = Path { relayed: allocation.relayed, peer };
             self.effects.push_back(Effect::Forward { path, datagram: data.to_vec() });
         }
@@ -483,9 +488,8 @@ impl Relay {
     fn channel_data(&mut self, now: Now, client: Client, bytes: &[u8]) {
         let [high, low, length_high, length_low, data @ ..] = bytes else { return };
         let length = usize::from(u16::from_be_bytes([*length_high, *length_low]));
-        let (Some(data), Some(allocation)) = (data.get(..length), self.live(now.instant, client)) else {
-            return;
-        };
+        let data = data.get(..length).filter(|data| data.len() <= DATAGRAM_MAX);
+        let (Some(data), Some(allocation)) = (data, self.live(now.instant, client)) else { return };
         if let Some(peer) = allocation.peer_of(now.instant, u16::from_be_bytes([*high, *low])) {
             let path = Path { relayed: allocation.relayed, peer };
             self.effects.push_back(Effect::Forward { path, datagram: data.to_vec() });
@@ -493,12 +497,12 @@ impl Relay {
     }
 
     fn live(&self, now: Instant, client: Client) -> Option<&Allocation> {
-        self.allocations.get(&client).filter(|allocation| now < allocation.until)
+        self.allocations.get(&client).filter(|allocation| allocation.lives(now))
     }
 
     /// The client's allocation, if it was made under the same name.
     fn own(&mut self, now: Instant, client: Client, believed: &Believed) -> Result<&mut Allocation, Refusal> {
-        let found = self.allocations.get_mut(&client).filter(|allocation| now < allocation.until);
+        let found = self.allocations.get_mut(&client).filter(|allocation| allocation.lives(now));
         let allocation = found.ok_or(Refusal::Mismatch)?;
         if allocation.name == believed.name { Ok(allocation) } else { Err(Refusal::WrongCredentials) }
     }
@@ -506,7 +510,7 @@ impl Relay {
     fn end(&mut self, client: Client) {
         let Some(allocation) = self.allocations.remove(&client) else { return };
         self.relayed.remove(&allocation.relayed);
-        self.quota.give_back(&allocation.name, client.address.ip());
+        self.quota.give_back(Secret::person(&allocation.name), client.address.ip());
         self.effects.push_back(Effect::Ended { client, relayed: allocation.relayed });
     }
 

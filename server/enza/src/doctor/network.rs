@@ -3,6 +3,7 @@
 use super::{Found, Wanted, shown};
 use crate::config::{Config, Transport};
 use crate::media;
+use crate::running::Running;
 use crate::tls;
 use crate::tls::validity::{self, Validity};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,10 +22,12 @@ const AGAIN: Duration = Duration::from_millis(500);
 const SOON_DAYS: u64 = 14;
 
 /// The running server over TCP and UDP, from this computer.
-pub(super) async fn server(at: Option<SocketAddr>, key: Option<&str>) -> Vec<Found> {
-    let Some(at) = at else { return vec![Found::NotRunning] };
+pub(super) async fn server(running: Option<&Running>, key: Option<&str>) -> Vec<Found> {
+    let Some((running, at)) = running.and_then(|running| Some((running, running.address()?))) else {
+        return vec![Found::NotRunning];
+    };
     let port = at.port();
-    let answered = match timeout(PATIENCE, readiness(at, key)).await {
+    let answered = match timeout(PATIENCE, readiness(at, running.certificate.is_some(), key)).await {
         Ok(Ok(said)) if said.starts_with("ready") => Found::Running { port },
         Ok(Ok(said)) => Found::NotReady { port, said },
         Ok(Err(error)) => Found::NotReady { port, said: error.to_string() },
@@ -37,30 +40,28 @@ pub(super) async fn server(at: Option<SocketAddr>, key: Option<&str>) -> Vec<Fou
     vec![answered, udp]
 }
 
-/// What `/readyz` says to whoever has the operator's key, over whatever the port speaks.
-async fn readiness(at: SocketAddr, key: Option<&str>) -> std::io::Result<String> {
-    let asked = ask(TcpStream::connect(at).await?, at, key).await?;
-    // An HTTPS port sends plain HTTP there.
-    if asked.0 != 308 {
-        return Ok(asked.1);
+/// What `/readyz` says to whoever has the operator's key.
+async fn readiness(at: SocketAddr, https: bool, key: Option<&str>) -> std::io::Result<String> {
+    if https {
+        let (stream, _) = shown::open(at, tls::ON_THIS_COMPUTER).await?;
+        ask(stream, at, key).await
+    } else {
+        ask(TcpStream::connect(at).await?, at, key).await
     }
-    let (stream, _) = shown::open(at, tls::ON_THIS_COMPUTER).await?;
-    Ok(ask(stream, at, key).await?.1)
 }
 
 async fn ask(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     at: SocketAddr,
     key: Option<&str>,
-) -> std::io::Result<(u16, String)> {
+) -> std::io::Result<String> {
     let key = key.map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {at}\r\n{key}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     (&mut stream).take(64 << 10).read_to_end(&mut answer).await?;
     let answer = String::from_utf8_lossy(&answer);
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-    Ok((status, answer.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned()))
+    Ok(answer.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned())
 }
 
 /// As whom `server` sees a socket of ours (RFC 8489, Binding).

@@ -36,6 +36,7 @@ pub(super) async fn open(at: SocketAddr, name: &str) -> std::io::Result<(TlsStre
 pub(super) fn in_files(config: &Config) -> Chain {
     let path = match &config.transport {
         Transport::Files { cert, .. } => cert.clone(),
+        Transport::Domains(acme) => tls::acme::certificate_file(&config.data, acme),
         _ => tls::development_file(&config.certs),
     };
     CertificateDer::pem_file_iter(path).map(|all| all.filter_map(Result::ok).collect()).unwrap_or_default()

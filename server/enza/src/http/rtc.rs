@@ -15,7 +15,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
-use livekit_protocol::{ClientInfo, ConnectionSettings, IceServer, JoinRequest, client_info};
+use livekit_protocol::{ClientInfo, ConnectionSettings, JoinRequest, client_info};
 use serde::Deserialize;
 use signal::{Connections, Grants, JoinRequestError};
 
@@ -137,11 +137,10 @@ pub(super) async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return absent().await };
-    let ice_servers = app.ice_servers.told(&headers, rooms::now().unix_millis / 1000);
     match admit(&app, &headers, parameters) {
         Ok(Admitted { grants, request: Some(request), .. }) => {
             let entry = Entry { grants, request: Box::new(request), connections: Connections::One };
-            open(upgrade, app, slot, entry, ice_servers)
+            open(upgrade, app, slot, entry, &headers)
         }
         Ok(_) => NotAdmitted::NoJoinRequest.into_response(),
         Err(not_admitted) => not_admitted.into_response(),
@@ -157,24 +156,19 @@ pub(super) async fn connect_v0(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return absent().await };
-    let ice_servers = app.ice_servers.told(&headers, rooms::now().unix_millis / 1000);
     match admit(&app, &headers, parameters) {
         Ok(Admitted { grants, request, v0 }) => {
             let connections = if request.is_some() { Connections::One } else { Connections::Two };
             let request = Box::new(request.unwrap_or(v0));
-            open(upgrade, app, slot, Entry { grants, request, connections }, ice_servers)
+            open(upgrade, app, slot, Entry { grants, request, connections }, &headers)
         }
         Err(not_admitted) => not_admitted.into_response(),
     }
 }
 
-fn open(
-    upgrade: WebSocketUpgrade,
-    app: App,
-    slot: Slot,
-    entry: Entry,
-    ice_servers: Vec<IceServer>,
-) -> Response {
+fn open(upgrade: WebSocketUpgrade, app: App, slot: Slot, entry: Entry, headers: &HeaderMap) -> Response {
+    let Grants { room, identity, .. } = &entry.grants;
+    let ice_servers = app.ice_servers.told(headers, rooms::now().unix_millis / 1000, room, identity);
     upgrade
         .max_message_size(MESSAGE_MAX)
         .max_frame_size(MESSAGE_MAX)

@@ -12,9 +12,13 @@ const MARK: u32 = 0x8_0000;
 const RELAYED: u32 = MARK | 0x4_0000;
 const PEER: u32 = 0xff;
 
-/// A TCP connection from `peer`.
-pub(super) fn of_stream(peer: SocketAddr) -> SocketAddr {
-    marked(peer, MARK)
+/// Connections are counted in what is left: behind one NAT two may have the same address and port, towards different
+/// addresses of ours.
+const COUNT: u32 = 0x3_ffff;
+
+/// A TCP connection from `peer`, the `number`th of all.
+pub(super) fn of_stream(peer: SocketAddr, number: u32) -> SocketAddr {
+    marked(peer, MARK | (number & COUNT))
 }
 
 /// A path through the relay. It looks like the relayed address, for that is what a client is told it is seen as.
@@ -54,16 +58,18 @@ mod tests {
     fn a_connection_and_a_path_are_other_addresses_than_the_same_ones_over_udp() {
         for udp in ["192.0.2.1:5000", "[2001:db8::1]:5000"] {
             let udp: SocketAddr = udp.parse().unwrap();
-            let tcp = of_stream(udp);
+            let [tcp, next] = [0, u32::MAX].map(|number| of_stream(udp, number));
             let paths = [Path { relayed: udp, peer: 0 }, Path { relayed: udp, peer: 7 }];
             let [first, last] = paths.map(of_path);
-            for (one, other) in [(tcp, udp), (first, udp), (first, tcp), (first, last)] {
+            for (one, other) in
+                [(tcp, udp), (next, tcp), (first, udp), (first, tcp), (first, next), (first, last)]
+            {
                 assert_ne!(one, other);
             }
             assert!(is_marked(&tcp) && is_marked(&first) && !is_marked(&udp));
             assert_eq!(tcp.ip().to_canonical(), udp.ip());
             assert_eq!(path(&last), Some(paths[1]));
-            assert_eq!((path(&tcp), path(&udp)), (None, None));
+            assert_eq!([tcp, next, udp].map(|address| path(&address)), [None; 3]);
         }
     }
 }

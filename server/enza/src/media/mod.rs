@@ -8,6 +8,7 @@ mod address;
 mod crossing;
 mod mapped;
 mod mark;
+mod outboxes;
 mod relay;
 mod report;
 mod socket;
@@ -22,14 +23,14 @@ pub(crate) use stream::{FRAME, carry};
 
 use crossing::{Crossing, crossings};
 use mio::{Events, Poll, Token, Waker};
+use outboxes::{Outbox, Outboxes};
 use report::Reporter;
 use sfu::{Certificate, Command, DataChannel, Event, Output, Shard, ShardConfig};
 use socket::MediaSocket;
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -81,11 +82,13 @@ pub(crate) struct MediaThreads {
     handles: Arc<[MediaHandle]>,
     /// Where the next room looks first.
     next: Arc<AtomicUsize>,
+    /// TCP connections so far.
+    connections: Arc<AtomicU32>,
 }
 
 impl MediaThreads {
     pub(crate) fn new(handles: impl Into<Arc<[MediaHandle]>>) -> Self {
-        Self { handles: handles.into(), next: Arc::default() }
+        Self { handles: handles.into(), next: Arc::default(), connections: Arc::default() }
     }
 
     /// Where a new room lives: the thread with the fewest peers, in turn among equals.
@@ -101,6 +104,11 @@ impl MediaThreads {
     pub(crate) fn reports(&self) -> impl Iterator<Item = (Report, bool)> {
         let now = Instant::now();
         self.handles.iter().map(move |handle| report::last(&handle.report, now))
+    }
+
+    /// What the media plane knows a TCP connection from `peer` by.
+    fn connection(&self, peer: SocketAddr) -> SocketAddr {
+        mark::of_stream(peer, self.connections.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The one whose shard a connection's first datagram is for.
@@ -135,22 +143,6 @@ impl MediaHandle {
     /// What a TCP connection has to tell; false when it was dropped.
     fn stream(&self, input: StreamInput) -> bool {
         self.streams.try_send(input).is_ok() && self.waker.wake().is_ok()
-    }
-}
-
-/// Where datagrams to a marked address go.
-enum Outbox {
-    Connection(mpsc::Sender<Box<[u8]>>),
-    Relay(RelayHandle),
-}
-
-impl Outbox {
-    /// False when it was dropped.
-    fn send(&self, to: SocketAddr, datagram: &[u8]) -> bool {
-        match self {
-            Self::Connection(outbox) => outbox.try_send(datagram.into()).is_ok(),
-            Self::Relay(relay) => relay.returns(to, datagram),
-        }
     }
 }
 
@@ -267,7 +259,7 @@ impl Media {
                             crossing,
                             relay,
                             ends,
-                            streams: HashMap::new(),
+                            outboxes: Outboxes::default(),
                             stopping,
                             dropped: 0,
                         })
@@ -324,7 +316,7 @@ struct Loop {
     relay: RelayHandle,
     ends: Ends,
     /// Where what goes to marked addresses leaves.
-    streams: HashMap<SocketAddr, Outbox>,
+    outboxes: Outboxes,
     stopping: Arc<AtomicBool>,
     /// Datagrams and lossy messages that could not be handed on, since the last report.
     dropped: usize,
@@ -352,6 +344,7 @@ impl Loop {
             reporter.worked(rests.saturating_duration_since(woke));
             if reporter.due <= rests {
                 reporter.tell(rests, self.shard.counters(), self.shard.population());
+                self.outboxes.tidy(self.shard.peers());
             }
             let wait = if receiving || commands_left {
                 Duration::ZERO
@@ -411,10 +404,10 @@ impl Loop {
                     self.shard.handle_datagram(now, address, &mut datagram);
                 }
                 Ok(StreamInput::Opened { address, outbox }) => {
-                    self.streams.insert(address, outbox);
+                    self.outboxes.open(address, outbox);
                 }
                 Ok(StreamInput::Closed { address }) => {
-                    self.streams.remove(&address);
+                    self.outboxes.close(address);
                 }
                 Err(_) => return false,
             }
@@ -460,15 +453,8 @@ impl Loop {
     fn flush(&mut self) -> Result<Option<Instant>, Fatal> {
         loop {
             match self.shard.poll_output() {
-                Output::Transmit(batch) if self.streams.is_empty() => {
-                    self.dropped += self.socket.send(batch.iter());
-                }
                 Output::Transmit(batch) => {
-                    for (to, datagram) in batch.iter().filter(|(to, _)| mark::is_marked(to)) {
-                        let sent = self.streams.get(&to).is_some_and(|out| out.send(to, datagram));
-                        self.dropped += usize::from(!sent);
-                    }
-                    self.dropped += self.socket.send(batch.iter().filter(|(to, _)| !mark::is_marked(to)));
+                    self.dropped += self.outboxes.send(&mut self.socket, || batch.iter());
                 }
                 Output::Event(event) => {
                     let lossy = matches!(event, Event::Data { channel: DataChannel::Lossy, .. });

@@ -1,7 +1,7 @@
 //! Media over TCP, for networks that let no UDP out: ICE-TCP (RFC 6544) with RFC 4571 frames, on the page's own port. Owns
 //! one connection; understands nothing but lengths. To the media plane such a connection is one more address.
 
-use super::{MediaThreads, Outbox, RelayHandle, mark, relay};
+use super::{MediaThreads, Outbox, RelayHandle, relay};
 use bytes::{Buf as _, BytesMut};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,8 +23,11 @@ const OUTBOX: usize = 256;
 /// Bytes that the kernel keeps for a slow line. Higher: as above; lower: far away, less than the line carries.
 const KERNEL_BUFFER: usize = 128 << 10;
 
-/// Nothing is answered to somebody who is in no call. So long is waited for the first answer.
+/// Nothing is answered to somebody who is in no call. So long is waited for the first answer, and so many frames may come before
+/// it: they take places in the shard's inbox from everybody else's. Higher: a stranger takes more; lower: a browser far away,
+/// which checks several times before the first answer reaches it, is cut off.
 const PROOF_PATIENCE: Duration = Duration::from_secs(10);
+const FRAMES_UNPROVEN: usize = 64;
 
 /// A connection from which nothing comes for this long is gone. Browsers check one that they keep in reserve every 25 s.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -67,7 +70,7 @@ pub(crate) async fn carry(
     if for_relay {
         return relay::carry(stream, buffer, peer, relay, stopping).await;
     }
-    let address = mark::of_stream(peer);
+    let address = threads.connection(peer);
     let (mut reader, mut writer) = stream.into_split();
     // The first frame is a check, and says which shard the connection is for.
     let first = loop {
@@ -89,12 +92,18 @@ pub(crate) async fn carry(
     }
     let (proof, proven) = watch::channel(false);
     let reading = async {
+        // The first one was taken already.
+        let mut unproven = 1;
         loop {
             loop {
                 match take_frame(&mut buffer) {
                     Frame::Whole(datagram) if datagram.is_empty() => {}
                     // A full inbox drops, as a full socket does.
                     Frame::Whole(datagram) => {
+                        unproven += usize::from(!*proven.borrow());
+                        if unproven > FRAMES_UNPROVEN {
+                            return;
+                        }
                         media.stream(StreamInput::Datagram { address, datagram });
                     }
                     Frame::Partial => break,
@@ -180,5 +189,52 @@ mod tests {
         assert_eq!(frames, [b"abc".to_vec(), Vec::new(), b"d".to_vec()]);
         buffer.extend_from_slice(&[0x16, 3]);
         assert_eq!(take_frame(&mut buffer), Frame::TooLong);
+    }
+
+    /// What a shard is told of a connection that brings `frames` after its first one, and whether the connection stands then.
+    async fn told(answered: bool, frames: usize) -> (usize, bool) {
+        let (mut media, _held) = super::super::handle_for_tests();
+        let (streams, inbox) = std::sync::mpsc::sync_channel(2000);
+        media.streams = streams;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let (relay, _relay_inbox) = relay();
+        let (_stop, stopping) = watch::channel(false);
+        let carried = tokio::spawn(carry(stream, peer, MediaThreads::new([media]), relay, stopping));
+        // A check (RFC 8489 section 5) that names the first shard and nobody on it.
+        let check =
+            [&[0, 32, 0, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12], &[0, 6, 0, 5], b"Axy:z\0\0\0"];
+        client.write_all(&check.concat()).await.unwrap();
+        let next = async || loop {
+            match inbox.try_recv() {
+                Ok(input) => return input,
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        // Held to the end: without it the connection would end.
+        let StreamInput::Opened { outbox: Outbox::Connection(outbox), .. } = next().await else { panic!() };
+        if answered {
+            outbox.try_send(b"answer".as_slice().into()).unwrap();
+            client.read_exact(&mut [0; 8]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        client.write_all(&[0, 1, b'x'].repeat(frames)).await.unwrap();
+        let mut datagrams = 0;
+        while datagrams <= frames {
+            match timeout(Duration::from_millis(500), next()).await {
+                Ok(StreamInput::Datagram { .. }) => datagrams += 1,
+                _ => break,
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        (datagrams, !carried.is_finished())
+    }
+
+    #[tokio::test]
+    async fn who_proved_nothing_brings_few_frames() {
+        assert_eq!(told(false, FRAMES_UNPROVEN - 1).await, (FRAMES_UNPROVEN, true));
+        assert_eq!(told(false, 1000).await, (FRAMES_UNPROVEN, false));
+        assert_eq!(told(true, 1000).await, (1001, true));
     }
 }

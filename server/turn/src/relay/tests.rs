@@ -26,7 +26,7 @@ impl World {
     fn new(transport: Transport) -> Self {
         let secret = Secret::derive(b"the server's key");
         let now = Now { instant: crate::start(), unix: EXPIRES - 3600 };
-        let credential = secret.issue(EXPIRES, [1; 12]);
+        let credential = secret.issue(EXPIRES, b"anna");
         let peers = PEERS.iter().map(|peer| peer.parse().unwrap()).collect();
         let relay = Relay::new(RelayConfig { now: now.instant, seed: 1, secret, peers });
         let client = Client { address: "192.0.2.7:50000".parse().unwrap(), transport };
@@ -109,6 +109,13 @@ impl World {
         self.ask(request)
     }
 
+    /// The media plane answers.
+    fn prove(&mut self) {
+        assert_eq!(self.permit(PEERS[0]), DONE);
+        self.relay.deliver(self.now, Path { relayed: relayed(), peer: 0 }, b"answer");
+        assert!(matches!(self.relay.poll_effect(), Some(Effect::Answer { .. })));
+    }
+
     fn send(&mut self, peer: SocketAddr, data: &[u8]) -> Vec<Effect> {
         let message = Writer::new(Method::Send, Class::Indication, [3; 12])
             .xor_address(kind::XOR_PEER_ADDRESS, peer)
@@ -166,6 +173,21 @@ fn data_goes_to_the_media_plane_and_comes_back() {
 }
 
 #[test]
+fn what_is_too_long_for_the_media_plane_goes_no_further() {
+    for transport in [Transport::Datagrams, Transport::Stream(4)] {
+        let mut world = World::new(transport);
+        world.allocate();
+        assert_eq!((world.permit(PEERS[1]), world.bind(0x4001, PEERS[1])), (DONE, DONE));
+        for (length, forwarded) in [(DATAGRAM_MAX, 1), (DATAGRAM_MAX + 1, 0)] {
+            let data = vec![1; length];
+            assert_eq!(world.send(PEERS[1].parse().unwrap(), &data).len(), forwarded);
+            let length = u16::try_from(length).unwrap().to_be_bytes();
+            assert_eq!(world.handle(&[&[0x40, 1], &length[..], &data].concat()).len(), forwarded);
+        }
+    }
+}
+
+#[test]
 fn no_other_peer_can_be_reached() {
     let mut world = World::new(Transport::Datagrams);
     world.allocate();
@@ -218,7 +240,7 @@ fn who_has_no_password_gets_nothing() {
         Credential { username: format!("{}:x", EXPIRES + 1), ..right.clone() },
         Credential { username: "operator".to_owned(), ..right.clone() },
         // Its time is over, though the password is right.
-        world.relay.secret.issue(world.now.unix - 1, [1; 12]),
+        world.relay.secret.issue(world.now.unix - 1, b"anna"),
     ] {
         world.credential = wrong;
         assert_eq!(request(&mut world), Said::Error(401));
@@ -236,7 +258,7 @@ fn an_allocation_is_its_maker_s_alone() {
     let mut world = World::new(Transport::Datagrams);
     world.allocate();
     let mine = world.credential.clone();
-    world.credential = world.relay.secret.issue(EXPIRES, [2; 12]);
+    world.credential = world.relay.secret.issue(EXPIRES, b"ben");
     assert_eq!(world.permit(PEERS[0]), Said::Error(441));
     let refresh = world.writer(Method::Refresh).attribute(kind::LIFETIME, &[0; 4]);
     assert_eq!(world.ask(refresh), Said::Error(441));
@@ -266,6 +288,7 @@ fn an_answer_that_was_lost_is_given_again() {
 fn an_allocation_ends_unless_it_is_refreshed_even_when_its_name_is_old() {
     let mut world = World::new(Transport::Datagrams);
     world.allocate();
+    world.prove();
     for _ in 0..10 {
         world.pass(500);
         let refresh = world.writer(Method::Refresh);
@@ -284,6 +307,20 @@ fn an_allocation_ends_unless_it_is_refreshed_even_when_its_name_is_old() {
     let client = world.client;
     assert_eq!(world.relay.poll_effect(), Some(Effect::Ended { client, relayed: relayed() }));
     assert_eq!(world.permit(PEERS[0]), Said::Error(401));
+    assert!(world.relay.relayed.is_empty() && world.relay.quota.is_empty());
+}
+
+#[test]
+fn whoever_is_in_no_call_does_not_keep_an_allocation() {
+    let mut world = World::new(Transport::Datagrams);
+    world.allocate();
+    assert_eq!(world.permit(PEERS[0]), DONE);
+    world.pass(30);
+    let refresh = world.writer(Method::Refresh);
+    assert_eq!(world.ask(refresh), Said::Success(vec![(kind::LIFETIME, vec![0, 0, 2, 88])]));
+    world.pass(30);
+    let client = world.client;
+    assert_eq!(world.relay.poll_effect(), Some(Effect::Ended { client, relayed: relayed() }));
     assert!(world.relay.relayed.is_empty() && world.relay.quota.is_empty());
 }
 
@@ -361,11 +398,13 @@ fn a_port_that_shall_be_even_is() {
 }
 
 #[test]
-fn one_name_has_a_bounded_number_and_others_still_get_theirs() {
+fn one_person_has_a_bounded_number_and_others_still_get_theirs() {
     let mut world = World::new(Transport::Stream(0));
     let mut had = 0;
     for number in 1..100 {
         world.client.transport = Transport::Stream(number);
+        // Whoever comes back is told another name, which is the same person's.
+        world.credential = world.relay.secret.issue(EXPIRES + number, b"anna");
         match world.allocate() {
             Said::Success(_) => had += 1,
             refused => assert_eq!(refused, Said::Error(486)),
@@ -373,7 +412,7 @@ fn one_name_has_a_bounded_number_and_others_still_get_theirs() {
     }
     assert_eq!(had, world.relay.allocations());
     assert!((8..64).contains(&had), "{had}");
-    world.credential = world.relay.secret.issue(EXPIRES, [2; 12]);
+    world.credential = world.relay.secret.issue(EXPIRES, b"ben");
     assert!(matches!(world.allocate(), Said::Success(_)));
 }
 

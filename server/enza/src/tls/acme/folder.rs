@@ -16,6 +16,19 @@ const ACCOUNT: &str = "account.json";
 /// Digits of the hash that tells one list of domains from another.
 const LIST_DIGITS: usize = 8;
 
+fn folder(data: &Path, acme: &Acme) -> PathBuf {
+    let host = acme.directory.split('/').nth(2).unwrap_or_default().replace(':', "_");
+    data.join("acme").join(host)
+}
+
+/// Where the certificate for these domains is kept, with its key.
+pub(crate) fn certificate_file(data: &Path, acme: &Acme) -> PathBuf {
+    let list = remote::fingerprint(acme.domains.join(" ").as_bytes());
+    let name = acme.domains.first().map_or("", String::as_str);
+    let list = list.get(..LIST_DIGITS).unwrap_or_default();
+    folder(data, acme).join(format!("{name}-{list}.pem"))
+}
+
 pub(super) struct Folder {
     account: PathBuf,
     certificate: PathBuf,
@@ -25,17 +38,13 @@ impl Folder {
     /// # Errors
     /// [`StartError::Data`].
     pub(super) fn prepare(data: &Path, acme: &Acme) -> Result<Self, StartError> {
-        let host = acme.directory.split('/').nth(2).unwrap_or_default().replace(':', "_");
-        let path = data.join("acme").join(host);
+        let path = folder(data, acme);
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&path).map_err(|source| StartError::Data { path: path.clone(), source })?;
-        let list = remote::fingerprint(acme.domains.join(" ").as_bytes());
-        let name = acme.domains.first().map_or("", String::as_str);
-        let list = list.get(..LIST_DIGITS).unwrap_or_default();
-        Ok(Self { account: path.join(ACCOUNT), certificate: path.join(format!("{name}-{list}.pem")) })
+        Ok(Self { account: path.join(ACCOUNT), certificate: certificate_file(data, acme) })
     }
 
     /// `None` where there is none, or something else stands in the file: then another is asked for.

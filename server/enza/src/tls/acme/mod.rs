@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 pub(crate) use directory::check_root;
+pub(crate) use folder::certificate_file;
 pub use trouble::{Trouble, What};
 
 /// What a TLS handshake calls the authority's question (RFC 8737 section 6.2).
