@@ -43,11 +43,7 @@ impl Store {
         }
         let mut id = [0_u8; 12];
         getrandom::fill(&mut id)?;
-        let room = Room {
-            id: URL_SAFE_NO_PAD.encode(id),
-            title: title.to_owned(),
-            created_unix_millis: now_unix_millis,
-        };
+        let room = Room { id: named(id), title: title.to_owned(), created_unix_millis: now_unix_millis };
         sqlx::query("INSERT INTO room (id, title, created) VALUES (?, ?, ?)")
             .bind(&room.id)
             .bind(&room.title)
@@ -188,4 +184,28 @@ fn checked_title(title: &str) -> Result<&str, StoreError> {
         return Err(StoreError::Title);
     }
     Ok(title)
+}
+
+/// A room's id. On a command line it must not look like a flag, so it never begins with a hyphen.
+fn named(mut random: [u8; 12]) -> String {
+    // The first six bits are the first character, and `-` is the 62nd.
+    if random[0] >> 2 == 62 {
+        random[0] = 0;
+    }
+    URL_SAFE_NO_PAD.encode(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_id_looks_like_a_flag() {
+        for first in 0..=u8::MAX {
+            let mut random = [7; 12];
+            random[0] = first;
+            let id = named(random);
+            assert!(!id.starts_with('-') && id.len() == 16, "{id}");
+        }
+    }
 }
