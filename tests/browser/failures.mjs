@@ -193,9 +193,10 @@ async function inTheBackground(browser) {
 
 async function noServer(browser) {
   const page = await openPage(browser, PHONE);
-  await openLink(page, links.guest, names[3]);
+  // The page asks while one looks at one's picture, and again when one enters.
   await page.setRequestInterception(true);
   page.on('request', (request) => (request.url().includes('/api/join') ? request.abort() : request.continue()));
+  await openLink(page, links.guest, names[3]);
   await page.click('form.wide button.main');
   const told = await until(async () => await fault(page) === 'unreachable', 20_000);
   check('server gone before one is in: own page, "try again"', told !== null && await page.$('.letter button.main') !== null, seconds(told));
