@@ -19,19 +19,19 @@ impl Language {
     pub(crate) const fn diagnosis(self, worst: Verdict) -> &'static str {
         match (self, worst) {
             (Self::English, Verdict::Ok) => {
-                "Nothing is wrong that can be seen from here. Open /doctor on a phone to look from outside."
+                "Nothing is wrong that can be seen from here. Open a link on a phone that is not in this network to see it from outside."
             }
             (Self::English, Verdict::Warn) => {
-                "It can work. See the lines with an arrow; open /doctor on a phone to look from outside."
+                "It can work. See the lines with an arrow; open a link on a phone that is not in this network to see it from outside."
             }
             (Self::English, Verdict::Bad) => {
                 "Something keeps people out: begin with the first line that says BAD."
             }
             (Self::Japanese, Verdict::Ok) => {
-                "ここから 見て わかる 問題は ありません。外から 見るには、スマートフォンで /doctor を ひらいて ください。"
+                "ここから 見て わかる 問題は ありません。外から どう 見えるかは、ほかの ネットワークの スマートフォンで リンクを ひらくと わかります。"
             }
             (Self::Japanese, Verdict::Warn) => {
-                "使えます。矢印の ある ところを 読んで ください。外から 見るには、スマートフォンで /doctor を ひらいて ください。"
+                "使えます。矢印の ある ところを 読んで ください。外から どう 見えるかは、ほかの ネットワークの スマートフォンで リンクを ひらくと わかります。"
             }
             (Self::Japanese, Verdict::Bad) => {
                 "このままでは 入れない 人が います。はじめの「だめ」から なおして ください。"
