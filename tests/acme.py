@@ -193,6 +193,13 @@ def main(binary: str, folder: Path, programs: Path) -> None:
         others = [over_http("GET", "bank.example"), over_http("POST", DOMAIN), over_http("GET", DOMAIN, "/api/server")]
         check("and serves nothing else", [status for status, _ in others] == [404, 405, 308])
     check("where port 80 is taken, only the log says so", "port 80 is not served" in shut.said.read_text() or not plain)
+    looked = subprocess.run(
+        [binary, "doctor", "--domain", DOMAIN, "--bind", HERE, *([] if port == 443 else ["--port", port]), "--data", enza.data,
+         "--acme-directory", authority.directory, "--acme-root", authority.root, "--json"], capture_output=True, text=True, timeout=30)
+    found = {one["check"]: one for one in json.loads(looked.stdout)["checks"]}
+    check("the doctor finds it running", found["server"]["verdict"] == "ok", found["server"]["what"])
+    check("and knows the domain without being told again", DOMAIN in str(found["dns"]) + str(found["certificate"]),
+          found["certificate"]["what"])
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (enza.data / "acme").rglob("*")}
     check("account and key are for their owner only",
           len(modes) == 3 and all(mode & 0o077 == 0 for mode in modes.values()),
