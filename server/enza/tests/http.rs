@@ -247,6 +247,8 @@ async fn the_page_is_served_for_its_own_addresses_and_for_nothing_else() {
     assert_eq!(daemon.get("/api/nothing", &html).await.status, 404);
     assert_eq!(daemon.get("/../../etc/passwd", &[]).await.status, 404);
     assert_eq!(ask(daemon.port(), "DELETE", "/join", &[], "").await.status, 405);
+    let refused = ask(daemon.port(), "DELETE", "/api/rooms/x/circle", &[], "").await;
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET,HEAD")), "CONNECT is HTTP/2's own");
     daemon.server.stop().await;
 }
 

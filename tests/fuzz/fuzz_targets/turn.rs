@@ -36,7 +36,7 @@ fuzz_target!(|steps: Vec<Step>| {
     let secret = Secret::derive(b"a secret for the fuzz target");
     let now = Now { instant: Instant::now(), unix: EXPIRES - 60 };
     let peers = vec![SocketAddr::from(([203, 0, 113, 5], 443)), SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 443))];
-    let credential = secret.issue(EXPIRES, [1; 12]);
+    let credential = secret.issue(EXPIRES, &[1; 12]);
     let named = [credential.username.as_str(), "enza", credential.password.as_str()].join(":");
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &Md5::digest(named));
     let relay = Relay::new(RelayConfig { now: now.instant, seed: 7, secret, peers });

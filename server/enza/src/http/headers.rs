@@ -50,9 +50,6 @@ pub(super) async fn security(State(app): State<App>, request: Request, next: Nex
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    if let Some(allowed) = headers.get(header::ALLOW).and_then(without_connect) {
-        headers.insert(header::ALLOW, allowed);
-    }
     headers.insert(
         PERMISSIONS_POLICY,
         HeaderValue::from_static(
@@ -72,7 +69,16 @@ pub(super) async fn security(State(app): State<App>, request: Request, next: Nex
     response
 }
 
-/// CONNECT opens WebSockets over HTTP/2 (RFC 8441) and is no method that anything here has. `None`: as it was.
+/// CONNECT opens WebSockets over HTTP/2 (RFC 8441) and is no method that anything here has. The router writes `Allow` after its
+/// layers, so this stands around it.
+pub(super) async fn allowed(mut response: Response) -> Response {
+    if let Some(allowed) = response.headers().get(header::ALLOW).and_then(without_connect) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+/// `None`: as it was.
 fn without_connect(allow: &HeaderValue) -> Option<HeaderValue> {
     let allow = allow.to_str().ok().filter(|allow| allow.contains("CONNECT"))?;
     let methods: Vec<&str> = allow.split(',').filter(|method| method.trim() != "CONNECT").collect();

@@ -30,7 +30,7 @@ use crate::token::TokenAuthority;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Uri;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{any, connect, get, post};
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -150,7 +150,9 @@ pub(crate) fn routes(app: App) -> Router {
         .layer(from_fn_with_state(app.clone(), operation::count))
         .with_state(app);
     // The path must be right before the router looks at it, so this stands around the router.
-    Router::new().fallback_service(MapRequestLayer::new(collapse_slashes).layer(routes))
+    Router::new()
+        .fallback_service(MapRequestLayer::new(collapse_slashes).layer(routes))
+        .layer(map_response(headers::allowed))
 }
 
 /// The routes of a port that only those who may read the figures reach.
