@@ -3,13 +3,12 @@
 use super::{Found, Wanted, shown};
 use crate::config::{Config, Transport};
 use crate::media;
+use crate::operate::remote::Remote;
 use crate::running::Running;
-use crate::tls;
 use crate::tls::validity::{self, Validity};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{UdpSocket, lookup_host};
 use tokio::time::timeout;
 
 /// Longest wait for anybody's answer. Higher: the whole look takes longer; lower: a far server counts as silent.
@@ -27,7 +26,8 @@ pub(super) async fn server(running: Option<&Running>, key: Option<&str>) -> Vec<
         return vec![Found::NotRunning];
     };
     let port = at.port();
-    let answered = match timeout(PATIENCE, readiness(at, running.certificate.is_some(), key)).await {
+    let remote = Remote::local(running.clone(), key.unwrap_or_default().to_owned());
+    let answered = match timeout(PATIENCE, remote.readiness()).await {
         Ok(Ok(said)) if said.starts_with("ready") => Found::Running { port },
         Ok(Ok(said)) => Found::NotReady { port, said },
         Ok(Err(error)) => Found::NotReady { port, said: error.to_string() },
@@ -38,30 +38,6 @@ pub(super) async fn server(running: Option<&Running>, key: Option<&str>) -> Vec<
         None => Found::UdpSilent { port },
     };
     vec![answered, udp]
-}
-
-/// What `/readyz` says to whoever has the operator's key.
-async fn readiness(at: SocketAddr, https: bool, key: Option<&str>) -> std::io::Result<String> {
-    if https {
-        let (stream, _) = shown::open(at, tls::ON_THIS_COMPUTER).await?;
-        ask(stream, at, key).await
-    } else {
-        ask(TcpStream::connect(at).await?, at, key).await
-    }
-}
-
-async fn ask(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    at: SocketAddr,
-    key: Option<&str>,
-) -> std::io::Result<String> {
-    let key = key.map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {at}\r\n{key}Connection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    (&mut stream).take(64 << 10).read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    Ok(answer.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned())
 }
 
 /// As whom `server` sees a socket of ours (RFC 8489, Binding).

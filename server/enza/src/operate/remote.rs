@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ANSWER_MAX: usize = 16 << 20;
 
 /// A server and the key for it.
-pub(super) struct Remote {
+pub(crate) struct Remote {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: String,
     key: String,
@@ -42,7 +42,7 @@ pub(super) struct Remote {
 
 impl Remote {
     /// The server that runs on this computer.
-    pub(super) fn local(running: Running, key: String) -> Self {
+    pub(crate) fn local(running: Running, key: String) -> Self {
         let connector = match &running.certificate {
             Some(certificate) => pinned(certificate),
             None => public(),
@@ -67,23 +67,7 @@ impl Remote {
         path: &str,
         body: Option<Value>,
     ) -> Result<Value, OperateError> {
-        let unreachable = |reason: String| OperateError::Unreachable { url: self.url.clone(), reason };
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}/api/{path}", self.url))
-            .header(AUTHORIZATION, format!("Bearer {}", self.key))
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body.map(|body| Bytes::from(body.to_string())).unwrap_or_default()))
-            .map_err(|error| unreachable(error.to_string()))?;
-        let asking = async {
-            let answer = self.client.request(request).await.map_err(|error| unreachable(reason(&error)))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
-            Ok((status, body.map_err(|error| unreachable(error.to_string()))?.to_bytes()))
-        };
-        let (status, body) = timeout(PATIENCE, asking)
-            .await
-            .map_err(|_| unreachable(std::io::ErrorKind::TimedOut.to_string()))??;
+        let (status, body) = self.ask(method, &format!("/api/{path}"), body).await?;
         if status == StatusCode::NO_CONTENT {
             return Ok(Value::Null);
         }
@@ -96,6 +80,35 @@ impl Remote {
             }),
             _ => Err(OperateError::Strange { url: self.url.clone(), status: status.as_u16() }),
         }
+    }
+
+    /// What `/readyz` says to whoever has the key.
+    pub(crate) async fn readiness(&self) -> Result<String, OperateError> {
+        let (_, said) = self.ask(Method::GET, "/readyz", None).await?;
+        Ok(String::from_utf8_lossy(&said).trim().to_owned())
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(StatusCode, Bytes), OperateError> {
+        let unreachable = |reason: String| OperateError::Unreachable { url: self.url.clone(), reason };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header(AUTHORIZATION, format!("Bearer {}", self.key))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body.map(|body| Bytes::from(body.to_string())).unwrap_or_default()))
+            .map_err(|error| unreachable(error.to_string()))?;
+        let asking = async {
+            let answer = self.client.request(request).await.map_err(|error| unreachable(reason(&error)))?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+            Ok((status, body.map_err(|error| unreachable(error.to_string()))?.to_bytes()))
+        };
+        timeout(PATIENCE, asking).await.map_err(|_| unreachable(std::io::ErrorKind::TimedOut.to_string()))?
     }
 }
 
