@@ -3,7 +3,7 @@
 // memory while people come, give signs, write and go. Needs a running server on which anybody may make a room
 // (ENZA_ROOMS=open). `node figures.mjs [MINUTES of the last one, 1]`
 import { check, DESK, launch, openPage, percentile, PHONE, run, sleep, until } from './kit.mjs';
-import { base, isLive, openLink } from './room.mjs';
+import { base, isLive, makeRoom, openLink } from './room.mjs';
 import { sit } from './sit.mjs';
 
 const minutes = Number(process.argv[2] ?? 1);
@@ -111,14 +111,7 @@ async function main() {
   await firstPaint(browser, '/', 'first page');
   await firstPaint(browser, '/join#nothing-like-it', 'a link');
   const page = await openPage(browser, DESK);
-  await page.goto(`${base}/`, { waitUntil: 'load' });
-  await page.waitForSelector('[data-testid="make-room"]');
-  await page.click('[data-testid="make-room"]');
-  await page.waitForSelector('#title');
-  await page.type('#title', 'Large circle');
-  await page.click('[data-testid="create"] .btn.main');
-  await page.waitForSelector('#host-link');
-  const [link, host] = [await page.$eval('#guest-link', (field) => field.value), await page.$eval('#host-link', (field) => field.value)];
+  const { guest: link, host } = await makeRoom(page, 'Large circle');
   await openLink(page, host, 'Host');
   await page.click('form.wide button.main');
   await until(() => isLive(page), 15_000);

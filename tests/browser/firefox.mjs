@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { clip, voice } from './fake.mjs';
 import { check, DESK, heard, launch, openPage, run, seconds, shot, sleep, until, watch } from './kit.mjs';
-import { base, enter, id, isLive, middleOf, moves, openLink, press, seat, tap } from './room.mjs';
+import { enter, id, isLive, makeRoom, middleOf, moves, openLink, press, seat, tap } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 const MOSS = [111, 128, 88];
@@ -21,13 +21,7 @@ async function main() {
   const chromium = await launch('chromium', { language: 'en', camera: clip('red'), microphone: voice() });
   const host = await openPage(chromium, DESK);
   watch('firefox-host', host);
-  await host.goto(`${base}/`, { waitUntil: 'load' });
-  await tap(host, id('make-room'));
-  await host.waitForSelector('#title');
-  await host.type('#title', 'Two browsers');
-  await host.click(`${id('create')} .btn.main`);
-  await host.waitForSelector(id('made'));
-  const [guestLink, hostLink] = [await host.$eval('#guest-link', (field) => field.value), await host.$eval('#host-link', (field) => field.value)];
+  const { guest: guestLink, host: hostLink } = await makeRoom(host, 'Two browsers');
   await openLink(host, hostLink, names[0]);
   await enter(host);
   await until(() => isLive(host), 15_000);

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { isAccessible } from './axe.mjs';
 import { clip, voice } from './fake.mjs';
 import { check, DESK, launch, openPage, PHONE, run, seconds, shot, until, watch } from './kit.mjs';
-import { base, enter, id, isLive, openLink, press, pressed, seat, tap } from './room.mjs';
+import { enter, id, isLive, makeRoom, openLink, press, pressed, seat, tap } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 /** As somebody does who scrolls to it: the foot of the page covers what lies at the edge. */
@@ -124,13 +124,7 @@ async function main() {
   const chromium = await launch('chromium', { language: 'en', camera: clip('red'), microphone: voice() });
   const host = await openPage(chromium, DESK);
   watch('guest-host', host);
-  await host.goto(`${base}/`, { waitUntil: 'load' });
-  await tap(host, id('make-room'));
-  await host.waitForSelector('#title');
-  await host.type('#title', 'Friday circle');
-  await host.click(`${id('create')} .btn.main`);
-  await host.waitForSelector(id('made'));
-  const [guestLink, hostLink] = [await host.$eval('#guest-link', (field) => field.value), await host.$eval('#host-link', (field) => field.value)];
+  const { guest: guestLink, host: hostLink } = await makeRoom(host, 'Friday circle');
   await openLink(host, hostLink, names[0]);
   await enter(host, false);
   await until(() => isLive(host), 15_000);

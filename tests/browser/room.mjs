@@ -49,6 +49,18 @@ export async function tap(page, selector) {
   await page.click(selector);
 }
 
+/** Makes a room on the first page, where the server lets anybody; resolves to its links. */
+export async function makeRoom(page, title) {
+  await page.goto(`${base}/`, { waitUntil: 'load' });
+  await tap(page, id('make-room'));
+  await page.waitForSelector('#title');
+  await page.type('#title', title);
+  await page.click(`${id('create')} .btn.main`);
+  await page.waitForSelector(id('made'));
+  const link = (whose) => page.$eval(`#${whose}-link`, (field) => field.value);
+  return { guest: await link('guest'), host: await link('host') };
+}
+
 /** Runs in the page before its scripts: `window.stopwatch` holds when the last press was and when somebody else's first frame came. */
 export function stopwatch() {
   const watch = { pressed: null, frame: null };

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { isAccessible } from './axe.mjs';
 import { clip, voice } from './fake.mjs';
 import { check, DESK, launch, openPage, PHONE, run, seconds, sleep, until, watch } from './kit.mjs';
-import { base, enter, fault, id, isLive, openLink, press, pressed, seat, tap } from './room.mjs';
+import { enter, fault, id, isLive, makeRoom, openLink, press, pressed, seat, tap } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 const textOf = (page, selector) => page.$eval(selector, (one) => one.textContent).catch(() => '');
@@ -155,13 +155,7 @@ async function main() {
   const chromium = await launch('chromium', { language: 'en', camera: clip('red'), microphone: voice() });
   const host = await openPage(chromium, DESK);
   watch('rules-host', host);
-  await host.goto(`${base}/`, { waitUntil: 'load' });
-  await tap(host, id('make-room'));
-  await host.waitForSelector('#title');
-  await host.type('#title', 'Monday circle');
-  await host.click(`${id('create')} .btn.main`);
-  await host.waitForSelector(id('made'));
-  const [guestLink, hostLink] = [await host.$eval('#guest-link', (field) => field.value), await host.$eval('#host-link', (field) => field.value)];
+  const { guest: guestLink, host: hostLink } = await makeRoom(host, 'Monday circle');
   await openLink(host, hostLink, names[0]);
   await enter(host, false);
   await until(() => isLive(host), 15_000);

@@ -7,7 +7,7 @@ import { violations } from './axe.mjs';
 import { clip, voice } from './fake.mjs';
 import { check, DESK, heard, launch, openPage, PHONE, run, seconds, shot, sleep, until, watch } from './kit.mjs';
 import { servePage } from './client.mjs';
-import { base, enter, id, isLive, line, moves, openLink, press, pressed, seat, tap } from './room.mjs';
+import { base, enter, id, isLive, line, makeRoom, moves, openLink, press, pressed, seat, tap } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 /** Everything that left any page: addresses, bodies, headers, frames of sockets. */
@@ -122,13 +122,7 @@ async function main() {
   const chromium = await launch('chromium', { language: 'en', camera: clip('red'), microphone: voice() });
   const [host, ann, carl, dora] = await Promise.all([DESK, PHONE, DESK, DESK].map((size) => openPage(chromium, size)));
   for (const [name, page] of Object.entries({ host, ann, carl, dora })) watch(`sealed-${name}`, page);
-  await host.goto(`${base}/`, { waitUntil: 'load' });
-  await tap(host, id('make-room'));
-  await host.waitForSelector('#title');
-  await host.type('#title', 'Sealed circle');
-  await host.click(`${id('create')} .btn.main`);
-  await host.waitForSelector(id('made'));
-  const [guestLink, hostLink] = [await host.$eval('#guest-link', (field) => field.value), await host.$eval('#host-link', (field) => field.value)];
+  const { guest: guestLink, host: hostLink } = await makeRoom(host, 'Sealed circle');
   const key = /&k=([\w-]{43})$/.exec(guestLink)?.[1];
   check('the links of a new room hold one key', key !== undefined && hostLink.endsWith(`&k=${key}`));
 

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { clip, voice } from './fake.mjs';
 import { check, DESK, launch, openPage, PHONE, run, sleep, until } from './kit.mjs';
-import { base, enter, id, isLive, openLink, press, seat, tap } from './room.mjs';
+import { base, enter, id, isLive, makeRoom, openLink, press, seat } from './room.mjs';
 import { sit } from './sit.mjs';
 
 const minutes = Number(process.argv[2] ?? 30);
@@ -51,13 +51,7 @@ async function main() {
   const [mine, theirs] = [await launch('chromium', { language: 'ja', camera: clip('red'), microphone: voice() }),
     await launch('chromium', { language: 'en', camera: clip('blue'), microphone: voice() })];
   const page = await openPage(mine, DESK);
-  await page.goto(`${base}/`, { waitUntil: 'load' });
-  await tap(page, id('make-room'));
-  await page.waitForSelector('#title');
-  await page.type('#title', '長い会');
-  await page.click(`${id('create')} .btn.main`);
-  await page.waitForSelector(id('made'));
-  const [guestLink, hostLink] = [await page.$eval('#guest-link', (field) => field.value), await page.$eval('#host-link', (field) => field.value)];
+  const { guest: guestLink, host: hostLink } = await makeRoom(page, '長い会');
   await openLink(page, hostLink, 'あかり');
   await enter(page);
   await until(() => isLive(page), 20_000);
