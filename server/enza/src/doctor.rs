@@ -4,6 +4,7 @@
 mod machine;
 mod network;
 mod shown;
+mod strain;
 
 use crate::catalogue::Language;
 use crate::check;
@@ -14,6 +15,8 @@ use crate::start_error::StartError;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+
+pub(crate) use strain::{Room, Shown, Strain, Used, has_room_for_ten};
 
 /// What is looked at beside the settings.
 pub(crate) struct Wanted {
@@ -159,6 +162,21 @@ pub(crate) enum Found {
     BuffersSmall {
         bytes: u64,
     },
+    /// The authority has given none yet.
+    CertificateNone,
+    /// Of a running server; the doctor's own process has other numbers.
+    FilesUsed {
+        open: u64,
+        most: u64,
+    },
+    ConnectionsUsed {
+        now: u64,
+        most: u64,
+    },
+    /// The busiest media thread.
+    MediaBusy {
+        percent: u64,
+    },
 }
 
 impl Found {
@@ -178,6 +196,7 @@ impl Found {
             | Self::CertificateOver
             | Self::CertificateRefused { .. }
             | Self::CertificateOwn { .. }
+            | Self::CertificateNone
             | Self::NoCertificate { .. } => "certificate",
             Self::Public { .. }
             | Self::BehindNat { .. }
@@ -187,9 +206,11 @@ impl Found {
             Self::ClockKept | Self::ClockUnsure | Self::ClockWrong => "clock",
             Self::Disk { .. } | Self::DiskLow { .. } => "disk",
             Self::Memory { .. } | Self::MemoryLow { .. } => "memory",
-            Self::Files | Self::FilesFew { .. } => "files",
+            Self::Files | Self::FilesFew { .. } | Self::FilesUsed { .. } => "files",
             Self::Gso | Self::NoGso => "gso",
             Self::Buffers | Self::BuffersSmall { .. } => "buffers",
+            Self::ConnectionsUsed { .. } => "connections",
+            Self::MediaBusy { .. } => "processor",
         }
     }
 
@@ -223,6 +244,9 @@ impl Found {
             | Self::ClockUnsure
             | Self::MemoryLow { .. }
             | Self::FilesFew { .. }
+            | Self::FilesUsed { .. }
+            | Self::ConnectionsUsed { .. }
+            | Self::MediaBusy { .. }
             | Self::NoGso
             | Self::BuffersSmall { .. } => Verdict::Warn,
             Self::Refused(_)
@@ -231,6 +255,7 @@ impl Found {
             | Self::DnsElsewhere { .. }
             | Self::DnsNothing { .. }
             | Self::CertificateOver
+            | Self::CertificateNone
             | Self::CertificateRefused { .. }
             | Self::BehindNat { told: false, .. }
             | Self::Symmetric { told: false, .. }

@@ -2,7 +2,7 @@
 
 use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
-use crate::http::{self, App};
+use crate::http::{self, App, CertificateFrom, Observed};
 use crate::ice_servers::IceServers;
 use crate::listen::{self, Door, Listening, Places, Redirect, Sources, also_listen_on, listen_on_http};
 use crate::media::{self, Media, MediaConfig, MediaThreads, RelayEnds};
@@ -18,7 +18,7 @@ use crate::start_error::StartError;
 use crate::tls::{Showing, Tls};
 use crate::token::{ApiKey, TokenAuthority};
 use crate::webhook::Webhooks;
-use crate::{data_folder, retention, rooms};
+use crate::{data_folder, pace, retention, rooms};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -134,6 +134,14 @@ impl Server {
         let readiness = Readiness::start(store.clone(), threads.clone(), stopping.subscribe());
         let (stopped, stopped_seen) = watch::channel(false);
         let (alive_sender, alive) = mpsc::channel(1);
+        let sources = if config.transport == Transport::Plain { Sources::Proxy } else { Sources::People };
+        let places = Places::start(listen::allowed_descriptors(), sources, metrics.clone());
+        let observed = Observed {
+            port,
+            places: places.clone(),
+            pace: pace::watch(threads.clone(), stopping.subscribe()),
+            certificate_from: CertificateFrom::of(config),
+        };
         let app = App {
             rooms: rooms.clone(),
             tokens,
@@ -147,6 +155,8 @@ impl Server {
             media: threads.clone(),
             metrics,
             readiness,
+            showing: tls.as_ref().map(Tls::showing),
+            observed,
             begun: SystemTime::now(),
             data: config.data.as_path().into(),
             https_alone: config.is_https_alone(),
@@ -168,8 +178,6 @@ impl Server {
         if let Some(tls) = tls {
             tokio::spawn(tls.keep(notices.clone(), stopping_seen.clone()));
         }
-        let sources = if config.transport == Transport::Plain { Sources::Proxy } else { Sources::People };
-        let places = Places::start(listen::allowed_descriptors(), sources);
         let listening = Listening::new(
             http::routes(app),
             acceptor,

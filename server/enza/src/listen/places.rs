@@ -4,6 +4,7 @@
 //! a moment, so the oldest is whoever only holds the line.
 
 use crate::attempts::network;
+use crate::metrics::{Metrics, Turned};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -41,7 +42,9 @@ pub(crate) enum Sources {
 #[derive(Clone)]
 pub(crate) struct Places {
     permits: Arc<Semaphore>,
+    most: usize,
     sources: Sources,
+    metrics: Metrics,
     /// [`Word::Enter`] holds a permit until it was read, and the place made of it says two words at most: so there are no
     /// more than three words for each permit, and it needs no other bound.
     words: mpsc::UnboundedSender<Word>,
@@ -82,7 +85,7 @@ enum Kind {
 
 impl Places {
     /// `descriptors`: how many files and sockets the process may have open.
-    pub(crate) fn start(descriptors: usize, sources: Sources) -> Self {
+    pub(crate) fn start(descriptors: usize, sources: Sources, metrics: Metrics) -> Self {
         let most = CONNECTIONS.min(descriptors.saturating_sub(DESCRIPTORS_KEPT)).max(1);
         let (words, mut inbox) = mpsc::unbounded_channel();
         // The table ends with the last who may ask it.
@@ -107,7 +110,17 @@ impl Places {
                 }
             }
         });
-        Self { permits: Arc::new(Semaphore::new(most)), sources, words }
+        Self { permits: Arc::new(Semaphore::new(most)), most, sources, metrics, words }
+    }
+
+    /// How many are taken, and how many there may be.
+    pub(crate) fn taken(&self) -> (usize, usize) {
+        (self.most.saturating_sub(self.permits.available_permits()), self.most)
+    }
+
+    /// Counts a connection that was let go again.
+    pub(super) fn turned_away(&self, why: Turned) {
+        self.metrics.turned_away(why);
     }
 
     /// Waits until one more connection may be accepted.
@@ -117,13 +130,23 @@ impl Places {
 
     /// A place for a connection from `address`; `None`: its household has too many.
     pub(super) async fn enter(&self, permit: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
-        self.ask(permit, address, Kind::Newcomer).await
+        let place = self.ask(permit, address, Kind::Newcomer).await;
+        if place.is_none() {
+            self.turned_away(Turned::TooMany);
+        }
+        place
     }
 
     /// A place for a socket inside of a connection from `address`.
     pub(super) async fn enter_inside(&self, address: IpAddr) -> Option<Place> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        self.ask(permit, address, Kind::Inside).await
+        let place = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => self.ask(permit, address, Kind::Inside).await,
+            Err(_) => None,
+        };
+        if place.is_none() {
+            self.turned_away(Turned::TooMany);
+        }
+        place
     }
 
     async fn ask(&self, permit: OwnedSemaphorePermit, address: IpAddr, kind: Kind) -> Option<Place> {
@@ -296,7 +319,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_whose_asker_is_gone_before_the_answer_is_seen_is_free_again() {
-        let places = Places::start(usize::MAX, Sources::People);
+        let places = Places::start(usize::MAX, Sources::People, Metrics::default());
         for _ in 0..PER_NETWORK {
             let permit = places.free().await.unwrap();
             let mut asking = Box::pin(places.enter(permit, ip(1)));
@@ -306,7 +329,9 @@ mod tests {
             tokio::task::yield_now().await;
             drop(asking);
         }
-        assert!(places.enter(places.free().await.unwrap(), ip(1)).await.is_some());
+        let place = places.enter(places.free().await.unwrap(), ip(1)).await;
+        assert!(place.is_some() && places.taken() == (1, CONNECTIONS));
+        drop(place);
         for _ in 0..4 {
             tokio::task::yield_now().await;
         }
