@@ -18,7 +18,7 @@ mod text;
 pub use audit::AuditRecord;
 pub use ban::{Ban, BanId, Trace};
 pub use invite::{Invite, InviteId, InviteSecret, InviteState, Resolved, Role, Terms};
-pub use room::Room;
+pub use room::{Room, checked_title};
 pub use text::Text;
 
 use sqlx::sqlite::{
