@@ -4,7 +4,7 @@ use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
 use crate::http::{self, App};
 use crate::ice_servers::IceServers;
-use crate::listen::{self, Door, Listening, Places, Redirect, Sources, also_listen_on, listen_on_http};
+use crate::listen::{self, Door, Listening, Places, Proxies, Redirect, also_listen_on, listen_on_http};
 use crate::media::{self, Media, MediaConfig, MediaThreads, RelayEnds};
 use crate::metrics::Metrics;
 use crate::notice::{Notice, Notices};
@@ -168,8 +168,8 @@ impl Server {
         if let Some(tls) = tls {
             tokio::spawn(tls.keep(notices.clone(), stopping_seen.clone()));
         }
-        let sources = if config.transport == Transport::Plain { Sources::Proxy } else { Sources::People };
-        let places = Places::start(listen::allowed_descriptors(), sources);
+        let proxies = Proxies::new(&config.trusted_proxies, config.transport == Transport::Plain);
+        let places = Places::start(listen::allowed_descriptors(), proxies);
         let listening = Listening::new(
             http::routes(app),
             acceptor,
