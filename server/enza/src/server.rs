@@ -88,10 +88,13 @@ impl Server {
                 source,
             })?
             .port();
-        let mapped = match &config.stun_server {
+        let mut mapped = match &config.stun_server {
             Some(server) if config.announce.is_empty() => media::mapped(&sockets, server).await,
             _ => Vec::new(),
         };
+        if mapped.is_empty() && config.is_found_by_name() {
+            mapped = media::named(config.domains()).await;
+        }
         let candidates = media::candidates(config.bind, &config.announce, &mapped, port)?;
         // The page's own addresses; on loopback nobody is behind a network that lets no UDP out.
         let tcp_candidates = if config.bind.is_loopback() { Vec::new() } else { candidates.clone() };
