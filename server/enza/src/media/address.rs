@@ -58,6 +58,19 @@ pub(crate) fn media_address(page: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Reachable from everywhere, as far as the address itself says.
+pub(crate) fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            // Carrier-grade NAT (RFC 6598) is nobody's own either.
+            let shared = first == 100 && (64..128).contains(&second);
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared)
+        }
+        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
 /// The IPv4 addresses of this machine on its networks, for links that other devices open.
 pub(crate) fn lan_addresses() -> Vec<IpAddr> {
     interfaces().into_iter().filter(|ip| ip.is_ipv4() && !ip.is_loopback()).collect()
@@ -125,6 +138,26 @@ mod tests {
         assert_eq!(candidates(bound, &[], &both, 443).unwrap().len(), 2);
         let bound = "2001:db8::7".parse().unwrap();
         assert_eq!(candidates(bound, &[], &both, 443).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn addresses_that_lead_nowhere_from_outside_are_not_public() {
+        for private in [
+            "10.1.2.3",
+            "192.168.1.1",
+            "172.20.0.1",
+            "100.64.3.4",
+            "127.0.0.1",
+            "fe80::1",
+            "fd00::1",
+            "::1",
+            "::ffff:10.1.2.3",
+        ] {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+        for public in ["203.0.113.4", "100.128.0.1", "2001:db8::1"] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
     }
 
     #[test]
