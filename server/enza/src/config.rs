@@ -176,6 +176,19 @@ impl Config {
     pub(crate) const fn is_https_alone(&self) -> bool {
         self.port == 443 && matches!(self.transport, Transport::Files { .. } | Transport::Domains(_))
     }
+
+    /// The names that the certificate is for, where this program gets it.
+    pub(crate) fn domains(&self) -> &[String] {
+        match &self.transport {
+            Transport::Domains(acme) => &acme.domains,
+            _ => &[],
+        }
+    }
+
+    /// Whether clients are told where the domain leads: nobody said otherwise, and they are not all on this computer.
+    pub(crate) fn is_found_by_name(&self) -> bool {
+        self.announce.is_empty() && !self.bind.is_loopback() && !self.domains().is_empty()
+    }
 }
 
 impl Settings {

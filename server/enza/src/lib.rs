@@ -36,6 +36,7 @@ pub mod notify;
 mod operate;
 mod operator_key;
 mod origin;
+mod outside;
 mod passphrase;
 mod readiness;
 mod retention;

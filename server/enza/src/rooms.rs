@@ -5,6 +5,7 @@
 
 use crate::media::{MediaEvents, MediaStuck};
 use crate::metrics::Queue;
+use crate::outside::{self, Outside};
 use crate::room::{self, RoomControl, RoomHandle, Services};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -99,7 +100,7 @@ impl Farewell {
 }
 
 impl Rooms {
-    pub(crate) fn start(services: Services, media: MediaEvents, development: bool) -> Self {
+    pub(crate) fn start(services: Services, media: MediaEvents, outside: Outside, development: bool) -> Self {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let directory = Directory {
             live: HashMap::new(),
@@ -111,6 +112,7 @@ impl Rooms {
             waiting_for_end: Vec::new(),
             requests: requests.clone(),
             services,
+            outside,
             development,
         };
         tokio::spawn(directory.run(inbox, media));
@@ -161,6 +163,7 @@ struct Directory {
     waiting_for_end: Vec<oneshot::Sender<()>>,
     requests: mpsc::Sender<Request>,
     services: Services,
+    outside: Outside,
     development: bool,
 }
 
@@ -288,6 +291,9 @@ impl Directory {
 
     fn route(&mut self, event: Event) {
         let id = room_of(&event);
+        if id == outside::NO_ROOM {
+            return self.outside.media(event);
+        }
         let Some(room) = self.live.get(&id) else { return };
         if room.media(event).is_err() && room.handle().is_some() {
             // Its task has not run for thousands of events.

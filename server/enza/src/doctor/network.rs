@@ -2,7 +2,7 @@
 
 use super::{Found, Wanted, shown};
 use crate::config::{Config, Transport};
-use crate::media;
+use crate::media::{self, is_public};
 use crate::operate::remote::Remote;
 use crate::running::Running;
 use crate::tls::validity::{self, Validity};
@@ -151,19 +151,6 @@ async fn name(host: &str, known: &[IpAddr]) -> Found {
     }
 }
 
-/// Reachable from everywhere, as far as the address itself says.
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [first, second, ..] = ip.octets();
-            // Carrier-grade NAT (RFC 6598) is nobody's own either.
-            let shared = first == 100 && (64..128).contains(&second);
-            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared)
-        }
-        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
-    }
-}
-
 /// What the running server shows for this name, else what it would show.
 pub(super) async fn certificate(config: &Config, at: Option<SocketAddr>, host: Option<&str>) -> Found {
     let own = match config.transport {
@@ -198,18 +185,6 @@ pub(super) async fn certificate(config: &Config, at: Option<SocketAddr>, host: O
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_that_lead_nowhere_from_outside_are_not_public() {
-        for private in
-            ["10.1.2.3", "192.168.1.1", "172.20.0.1", "100.64.3.4", "127.0.0.1", "fe80::1", "fd00::1", "::1"]
-        {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
-        for public in ["203.0.113.4", "100.128.0.1", "2001:db8::1"] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
-    }
 
     #[tokio::test]
     async fn a_name_is_compared_with_what_this_machine_is_known_by() {

@@ -10,6 +10,7 @@ mod invites;
 mod moderation;
 mod openapi;
 mod operation;
+mod outside;
 mod page;
 mod problem;
 mod rooms;
@@ -23,6 +24,7 @@ use crate::listen::Place;
 use crate::media::MediaThreads;
 use crate::metrics::Metrics;
 use crate::operator_key::OperatorKey;
+use crate::outside::Outside;
 use crate::passphrase::Passphrases;
 use crate::readiness::Readiness;
 use crate::rooms::Rooms;
@@ -61,6 +63,7 @@ pub(crate) struct App {
     pub(crate) passphrases: Passphrases,
     pub(crate) operator: Arc<OperatorKey>,
     pub(crate) rooms_rule: RoomsRule,
+    pub(crate) outside: Outside,
     pub(crate) media: MediaThreads,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
@@ -129,6 +132,7 @@ pub(crate) fn routes(app: App) -> Router {
     let routes = Router::from(api())
         .merge(openapi::route())
         .merge(operation::routes())
+        .merge(outside::routes())
         .route("/", get(page::root))
         // HTTP/2 opens a WebSocket by CONNECT (RFC 8441).
         .route("/api/rooms/{room}/circle", connect(circle::connect))
