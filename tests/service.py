@@ -122,6 +122,7 @@ def live(wanted: dict[str, list[str]], folder: Path) -> None:
         process.kill()
     log = (folder / "log").read_text()
     errors = [line for line in log.splitlines() if " ERROR " in line or "Operation not permitted" in line]
+    check("no link gets into its log", "/join#" not in log and "serving" in log, log[:80])
     check("nothing that it needs is forbidden", not errors, errors[:3])
 
 
