@@ -366,9 +366,14 @@ function start(root: HTMLElement): void {
   route();
 }
 
+/** The addresses of `operator.ts`. */
+const operatorPages = /^\/(?:admin)$/;
+
 const root = document.getElementById('app');
 // Without words the sentences in index.html stay, which say what to do in both languages.
-if (root !== null) {
+if (root !== null && operatorPages.test(location.pathname)) {
+  import('./operator').then(({ openPage }) => openPage(root, location.pathname)).catch(() => undefined);
+} else if (root !== null) {
   begin().then(
     () => {
       start(root);

@@ -6,6 +6,8 @@ import { marks } from '../src/circle/person';
 import { pickLanguage, wordsOf } from '../src/strings';
 import { en } from '../src/strings/en';
 import { ja } from '../src/strings/ja';
+import { en as operatorEn } from '../src/strings/operator/en';
+import { ja as operatorJa } from '../src/strings/operator/ja';
 
 const source = join(import.meta.dirname, '..', 'src');
 
@@ -19,16 +21,26 @@ function slots(text: string): string[] {
   return [...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '').sort();
 }
 
+const pairs: readonly (readonly [Readonly<Record<string, string>>, Readonly<Record<string, string>>])[] = [[ja, en], [operatorJa, operatorEn]];
+
 describe('catalogues', () => {
   it('have the same keys, all of them filled', () => {
-    expect(Object.keys(en).sort()).toEqual(Object.keys(ja).sort());
-    for (const [key, text] of [...Object.entries(ja), ...Object.entries(en)]) {
-      expect(text.trim(), key).not.toBe('');
+    for (const [japanese, english] of pairs) {
+      expect(Object.keys(english).sort()).toEqual(Object.keys(japanese).sort());
+      for (const [key, text] of [...Object.entries(japanese), ...Object.entries(english)]) {
+        expect(text.trim(), key).not.toBe('');
+      }
     }
   });
 
   it('use the same slots in every language', () => {
-    for (const key of Object.keys(ja) as (keyof typeof ja)[]) expect(slots(en[key]), key).toEqual(slots(ja[key]));
+    for (const [japanese, english] of pairs) {
+      for (const [key, text] of Object.entries(japanese)) expect(slots(english[key] ?? ''), key).toEqual(slots(text));
+    }
+  });
+
+  it('share no key, so that each word stands in one place', () => {
+    expect(Object.keys(operatorJa).filter((key) => key in ja)).toEqual([]);
   });
 
   it('hold no key the page does not use', () => {
@@ -53,7 +65,7 @@ describe('catalogues', () => {
         .map((line) => line.replace(/[\s':]/g, ''))
         .flatMap((kind) => [`e.${kind}`, `e.${kind}.b`]),
     ];
-    const unused = Object.keys(ja).filter((key) => !code.includes(`'${key}'`) && !built.includes(key));
+    const unused = [...Object.keys(ja), ...Object.keys(operatorJa)].filter((key) => !code.includes(`'${key}'`) && !built.includes(key));
     expect(unused).toEqual([]);
   });
 

@@ -23,8 +23,9 @@ use std::time::Duration;
 /// Self-hosted video dialogue rooms: people open a link and see and hear each other.
 ///
 /// Without a command it serves. Each setting may also stand in enza.toml or in a variable such as ENZA_PORT
-/// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_DOMAIN, ENZA_PLAIN_HTTP,
-/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_WEBHOOKS, ENZA_METRICS_BIND, ENZA_LOG_FORMAT, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
+/// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_DOMAIN, ENZA_ACME_DIRECTORY,
+/// ENZA_ACME_CONTACT, ENZA_ACME_ROOT, ENZA_PLAIN_HTTP, ENZA_TRUSTED_PROXY, ENZA_PUBLIC_URL, ENZA_ANNOUNCE, ENZA_STUN_SERVER,
+/// ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_MEDIA_THREADS, ENZA_WEBHOOKS, ENZA_METRICS_BIND, ENZA_LOG_FORMAT, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
 #[derive(Debug, Parser)]
 #[command(name = "enza", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -173,6 +174,13 @@ struct ServeFlags {
     /// Plain HTTP on any address, for a proxy in front that adds HTTPS
     #[arg(long)]
     plain_http: bool,
+    /// Address of a proxy in front that sets X-Forwarded-For: with plain HTTP, what somebody gets wrong then counts for them alone
+    /// (repeatable)
+    #[arg(long, value_name = "ADDR")]
+    trusted_proxy: Vec<IpAddr>,
+    /// What links begin with where the server cannot know it, as behind a proxy: such as https://circle.example.jp
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// Address at which clients reach the media port, when it is not one of this machine's own (repeatable)
     #[arg(long, value_name = "ADDR")]
     announce: Vec<IpAddr>,
@@ -389,6 +397,8 @@ impl ServeFlags {
             cert: self.cert,
             key: self.key,
             plain_http: self.plain_http.then_some(true),
+            trusted_proxies: (!self.trusted_proxy.is_empty()).then_some(self.trusted_proxy),
+            public_url: self.public_url,
             announce: (!self.announce.is_empty()).then_some(self.announce),
             stun_server: self.stun_server,
             development: self.development.then_some(true),

@@ -29,15 +29,20 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// For the server of `config`; without a `host` its first domain, if it has one.
+    /// For the server of `config`; without a `host` its first domain, else the host of its public URL.
     pub(crate) fn new(config: &Config, host: Option<String>, second_stun: Option<String>) -> Self {
         let domain = match &config.transport {
             Transport::Domains(acme) => acme.domains.first().cloned(),
-            _ => None,
+            _ => config.public_url.as_deref().and_then(host_of),
         };
         let stun = config.stun_server.iter().cloned().chain(second_stun).collect();
         Self { host: host.or(domain), stun }
     }
+}
+
+fn host_of(url: &str) -> Option<String> {
+    let url: axum::http::Uri = url.parse().ok()?;
+    Some(url.host()?.trim_matches(['[', ']']).to_owned())
 }
 
 /// How bad it is.

@@ -4,7 +4,7 @@ use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
 use crate::http::{self, App};
 use crate::ice_servers::IceServers;
-use crate::listen::{self, Door, Listening, Places, Redirect, Sources, also_listen_on, listen_on_http};
+use crate::listen::{self, Door, Listening, Places, Proxies, Redirect, also_listen_on, listen_on_http};
 use crate::media::{self, Media, MediaConfig, MediaThreads, RelayEnds};
 use crate::metrics::Metrics;
 use crate::notice::{Notice, Notices};
@@ -89,10 +89,13 @@ impl Server {
                 source,
             })?
             .port();
-        let mapped = match &config.stun_server {
+        let mut mapped = match &config.stun_server {
             Some(server) if config.announce.is_empty() => media::mapped(&sockets, server).await,
             _ => Vec::new(),
         };
+        if mapped.is_empty() && config.is_found_by_name() {
+            mapped = media::named(config.domains()).await;
+        }
         let candidates = media::candidates(config.bind, &config.announce, &mapped, port)?;
         // The page's own addresses; on loopback nobody is behind a network that lets no UDP out.
         let tcp_candidates = if config.bind.is_loopback() { Vec::new() } else { candidates.clone() };
@@ -172,8 +175,8 @@ impl Server {
         if let Some(tls) = tls {
             tokio::spawn(tls.keep(notices.clone(), stopping_seen.clone()));
         }
-        let sources = if config.transport == Transport::Plain { Sources::Proxy } else { Sources::People };
-        let places = Places::start(listen::allowed_descriptors(), sources);
+        let proxies = Proxies::new(&config.trusted_proxies, config.transport == Transport::Plain);
+        let places = Places::start(listen::allowed_descriptors(), proxies);
         let listening = Listening::new(
             http::routes(app),
             acceptor,

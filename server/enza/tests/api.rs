@@ -249,9 +249,14 @@ async fn the_operator_lists_changes_exports_and_erases_rooms() {
         (json!({"settings": {"capacity": 0}}), (422, "setting-out-of-bounds".to_owned())),
         (json!({"settings": {"capasity": 5}}), (400, "bad-request".to_owned())),
         (json!({"title": ""}), (422, "title-unusable".to_owned())),
+        (json!({"title": "", "settings": {"lobby": "off"}}), (422, "title-unusable".to_owned())),
+        (json!({"title": "Friday", "settings": {"capacity": 0}}), (422, "setting-out-of-bounds".to_owned())),
     ] {
         assert_eq!(code(&call(&daemon, "PATCH", &path, &operator, set).await), expected);
     }
+    let after = call(&daemon, "GET", &path, &operator, Value::Null).await.json();
+    let kept = (&after["name"], &after["settings"]["lobby"]);
+    assert_eq!(kept, (&json!("Wednesday"), &json!("guests")), "what was refused changed nothing");
     let until_unix_millis = i64::MAX;
     let (sender, name, body) = ("guest-1".into(), "Ann".into(), "Words that are kept.".into());
     let text = store::Text { number: 1, sender, name, body, at_unix_millis: 1, until_unix_millis };

@@ -1,20 +1,30 @@
 /**
- * What a catalogue is: the same keys in every language, each with the same slots. Checked by the compiler.
+ * What a catalogue is: the same keys in every language, each with the same slots. Checked by the compiler. The Japanese
+ * one says which keys there are: that of the whole page (`ja.ts`), and those of its parts that are loaded apart.
  */
 import type { ja } from './ja';
 
-type Japanese = typeof ja;
-export type Key = keyof Japanese;
-export type Catalogue = Readonly<Record<Key, string>>;
+type Texts = Readonly<Record<string, string>>;
+/** The catalogue of another language. */
+export type Translated<C extends Texts> = Readonly<Record<keyof C, string>>;
 
 type Slot<Text> = Text extends `${string}{${infer Name}}${infer Rest}` ? Name | Slot<Rest> : never;
-/** The slots a key needs: nothing, or every one by name. */
-export type Slots<K extends Key> = [Slot<Japanese[K]>] extends [never]
+/** The slots a key of that catalogue needs: nothing, or every one by name. */
+export type SlotsIn<C extends Texts, K extends keyof C> = [Slot<C[K]>] extends [never]
   ? []
-  : [Readonly<Record<Slot<Japanese[K]>, string | number>>];
+  : [Readonly<Record<Slot<C[K]>, string | number>>];
+/** Its keys without slots. */
+export type PlainKeyIn<C extends Texts> = { [K in keyof C]: SlotsIn<C, K> extends [] ? K : never }[keyof C];
+export type WordsIn<C extends Texts> = <K extends keyof C>(key: K, ...slots: SlotsIn<C, K>) => string;
 
-/** Keys without slots. */
-export type PlainKey = { [K in Key]: Slots<K> extends [] ? K : never }[Key];
+export type Catalogue = Translated<typeof ja>;
+export type PlainKey = PlainKeyIn<typeof ja>;
+export type Words = WordsIn<typeof ja>;
+
+/** The words of a catalogue in one of its languages. */
+export function wordsIn<C extends Texts>(catalogue: Translated<C>): WordsIn<C> {
+  return (key, ...slots) => fill(catalogue[key], slots[0]);
+}
 
 export function fill(text: string, slots: Readonly<Record<string, string | number>> | undefined): string {
   if (slots === undefined) return text;

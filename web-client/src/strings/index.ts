@@ -3,12 +3,11 @@
  * never know a screen.
  */
 import { derived, writable } from 'svelte/store';
-import type { Catalogue, Key, Slots } from './catalogue';
-import { fill } from './catalogue';
+import type { Catalogue, Words } from './catalogue';
+import { wordsIn } from './catalogue';
 
-export type { PlainKey } from './catalogue';
+export type { PlainKey, Words } from './catalogue';
 export type Language = 'ja' | 'en';
-export type Words = <K extends Key>(key: K, ...slots: Slots<K>) => string;
 
 const catalogues: Readonly<Record<Language, () => Promise<Catalogue>>> = {
   ja: async () => (await import('./ja')).ja,
@@ -27,7 +26,7 @@ export function pickLanguage(kept: string | null, wanted: readonly string[]): La
 }
 
 export function wordsOf(catalogue: Catalogue): Words {
-  return (key, ...slots) => fill(catalogue[key], slots[0]);
+  return wordsIn(catalogue);
 }
 
 function keptLanguage(): string | null {
@@ -44,6 +43,15 @@ const spoken = writable<{ readonly language: Language; readonly words: Words }>(
 export const language = derived(spoken, (now) => now.language);
 /** `$t('leave')`, `$t('count', { n: 7 })`. */
 export const t = derived(spoken, (now): Words => now.words);
+
+/** Fetches a language for one part of the page, and gives back what shows it. */
+export type Part = (next: Language) => Promise<() => void>;
+const parts: Part[] = [];
+
+/** From now on a language comes with the words of this part, all at once. Called before `begin`. */
+export function speakAlso(part: Part): void {
+  parts.push(part);
+}
 
 /** Loads the reader's language; rejects when it cannot be had. */
 export async function begin(): Promise<void> {
@@ -65,6 +73,7 @@ export async function speak(next: Language): Promise<void> {
 }
 
 async function change(next: Language): Promise<void> {
-  const words = wordsOf(await catalogues[next]());
-  spoken.set({ language: next, words });
+  const [catalogue, ...shows] = await Promise.all([catalogues[next](), ...parts.map((part) => part(next))]);
+  for (const show of shows) show();
+  spoken.set({ language: next, words: wordsOf(catalogue) });
 }

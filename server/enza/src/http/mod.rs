@@ -78,7 +78,7 @@ pub(crate) struct App {
     pub(crate) alive: mpsc::Sender<Infallible>,
 }
 
-/// The address a request came from, put into its extensions by the listener. Never logged.
+/// The address a request came from, behind a trusted proxy that of the person, put into its extensions by the listener. Never logged.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
