@@ -92,8 +92,9 @@ async function create(host) {
 async function onPaper(page) {
   await page.emulateMediaType('print');
   const words = await page.evaluate(() => document.body.innerText);
-  await page.emulateMediaType('screen');
+  // While the medium is paper: as `screen` it would print what is on the screen.
   const sheet = Buffer.from(await page.pdf({ preferCSSPageSize: true })).toString('latin1');
+  await page.emulateMediaType(null);
   return { words, pages: sheet.match(/\/Type\s*\/Page\b/g)?.length ?? 0 };
 }
 

@@ -204,8 +204,9 @@ fn japanese(error: &StartError) -> String {
         StartError::PortInUse { port } => format!(
             "ポート {port} は ほかの プログラムが 使っています。それを 止めるか、--port で 別の 番号を えらんで ください。"
         ),
-        StartError::Running { port } => format!(
-            "ポート {port} で サーバーが 動いています。戻した データを 上書きしないように、先に 止めて ください。"
+        StartError::Running { path } => format!(
+            "データの フォルダー {} を 使う サーバーが 動いています。戻した データを 上書きしないように、先に 止めて ください。",
+            path.display()
         ),
         StartError::FolderTaken { path } => format!(
             "データの フォルダー {} は ほかの サーバーが 使っています。それを 止めるか、--data で 別の フォルダーを えらんで ください。",

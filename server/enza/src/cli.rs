@@ -23,8 +23,9 @@ use std::time::Duration;
 /// Self-hosted video dialogue rooms: people open a link and see and hear each other.
 ///
 /// Without a command it serves. Each setting may also stand in enza.toml or in a variable such as ENZA_PORT
-/// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_DOMAIN, ENZA_PLAIN_HTTP,
-/// ENZA_ANNOUNCE, ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_WEBHOOKS, ENZA_METRICS_BIND, ENZA_LOG_FORMAT, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
+/// (ENZA_BIND, ENZA_DATA, ENZA_API_KEY, ENZA_API_SECRET, ENZA_LAN, ENZA_CERT, ENZA_KEY, ENZA_DOMAIN, ENZA_ACME_DIRECTORY,
+/// ENZA_ACME_CONTACT, ENZA_ACME_ROOT, ENZA_PLAIN_HTTP, ENZA_TRUSTED_PROXY, ENZA_PUBLIC_URL, ENZA_ANNOUNCE, ENZA_STUN_SERVER,
+/// ENZA_DEVELOPMENT, ENZA_ROOMS, ENZA_MEDIA_THREADS, ENZA_WEBHOOKS, ENZA_METRICS_BIND, ENZA_LOG_FORMAT, ENZA_CONFIG); flags win over variables, variables over the file. RUST_LOG sets the log.
 #[derive(Debug, Parser)]
 #[command(name = "enza", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -81,6 +82,10 @@ enum Commands {
         /// Another such server as --stun-server: both together tell what kind of NAT there is
         #[arg(long, value_name = "HOST:PORT")]
         second_stun: Option<String>,
+        /// Show a link for a phone outside of this network, and wait up to five minutes for how it sees the server; on a
+        /// terminal that happens by itself
+        #[arg(long)]
+        outside: bool,
         /// Print JSON for programs
         #[arg(long)]
         json: bool,
@@ -169,6 +174,13 @@ struct ServeFlags {
     /// Plain HTTP on any address, for a proxy in front that adds HTTPS
     #[arg(long)]
     plain_http: bool,
+    /// Address of a proxy in front that sets X-Forwarded-For: with plain HTTP, what somebody gets wrong then counts for them alone
+    /// (repeatable)
+    #[arg(long, value_name = "ADDR")]
+    trusted_proxy: Vec<IpAddr>,
+    /// What links begin with where the server cannot know it, as behind a proxy: such as https://circle.example.jp
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// Address at which clients reach the media port, when it is not one of this machine's own (repeatable)
     #[arg(long, value_name = "ADDR")]
     announce: Vec<IpAddr>,
@@ -284,9 +296,11 @@ impl Cli {
                 Ok(Command::Print(format!("{}\n", language.restored())))
             }
             Some(Commands::Health(flags)) => Ok(Command::Health(flags.config(variable)?)),
-            Some(Commands::Doctor { flags, host, second_stun, json }) => {
+            Some(Commands::Doctor { flags, host, second_stun, outside, json }) => {
                 let config = flags.config(variable)?;
-                let found = doctor::look(&config, &Wanted::new(&config, host, second_stun)).await;
+                let mut found = doctor::look(&config, &Wanted::new(&config, host, second_stun)).await;
+                let ask = doctor::Ask::new(outside, json);
+                found.extend(doctor::look_from_outside(&config.data, ask, language).await);
                 let (text, code) = doctor::report(&found, language, json);
                 Ok(Command::Tell(text, code))
             }
@@ -383,6 +397,8 @@ impl ServeFlags {
             cert: self.cert,
             key: self.key,
             plain_http: self.plain_http.then_some(true),
+            trusted_proxies: (!self.trusted_proxy.is_empty()).then_some(self.trusted_proxy),
+            public_url: self.public_url,
             announce: (!self.announce.is_empty()).then_some(self.announce),
             stun_server: self.stun_server,
             development: self.development.then_some(true),

@@ -42,6 +42,8 @@ pub struct Settings {
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub plain_http: Option<bool>,
+    pub trusted_proxies: Option<Vec<IpAddr>>,
+    pub public_url: Option<String>,
     pub announce: Option<Vec<IpAddr>>,
     pub stun_server: Option<String>,
     pub development: Option<bool>,
@@ -57,7 +59,7 @@ pub struct Settings {
 }
 
 /// The keys of `enza.toml`, same names as the fields of [`Settings`].
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 23] = [
     "port",
     "bind",
     "data",
@@ -67,6 +69,8 @@ const KEYS: [&str; 21] = [
     "cert",
     "key",
     "plain_http",
+    "trusted_proxies",
+    "public_url",
     "announce",
     "stun_server",
     "development",
@@ -146,6 +150,10 @@ pub struct Config {
     /// `None`: taken from the data folder, made there at the first start.
     pub api_key: Option<ApiKey>,
     pub transport: Transport,
+    /// Proxies in front, believed as to whom they ask for.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// What links begin with, where the server cannot know it: `https://host`, without a path.
+    pub public_url: Option<String>,
     /// Addresses at which clients reach the media port; empty: those of [`Config::bind`].
     pub announce: Vec<IpAddr>,
     /// Asked at the start as what the world sees the media port, `host:port`; not when [`Config::announce`] says it.
@@ -167,6 +175,19 @@ impl Config {
     /// and on the port of HTTPS itself. Beside it, on another, other programs of the same host may speak HTTP.
     pub(crate) const fn is_https_alone(&self) -> bool {
         self.port == 443 && matches!(self.transport, Transport::Files { .. } | Transport::Domains(_))
+    }
+
+    /// The names that the certificate is for, where this program gets it.
+    pub(crate) fn domains(&self) -> &[String] {
+        match &self.transport {
+            Transport::Domains(acme) => &acme.domains,
+            _ => &[],
+        }
+    }
+
+    /// Whether clients are told where the domain leads: nobody said otherwise, and they are not all on this computer.
+    pub(crate) fn is_found_by_name(&self) -> bool {
+        self.announce.is_empty() && !self.bind.is_loopback() && !self.domains().is_empty()
     }
 }
 
@@ -193,15 +214,10 @@ impl Settings {
                 })
                 .transpose()
         }
-        let announce = match get("ENZA_ANNOUNCE") {
-            None => None,
-            Some(list) => Some(
-                list.split(',')
-                    .filter_map(|part| {
-                        parse("ENZA_ANNOUNCE", Some(part.to_owned()), IP_ADDRESSES).transpose()
-                    })
-                    .collect::<Result<_, _>>()?,
-            ),
+        let addresses = |name: &str| {
+            let list = get(name)?;
+            let one = |part: &str| parse(name, Some(part.to_owned()), IP_ADDRESSES).transpose();
+            Some(list.split(',').filter_map(one).collect::<Result<_, _>>())
         };
         Ok(Self {
             port: parse("ENZA_PORT", get("ENZA_PORT"), PORT_NUMBER)?,
@@ -213,7 +229,9 @@ impl Settings {
             cert: get("ENZA_CERT").map(PathBuf::from),
             key: get("ENZA_KEY").map(PathBuf::from),
             plain_http: parse("ENZA_PLAIN_HTTP", get("ENZA_PLAIN_HTTP"), TRUE_OR_FALSE)?,
-            announce,
+            trusted_proxies: addresses("ENZA_TRUSTED_PROXY").transpose()?,
+            public_url: get("ENZA_PUBLIC_URL"),
+            announce: addresses("ENZA_ANNOUNCE").transpose()?,
             stun_server: get("ENZA_STUN_SERVER"),
             development: parse("ENZA_DEVELOPMENT", get("ENZA_DEVELOPMENT"), TRUE_OR_FALSE)?,
             rooms: parse("ENZA_ROOMS", get("ENZA_ROOMS"), OPEN_OR_CLOSED)?,
@@ -278,6 +296,8 @@ impl Settings {
             cert,
             key,
             plain_http: self.plain_http.or(weaker.plain_http),
+            trusted_proxies: self.trusted_proxies.or(weaker.trusted_proxies),
+            public_url: self.public_url.or(weaker.public_url),
             announce: self.announce.or(weaker.announce),
             stun_server: self.stun_server.or(weaker.stun_server),
             development: self.development.or(weaker.development),
@@ -358,6 +378,17 @@ impl Settings {
             (None, None) => Transport::Plain,
             _ => return Err(StartError::Together { one: "--cert", other: "--key" }),
         };
+        let trusted_proxies = self.trusted_proxies.unwrap_or_default();
+        if !trusted_proxies.is_empty() {
+            let one = "--trusted-proxy";
+            match transport {
+                Transport::Plain => {}
+                Transport::Development if lan => return Err(StartError::Conflict { one, other: "--lan" }),
+                Transport::Development => return Err(StartError::Together { one, other: "--plain-http" }),
+                Transport::Files { .. } => return Err(StartError::Conflict { one, other: "--cert" }),
+                Transport::Domains(_) => return Err(StartError::Conflict { one, other: "--domain" }),
+            }
+        }
         let data = self.data.unwrap_or_else(|| PathBuf::from("data"));
         let media_threads = match self.media_threads {
             None => media_threads_here(),
@@ -374,6 +405,8 @@ impl Settings {
             data,
             api_key,
             transport,
+            trusted_proxies,
+            public_url: self.public_url.map(public_url).transpose()?,
             announce: self.announce.unwrap_or_default(),
             stun_server: self.stun_server.map(stun_server).transpose()?,
             development: self.development.unwrap_or(false),
@@ -397,6 +430,7 @@ const IP_ADDRESSES: &str = "IP addresses with commas between them";
 const THREADS: &str = "a number from 1 to 16";
 const STUN_SERVER: &str = "a STUN server's name and port such as stun.example.org:3478";
 const WEBHOOK_URL: &str = "a URL such as https://example.org/events";
+const PUBLIC_URL: &str = "the address that people open, such as https://circle.example.jp, without a path";
 const ADDRESS_AND_PORT: &str = "an address with a port such as 127.0.0.1:9464";
 const TEXT_OR_JSON: &str = "text or json";
 const OPEN_OR_CLOSED: &str = "open or closed";
@@ -417,6 +451,20 @@ fn stun_server(value: String) -> Result<String, StartError> {
         return Ok(value);
     }
     Err(StartError::Value { name: "--stun-server".to_owned(), value, expected: STUN_SERVER })
+}
+
+/// What links can begin with, without the slash at its end.
+fn public_url(value: String) -> Result<String, StartError> {
+    let usable = |uri: &Uri| {
+        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+        let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !value.contains('#');
+        let is_web = matches!(scheme, "http" | "https") && !authority.as_str().contains('@');
+        (is_bare && is_web).then(|| format!("{scheme}://{authority}"))
+    };
+    match value.trim().parse().ok().as_ref().and_then(usable) {
+        Some(url) => Ok(url),
+        None => Err(StartError::Value { name: "--public-url".to_owned(), value, expected: PUBLIC_URL }),
+    }
 }
 
 /// A URL that events can be sent to.

@@ -3,16 +3,21 @@
 
 mod machine;
 mod network;
+mod phone;
 mod shown;
 mod strain;
+
+pub(crate) use phone::{Ask, look as look_from_outside};
 
 use crate::catalogue::Language;
 use crate::check;
 use crate::config::{Config, Transport};
 use crate::operator_key;
+use crate::outside::{Line, Rating};
 use crate::running::Running;
 use crate::start_error::StartError;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,15 +32,20 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// For the server of `config`; without a `host` its first domain, if it has one.
+    /// For the server of `config`; without a `host` its first domain, else the host of its public URL.
     pub(crate) fn new(config: &Config, host: Option<String>, second_stun: Option<String>) -> Self {
         let domain = match &config.transport {
             Transport::Domains(acme) => acme.domains.first().cloned(),
-            _ => None,
+            _ => config.public_url.as_deref().and_then(host_of),
         };
         let stun = config.stun_server.iter().cloned().chain(second_stun).collect();
         Self { host: host.or(domain), stun }
     }
+}
+
+fn host_of(url: &str) -> Option<String> {
+    let url: axum::http::Uri = url.parse().ok()?;
+    Some(url.host()?.trim_matches(['[', ']']).to_owned())
 }
 
 /// How bad it is.
@@ -135,6 +145,10 @@ pub(crate) enum Found {
     StunSilent {
         server: String,
     },
+    /// Chromium takes no candidate with this port at a private address, and there are only those.
+    PrivatePort {
+        port: u16,
+    },
     /// Only private addresses, and nobody to ask.
     PrivateOnly,
     ClockKept,
@@ -177,10 +191,28 @@ pub(crate) enum Found {
     MediaBusy {
         percent: u64,
     },
+    /// The situation as a phone sees it.
+    Phone {
+        situation: String,
+        summary: String,
+        bad: bool,
+    },
+    /// One of its lines.
+    FromPhone(Line),
+    NoPhone {
+        reason: String,
+    },
 }
 
 impl Found {
-    pub(crate) const fn check(&self) -> &'static str {
+    pub(crate) fn check(&self) -> Cow<'static, str> {
+        if let Self::FromPhone(line) = self {
+            return format!("outside-{}", line.check).into();
+        }
+        self.own_check().into()
+    }
+
+    const fn own_check(&self) -> &'static str {
         match self {
             Self::Version => "version",
             Self::Refused(_) | Self::Settings => "settings",
@@ -202,6 +234,7 @@ impl Found {
             | Self::BehindNat { .. }
             | Self::Symmetric { .. }
             | Self::StunSilent { .. }
+            | Self::PrivatePort { .. }
             | Self::PrivateOnly => "address",
             Self::ClockKept | Self::ClockUnsure | Self::ClockWrong => "clock",
             Self::Disk { .. } | Self::DiskLow { .. } => "disk",
@@ -211,6 +244,7 @@ impl Found {
             Self::Buffers | Self::BuffersSmall { .. } => "buffers",
             Self::ConnectionsUsed { .. } => "connections",
             Self::MediaBusy { .. } => "processor",
+            Self::Phone { .. } | Self::FromPhone(_) | Self::NoPhone { .. } => "outside",
         }
     }
 
@@ -230,7 +264,9 @@ impl Found {
             | Self::Memory { .. }
             | Self::Files
             | Self::Gso
-            | Self::Buffers => Verdict::Ok,
+            | Self::Buffers
+            | Self::Phone { bad: false, .. }
+            | Self::FromPhone(Line { verdict: Rating::Ok | Rating::Unknown, .. }) => Verdict::Ok,
             Self::NotRunning
             | Self::DnsMixed { .. }
             | Self::DnsUncertain { .. }
@@ -240,6 +276,7 @@ impl Found {
             | Self::BehindNat { told: true, keeps_port: false, .. }
             | Self::Symmetric { told: true, .. }
             | Self::StunSilent { .. }
+            | Self::PrivatePort { .. }
             | Self::PrivateOnly
             | Self::ClockUnsure
             | Self::MemoryLow { .. }
@@ -248,7 +285,9 @@ impl Found {
             | Self::ConnectionsUsed { .. }
             | Self::MediaBusy { .. }
             | Self::NoGso
-            | Self::BuffersSmall { .. } => Verdict::Warn,
+            | Self::BuffersSmall { .. }
+            | Self::FromPhone(Line { verdict: Rating::Warn, .. })
+            | Self::NoPhone { .. } => Verdict::Warn,
             Self::Refused(_)
             | Self::NotReady { .. }
             | Self::UdpSilent { .. }
@@ -260,7 +299,9 @@ impl Found {
             | Self::BehindNat { told: false, .. }
             | Self::Symmetric { told: false, .. }
             | Self::ClockWrong
-            | Self::DiskLow { .. } => Verdict::Bad,
+            | Self::DiskLow { .. }
+            | Self::Phone { bad: true, .. }
+            | Self::FromPhone(Line { verdict: Rating::Bad, .. }) => Verdict::Bad,
         }
     }
 }
@@ -294,7 +335,11 @@ pub(crate) fn report(found: &[Found], language: Language, as_json: bool) -> (Str
         let (what, todo) = language.finding(one);
         if as_json {
             let verdict = one.verdict().name();
-            lines.push(json!({"check": one.check(), "verdict": verdict, "what": what, "do": todo}));
+            let mut line = json!({"check": one.check(), "verdict": verdict, "what": what, "do": todo});
+            if let Found::Phone { situation, .. } = one {
+                line["situation"] = json!(situation);
+            }
+            lines.push(line);
             continue;
         }
         // Writing to a string cannot fail.
@@ -307,6 +352,7 @@ pub(crate) fn report(found: &[Found], language: Language, as_json: bool) -> (Str
         let all: Value = json!({"verdict": worst.name(), "checks": lines});
         return (crate::operate::pretty(&all), code);
     }
-    let _ = writeln!(text, "\n{}", language.diagnosis(worst));
+    let asked = found.iter().any(|one| matches!(one, Found::Phone { .. }));
+    let _ = writeln!(text, "\n{}", language.diagnosis(worst, asked));
     (text, code)
 }

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// has to come back over the page.
 const LIFETIME: Duration = Duration::from_secs(6 * 3600);
 
+/// The same for somebody who only tries whether there is a way, and belongs to no room.
+const TRIAL_LIFETIME: Duration = Duration::from_secs(60);
+
 /// HTTPS without a port in its address.
 const HTTPS: u16 = 443;
 
@@ -31,12 +34,21 @@ impl IceServers {
 
     /// For a client in `room` whose request had these headers. None where they help nobody: without TLS, and on this computer itself.
     pub(crate) fn told(&self, headers: &HeaderMap, unix: u64, room: &str, identity: &str) -> Vec<IceServer> {
+        let person = format!("{} {room} {identity}", room.len());
+        self.named(headers, unix.saturating_add(LIFETIME.as_secs()), &person)
+    }
+
+    /// For somebody in no room. All of them together are one person, with that person's share of the relay.
+    pub(crate) fn for_trial(&self, headers: &HeaderMap, unix: u64) -> Vec<IceServer> {
+        self.named(headers, unix.saturating_add(TRIAL_LIFETIME.as_secs()), "trial")
+    }
+
+    fn named(&self, headers: &HeaderMap, until: u64, person: &str) -> Vec<IceServer> {
         let host = headers.get(HOST).filter(|_| self.behind_tls).and_then(|host| host.to_str().ok());
         let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else { return Vec::new() };
         let Some(host) = name(&authority) else { return Vec::new() };
         let port = authority.port_u16().unwrap_or(HTTPS);
-        let person = format!("{} {room} {identity}", room.len());
-        let credential = self.secret.issue(unix.saturating_add(LIFETIME.as_secs()), person.as_bytes());
+        let credential = self.secret.issue(until, person.as_bytes());
         vec![IceServer {
             // Not over UDP: on one socket Chromium takes everything that comes from a TURN server's address for the relay's,
             // and here media that goes straight comes from the same one.

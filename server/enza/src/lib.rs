@@ -37,6 +37,7 @@ pub mod notify;
 mod operate;
 mod operator_key;
 mod origin;
+mod outside;
 mod pace;
 mod passphrase;
 mod readiness;

@@ -36,6 +36,7 @@ impl Route {
             ("rtc", _) => Self::Media,
             ("twirp", _) => Self::ServerApi,
             ("healthz" | "readyz" | "metrics", "") => Self::Operation,
+            ("doctor", rest) if !rest.is_empty() => Self::Operation,
             _ => Self::Page,
         }
     }

@@ -5,6 +5,7 @@
 
 use crate::media::{MediaEvents, MediaStuck};
 use crate::metrics::Queue;
+use crate::outside::{self, Outside};
 use crate::room::{self, RoomControl, RoomHandle, Services};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -100,7 +101,7 @@ impl Farewell {
 }
 
 impl Rooms {
-    pub(crate) fn start(services: Services, media: MediaEvents, development: bool) -> Self {
+    pub(crate) fn start(services: Services, media: MediaEvents, outside: Outside, development: bool) -> Self {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let directory = Directory {
             live: HashMap::new(),
@@ -112,6 +113,7 @@ impl Rooms {
             waiting_for_end: Vec::new(),
             requests: requests.clone(),
             services,
+            outside,
             development,
         };
         tokio::spawn(directory.run(inbox, media));
@@ -171,6 +173,7 @@ struct Directory {
     waiting_for_end: Vec<oneshot::Sender<()>>,
     requests: mpsc::Sender<Request>,
     services: Services,
+    outside: Outside,
     development: bool,
 }
 
@@ -302,6 +305,9 @@ impl Directory {
 
     fn route(&mut self, event: Event) {
         let id = room_of(&event);
+        if id == outside::NO_ROOM {
+            return self.outside.media(event);
+        }
         let Some(room) = self.live.get(&id) else { return };
         if room.media(event).is_err() && room.handle().is_some() {
             // Its task has not run for thousands of events.

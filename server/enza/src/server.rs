@@ -4,11 +4,12 @@ use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
 use crate::http::{self, App, CertificateFrom, Observed};
 use crate::ice_servers::IceServers;
-use crate::listen::{self, Door, Listening, Places, Redirect, Sources, also_listen_on, listen_on_http};
+use crate::listen::{self, Door, Listening, Places, Proxies, Redirect, also_listen_on, listen_on_http};
 use crate::media::{self, Media, MediaConfig, MediaThreads, RelayEnds};
 use crate::metrics::Metrics;
 use crate::notice::{Notice, Notices};
 use crate::operator_key::OperatorKey;
+use crate::outside::{Facts, Outside};
 use crate::passphrase::Passphrases;
 use crate::readiness::Readiness;
 use crate::room::{FRESH, Services};
@@ -88,10 +89,13 @@ impl Server {
                 source,
             })?
             .port();
-        let mapped = match &config.stun_server {
+        let mut mapped = match &config.stun_server {
             Some(server) if config.announce.is_empty() => media::mapped(&sockets, server).await,
             _ => Vec::new(),
         };
+        if mapped.is_empty() && config.is_found_by_name() {
+            mapped = media::named(config.domains()).await;
+        }
         let candidates = media::candidates(config.bind, &config.announce, &mapped, port)?;
         // The page's own addresses; on loopback nobody is behind a network that lets no UDP out.
         let tcp_candidates = if config.bind.is_loopback() { Vec::new() } else { candidates.clone() };
@@ -104,6 +108,7 @@ impl Server {
         let (relay, relay_inbox) = media::relay();
         let relay_socket = sockets.first().map(UdpSocket::try_clone).transpose();
         let peers = candidates.clone();
+        let facts = Facts::new(candidates.clone(), config.bind, &config.transport);
         let media_config = MediaConfig { candidates, tcp_candidates, relay: relay.clone() };
         let seed = || {
             let mut seed = [0; 32];
@@ -122,7 +127,8 @@ impl Server {
             webhooks: webhooks.clone(),
             metrics: metrics.clone(),
         };
-        let rooms = Rooms::start(services, events, config.development);
+        let outside = Outside::start(threads.clone(), facts);
+        let rooms = Rooms::start(services, events, outside.clone(), config.development);
 
         let (stopping, stopping_seen) = watch::channel(false);
         tokio::spawn(retention::run(store.clone(), stopping.subscribe()));
@@ -134,8 +140,8 @@ impl Server {
         let readiness = Readiness::start(store.clone(), threads.clone(), stopping.subscribe());
         let (stopped, stopped_seen) = watch::channel(false);
         let (alive_sender, alive) = mpsc::channel(1);
-        let sources = if config.transport == Transport::Plain { Sources::Proxy } else { Sources::People };
-        let places = Places::start(listen::allowed_descriptors(), sources, metrics.clone());
+        let proxies = Proxies::new(&config.trusted_proxies, config.transport == Transport::Plain);
+        let places = Places::start(listen::allowed_descriptors(), proxies, metrics.clone());
         let observed = Observed {
             port,
             places: places.clone(),
@@ -152,6 +158,7 @@ impl Server {
             passphrases: Passphrases::new(),
             operator,
             rooms_rule: config.rooms,
+            outside,
             media: threads.clone(),
             metrics,
             readiness,

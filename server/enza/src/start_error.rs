@@ -29,9 +29,9 @@ pub enum StartError {
     #[error("Port {port} is in use by another program: stop it or choose another number with --port.")]
     PortInUse { port: u16 },
     #[error(
-        "A server answers on port {port}: stop it first, so that it does not write over what is restored."
+        "A server runs with the data folder {}: stop it first, so that it does not write over what is restored.", path.display()
     )]
-    Running { port: u16 },
+    Running { path: PathBuf },
     #[error("Another server runs with the data folder {}: stop it, or give this one its own with --data.", path.display())]
     FolderTaken { path: PathBuf },
     #[error("Listening on {address} failed: {source}")]

@@ -100,6 +100,9 @@ pub(crate) async fn forget_dead_links(store: &Store, data: &Path) -> Result<(), 
 
 /// The addresses that people can open, the widest first.
 pub(crate) fn bases(config: &Config, port: u16) -> Vec<String> {
+    if let Some(url) = &config.public_url {
+        return vec![url.clone()];
+    }
     let scheme = match config.transport {
         Transport::Plain => "http",
         Transport::Development | Transport::Files { .. } | Transport::Domains(_) => "https",
@@ -157,6 +160,8 @@ fn render(links: &FirstLinks, bases: &[String], config: &Config, language: Langu
         line(code(&link(base, &links.guest)).trim_end_matches('\n'));
     }
     match config.transport {
+        // A proxy's, which has HTTPS of its own.
+        Transport::Plain if bases.iter().any(|base| base.starts_with("https:")) => {}
         Transport::Plain if config.bind.is_loopback() => line(language.this_computer_only()),
         Transport::Plain => line(language.camera_needs_https()),
         Transport::Development => {

@@ -13,12 +13,13 @@ mod invite;
 mod live;
 mod prove;
 mod room;
+mod schema;
 mod text;
 
 pub use audit::AuditRecord;
 pub use ban::{Ban, BanId, Trace};
 pub use invite::{Invite, InviteId, InviteSecret, InviteState, Resolved, Role, Terms};
-pub use room::Room;
+pub use room::{Room, checked_title};
 pub use text::Text;
 
 use sqlx::sqlite::{
@@ -99,7 +100,7 @@ impl Store {
             .busy_timeout(WRITE_PATIENCE);
         let pool = || SqlitePoolOptions::new().max_connections(1).acquire_timeout(WRITE_PATIENCE);
         let writer = pool().connect_with(options.clone()).await.map_err(opening)?;
-        sqlx::migrate!("./migrations")
+        schema::migrator()
             .run(&writer)
             .await
             .map_err(|source| StoreError::Schema { path: path.to_owned(), source })?;

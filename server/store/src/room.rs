@@ -178,7 +178,11 @@ impl Store {
     }
 }
 
-fn checked_title(title: &str) -> Result<&str, StoreError> {
+/// A room's title as it is kept: without the space around it.
+///
+/// # Errors
+/// [`StoreError::Title`] for an empty or too long one, and for one with control characters.
+pub fn checked_title(title: &str) -> Result<&str, StoreError> {
     let title = title.trim();
     if title.is_empty() || title.chars().count() > TITLE_MAX || title.chars().any(char::is_control) {
         return Err(StoreError::Title);

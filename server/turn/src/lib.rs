@@ -28,7 +28,7 @@ mod relay;
 
 pub use credential::{Credential, Secret};
 pub use cut::{Cut, MESSAGE_MAX, cut};
-pub use message::{begins_stream, binding_request, is_for_relay, mapped_address};
+pub use message::{begins_stream, binding_answer, binding_request, is_for_relay, mapped_address};
 pub use relay::{Client, Effect, Now, Path, Relay, RelayConfig, Transport};
 
 /// An origin for the tests' virtual time; never read again.

@@ -352,6 +352,15 @@ pub fn mapped_address(answer: &[u8], transaction: [u8; 12]) -> Option<SocketAddr
     message.xor_address(message.get(kind::XOR_MAPPED_ADDRESS)?)
 }
 
+/// The answer of a server that does nothing else: as whom it sees the sender of `request`. `None` when that is no such question.
+#[must_use]
+pub fn binding_answer(request: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
+    let message = Message::parse(request)?;
+    let asks = message.method == Method::Binding && message.class == Class::Request;
+    let answer = Writer::new(Method::Binding, Class::Success, message.transaction);
+    asks.then(|| answer.xor_address(kind::XOR_MAPPED_ADDRESS, from).unsigned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,6 +376,9 @@ mod tests {
                 .unsigned();
             assert_eq!(mapped_address(&bytes, TRANSACTION), Some(address));
             assert_eq!(mapped_address(&bytes, [8; 12]), None);
+            assert_eq!(binding_answer(&binding_request(TRANSACTION), address), Some(bytes.clone()));
+            assert_eq!(binding_answer(&bytes, address), None, "an answer is not answered");
+            assert_eq!(binding_answer(&[0; 20], address), None);
         }
     }
 

@@ -75,7 +75,7 @@ fn an_unknown_key_is_named_with_the_nearest_one() {
 fn every_field_has_a_key_in_the_file() {
     let all = format!(
         "port = 1\nbind = \"::1\"\ndata = \"d\"\napi_key = \"k\"\napi_secret = \"{SECRET}\"\nlan = false\n\
-         cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\nannounce = []\nstun_server = \"stun.example.org:3478\"\ndevelopment = true\n\
+         cert = \"c.pem\"\nkey = \"/abs/k.pem\"\nplain_http = false\ntrusted_proxies = [\"::1\"]\npublic_url = \"https://a.example\"\nannounce = []\nstun_server = \"stun.example.org:3478\"\ndevelopment = true\n\
          rooms = \"open\"\nmedia_threads = 3\nwebhooks = [\"https://example.org/a\"]\n\
          metrics_bind = \"127.0.0.1:9464\"\nlog_format = \"json\"\n\
          domains = [\"a.example\"]\nacme_directory = \"https://ca.example/dir\"\nacme_contacts = [\"a@b.example\"]\n\
@@ -93,6 +93,7 @@ fn every_field_has_a_key_in_the_file() {
     assert_eq!(settings.media_threads, Some(3));
     assert_eq!(settings.webhooks, Some(vec!["https://example.org/a".to_owned()]));
     assert!(settings.port.is_some() && settings.bind.is_some() && settings.announce.is_some());
+    assert!(settings.trusted_proxies.is_some() && settings.public_url.is_some());
     assert!(settings.lan.is_some() && settings.plain_http.is_some() && settings.api_secret.is_some());
 }
 
@@ -128,6 +129,52 @@ fn a_page_that_others_reach_is_https() {
     assert!(sentence(resolve(both, &[], None)).contains("--plain-http"));
     let both = Settings { plain_http: Some(true), ..lan };
     assert!(sentence(resolve(both, &[], None)).contains("--lan"));
+}
+
+#[test]
+fn a_proxy_is_trusted_where_it_adds_the_https() {
+    let trusted =
+        Settings { trusted_proxies: Some(vec!["127.0.0.1".parse().unwrap()]), ..Settings::default() };
+    assert_eq!(resolve(trusted.clone(), &[], None).unwrap().trusted_proxies.len(), 1);
+    let several = [("ENZA_TRUSTED_PROXY", "127.0.0.1, ::1"), ("ENZA_ANNOUNCE", "192.0.2.1")];
+    let config = resolve(Settings::default(), &several, None).unwrap();
+    assert_eq!(config.trusted_proxies, ["127.0.0.1", "::1"].map(|ip| ip.parse::<IpAddr>().unwrap()));
+    assert_eq!(config.announce, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert!(
+        sentence(resolve(Settings::default(), &[("ENZA_TRUSTED_PROXY", "proxy")], None)).contains("proxy")
+    );
+    for (other, named) in [
+        (Settings { lan: Some(true), ..trusted.clone() }, "--lan"),
+        (Settings { bind: Some("0.0.0.0".parse().unwrap()), ..trusted.clone() }, "--plain-http"),
+        (Settings { cert: Some("c".into()), key: Some("k".into()), ..trusted.clone() }, "--cert"),
+        (Settings { domains: Some(vec!["a.example".to_owned()]), ..trusted.clone() }, "--domain"),
+    ] {
+        let said = sentence(resolve(other, &[], None));
+        assert!(said.contains("--trusted-proxy") && said.contains(named), "{said}");
+    }
+}
+
+#[test]
+fn a_public_url_is_what_links_begin_with() {
+    let with = |value: &str| resolve(Settings::default(), &[("ENZA_PUBLIC_URL", value)], None);
+    for (good, kept) in [
+        ("https://circle.example.jp", "https://circle.example.jp"),
+        ("https://circle.example.jp/", "https://circle.example.jp"),
+        (" http://[2001:db8::1]:8080", "http://[2001:db8::1]:8080"),
+    ] {
+        assert_eq!(with(good).unwrap().public_url.as_deref(), Some(kept));
+    }
+    assert_eq!(with("").unwrap().public_url, None);
+    for bad in [
+        "circle.example.jp",
+        "ftp://a.example",
+        "https://a.example/rooms",
+        "https://a@b.example",
+        "https://a.example/#x",
+        "https://a.example/?x",
+    ] {
+        assert!(sentence(with(bad)).contains("--public-url"), "{bad}");
+    }
 }
 
 #[test]

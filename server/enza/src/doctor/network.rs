@@ -2,7 +2,7 @@
 
 use super::{Found, Wanted, shown};
 use crate::config::{Config, Transport};
-use crate::media;
+use crate::media::{self, is_public};
 use crate::operate::remote::Remote;
 use crate::running::Running;
 use crate::tls::validity::{self, Validity};
@@ -95,6 +95,7 @@ pub(super) async fn addresses(config: &Config, wanted: &Wanted) -> Vec<Found> {
             None => found.push(Found::StunSilent { server: server.clone() }),
         }
     }
+    found.extend(private_port(config, &known, mappings.first().map(SocketAddr::ip)));
     let own_port = socket.and_then(|socket| socket.local_addr().ok()).map(|address| address.port());
     match mappings.first() {
         Some(first) => {
@@ -124,6 +125,18 @@ pub(super) async fn addresses(config: &Config, wanted: &Wanted) -> Vec<Found> {
     found
 }
 
+/// `known`: this machine's addresses and the announced ones.
+fn private_port(config: &Config, known: &[IpAddr], mapped: Option<IpAddr>) -> Option<Found> {
+    let told: Vec<IpAddr> = match (&config.announce[..], config.bind) {
+        ([], bind) if bind.is_unspecified() => known.iter().copied().chain(mapped).collect(),
+        ([], bind) => std::iter::once(bind).chain(mapped).collect(),
+        (announced, _) => announced.to_vec(),
+    };
+    let refused =
+        matches!(config.port, 80 | 443) && !config.bind.is_loopback() && !told.into_iter().any(is_public);
+    refused.then_some(Found::PrivatePort { port: config.port })
+}
+
 async fn name(host: &str, known: &[IpAddr]) -> Found {
     let host = host.to_owned();
     let asked = timeout(PATIENCE, lookup_host((host.clone(), 0))).await;
@@ -148,19 +161,6 @@ async fn name(host: &str, known: &[IpAddr]) -> Found {
             own: known.iter().copied().filter(|ip| is_public(*ip)).collect(),
         },
         (true, _) => Found::DnsUncertain { host, leads },
-    }
-}
-
-/// Reachable from everywhere, as far as the address itself says.
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [first, second, ..] = ip.octets();
-            // Carrier-grade NAT (RFC 6598) is nobody's own either.
-            let shared = first == 100 && (64..128).contains(&second);
-            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared)
-        }
-        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
     }
 }
 
@@ -207,17 +207,29 @@ pub(super) fn ending(until: SystemTime) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
 
     #[test]
-    fn addresses_that_lead_nowhere_from_outside_are_not_public() {
-        for private in
-            ["10.1.2.3", "192.168.1.1", "172.20.0.1", "100.64.3.4", "127.0.0.1", "fe80::1", "fd00::1", "::1"]
-        {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
-        for public in ["203.0.113.4", "100.128.0.1", "2001:db8::1"] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
+    fn a_port_that_chromium_refuses_at_private_addresses_is_named() {
+        let private: IpAddr = "192.168.1.5".parse().unwrap();
+        let public: IpAddr = "203.0.113.4".parse().unwrap();
+        let config = |port: u16, announce: &[IpAddr]| {
+            let announce = announce.to_vec();
+            let settings = Settings {
+                port: Some(port),
+                bind: Some([0, 0, 0, 0].into()),
+                announce: Some(announce),
+                ..Settings::default()
+            };
+            settings.resolve(None, |_| None).unwrap()
+        };
+        assert!(private_port(&config(443, &[]), &[private], None).is_some());
+        assert!(private_port(&config(443, &[private]), &[private, public], None).is_some());
+        assert!(private_port(&config(443, &[]), &[private], Some(public)).is_none());
+        assert!(private_port(&config(443, &[public]), &[private], None).is_none());
+        assert!(private_port(&config(7880, &[]), &[private], None).is_none());
+        let alone = Config { bind: IpAddr::from([127, 0, 0, 1]), ..config(443, &[]) };
+        assert!(private_port(&alone, &[private], None).is_none());
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ mod invites;
 mod moderation;
 mod openapi;
 mod operation;
+mod outside;
 mod page;
 mod problem;
 mod rooms;
@@ -26,6 +27,7 @@ use crate::listen::Place;
 use crate::media::MediaThreads;
 use crate::metrics::Metrics;
 use crate::operator_key::OperatorKey;
+use crate::outside::Outside;
 use crate::passphrase::Passphrases;
 use crate::readiness::Readiness;
 use crate::rooms::Rooms;
@@ -65,6 +67,7 @@ pub(crate) struct App {
     pub(crate) passphrases: Passphrases,
     pub(crate) operator: Arc<OperatorKey>,
     pub(crate) rooms_rule: RoomsRule,
+    pub(crate) outside: Outside,
     pub(crate) media: MediaThreads,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
@@ -82,7 +85,7 @@ pub(crate) struct App {
     pub(crate) alive: mpsc::Sender<Infallible>,
 }
 
-/// The address a request came from, put into its extensions by the listener. Never logged.
+/// The address a request came from, behind a trusted proxy that of the person, put into its extensions by the listener. Never logged.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
@@ -137,6 +140,7 @@ pub(crate) fn routes(app: App) -> Router {
     let routes = Router::from(api())
         .merge(openapi::route())
         .merge(operation::routes())
+        .merge(outside::routes())
         .route("/", get(page::root))
         // HTTP/2 opens a WebSocket by CONNECT (RFC 8441).
         .route("/api/rooms/{room}/circle", connect(circle::connect))

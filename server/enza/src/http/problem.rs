@@ -69,6 +69,8 @@ pub(super) enum ApiError {
     RoomsClosed,
     #[error("This server keeps as many rooms as it can: one has to be deleted first.")]
     RoomsFull,
+    #[error("Nobody waits for this report any more: start `enza doctor --outside` again.")]
+    WordUnknown,
     #[error("Nobody is in this room now.")]
     NobodyInside,
     /// The circle says no.
@@ -108,6 +110,7 @@ impl ApiError {
             Self::InvitesFull => (StatusCode::CONFLICT, "invites-full"),
             Self::RoomsClosed => (StatusCode::FORBIDDEN, "rooms-closed"),
             Self::RoomsFull => (StatusCode::SERVICE_UNAVAILABLE, "rooms-full"),
+            Self::WordUnknown => (StatusCode::NOT_FOUND, "word-unknown"),
             Self::NobodyInside => (StatusCode::CONFLICT, "nobody-inside"),
             Self::Refused(refusal) => {
                 let status = match refusal {

@@ -272,13 +272,14 @@ pub(super) async fn show(State(app): State<App>, OwnRoom(room): OwnRoom) -> Resu
     Ok(Json(view(&app, &room).await?).into_response())
 }
 
-/// `PATCH /api/rooms/{room} {"title"?, "settings"?}`: told to everybody inside, and on disk when this is answered.
+/// `PATCH /api/rooms/{room} {"title"?, "settings"?}`: all of it or nothing, and on disk when this is answered. Rules are
+/// told to everybody inside.
 #[utoipa::path(
     patch,
     path = "/api/rooms/{room}",
     operation_id = "changeRoom",
     tag = "rooms",
-    summary = "Change the title or rules; everybody inside is told, and it is on disk when this is answered",
+    summary = "Change the title or rules: all of it or nothing. Rules are told to everybody inside, a title is seen by who comes next; both are on disk when this is answered",
     params(("room" = String, Path, description = "The room's id.")),
     request_body = ChangeOrder,
     security(("operator" = []), ("host" = [])),
@@ -291,6 +292,8 @@ pub(super) async fn change(
 ) -> Result<Response, ApiError> {
     let order: ChangeOrder = read(body)?;
     app.store.room(&room).await?;
+    // All of it or nothing: the title is looked at before a rule is changed.
+    let title = order.title.as_deref().map(store::checked_title).transpose()?;
     if let Some(set) = order.settings {
         // One owner changes the rules: the room's task, woken up for this where nobody is inside.
         let (live, _) = app.rooms.enter(&room).await.map_err(|_| ApiError::Unavailable)?;
@@ -300,8 +303,8 @@ pub(super) async fn change(
             Some(Ok(Err(_))) | None => return Err(ApiError::Unavailable),
         }
     }
-    if let Some(title) = order.title {
-        app.store.rename_room(&room, &title).await?;
+    if let Some(title) = title {
+        app.store.rename_room(&room, title).await?;
     }
     Ok(Json(view(&app, &room).await?).into_response())
 }

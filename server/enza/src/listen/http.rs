@@ -189,7 +189,8 @@ impl Listening {
         {
             request.headers_mut().insert(HOST, host);
         }
-        request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
+        let person = self.places.proxies.person(peer.ip(), request.headers());
+        request.extensions_mut().insert(Peer(person));
         request.extensions_mut().insert(slot);
         self.routes.clone().oneshot(request).await
     }

@@ -8,11 +8,13 @@ mod descriptors;
 mod http;
 mod patience;
 mod places;
+mod proxies;
 mod redirect;
 
 use self::http::Answers;
 pub(crate) use descriptors::allowed as allowed_descriptors;
-pub(crate) use places::{Place, Places, Sources};
+pub(crate) use places::{Place, Places};
+pub(crate) use proxies::Proxies;
 pub(crate) use redirect::{Redirect, also_listen_on, bind, listen_on_http};
 
 use crate::http::Slot;

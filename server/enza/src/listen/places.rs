@@ -3,7 +3,7 @@
 //! One task owns the table. A newcomer who is one too many takes the place of the oldest newcomer: an honest handshake takes
 //! a moment, so the oldest is whoever only holds the line.
 
-use crate::attempts::network;
+use super::Proxies;
 use crate::metrics::{Metrics, Turned};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -30,21 +30,13 @@ const PER_SITE: usize = 1024;
 const NEWCOMERS: usize = 1024;
 const NEWCOMERS_PER_NETWORK: usize = 64;
 
-/// Whether one address may be told from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sources {
-    People,
-    /// Everybody comes from a proxy's address.
-    Proxy,
-}
-
 /// Asks for places. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Places {
     permits: Arc<Semaphore>,
     most: usize,
-    sources: Sources,
     metrics: Metrics,
+    pub(super) proxies: Proxies,
     /// [`Word::Enter`] holds a permit until it was read, and the place made of it says two words at most: so there are no
     /// more than three words for each permit, and it needs no other bound.
     words: mpsc::UnboundedSender<Word>,
@@ -85,7 +77,7 @@ enum Kind {
 
 impl Places {
     /// `descriptors`: how many files and sockets the process may have open.
-    pub(crate) fn start(descriptors: usize, sources: Sources, metrics: Metrics) -> Self {
+    pub(crate) fn start(descriptors: usize, proxies: Proxies, metrics: Metrics) -> Self {
         let most = CONNECTIONS.min(descriptors.saturating_sub(DESCRIPTORS_KEPT)).max(1);
         let (words, mut inbox) = mpsc::unbounded_channel();
         // The table ends with the last who may ask it.
@@ -110,7 +102,7 @@ impl Places {
                 }
             }
         });
-        Self { permits: Arc::new(Semaphore::new(most)), most, sources, metrics, words }
+        Self { permits: Arc::new(Semaphore::new(most)), most, metrics, proxies, words }
     }
 
     /// How many are taken, and how many there may be.
@@ -151,11 +143,8 @@ impl Places {
 
     async fn ask(&self, permit: OwnedSemaphorePermit, address: IpAddr, kind: Kind) -> Option<Place> {
         let (reply, answer) = oneshot::channel();
-        let network = match self.sources {
-            Sources::People => network(address),
-            Sources::Proxy => IpAddr::from([0, 0, 0, 0]),
-        };
-        let kind = if self.sources == Sources::Proxy { Kind::Inside } else { kind };
+        let network = self.proxies.household(address);
+        let kind = if network.is_unspecified() { Kind::Inside } else { kind };
         self.words.send(Word::Enter { network, kind, permit, reply }).ok()?;
         answer.await.ok()?
     }
@@ -319,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_whose_asker_is_gone_before_the_answer_is_seen_is_free_again() {
-        let places = Places::start(usize::MAX, Sources::People, Metrics::default());
+        let places = Places::start(usize::MAX, Proxies::new(&[], false), Metrics::default());
         for _ in 0..PER_NETWORK {
             let permit = places.free().await.unwrap();
             let mut asking = Box::pin(places.enter(permit, ip(1)));

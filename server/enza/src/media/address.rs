@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// many networks loses some.
 const CANDIDATES_MAX: usize = 8;
 
-/// The announced addresses if given, else those that the world sees (`mapped`) and the bound address, or those of all
-/// interfaces. A NAT in front is taken to forward the port as it is.
+/// The announced addresses if given, else those at which others find this machine (`mapped`) and the bound address, or those of
+/// all interfaces. A NAT in front is taken to forward the port as it is.
 ///
 /// A page bound to loopback has its media on the other addresses too (see [`media_address`]): Firefox gathers no
 /// loopback candidate and never pairs its own addresses with one.
@@ -37,7 +37,10 @@ pub(crate) fn candidates(
         let all: Vec<IpAddr> = interfaces().into_iter().filter(|ip| ip.is_ipv4() || bind.is_ipv6()).collect();
         reachable(&all)
     };
-    let seen = mapped.iter().copied().filter(|ip| announce.is_empty() && !addresses.contains(ip));
+    // A socket that is bound to IPv4 hears nothing else, whatever a name says.
+    let heard = |ip: &IpAddr| ip.is_ipv4() || bind.is_ipv6();
+    let seen =
+        mapped.iter().copied().filter(|ip| announce.is_empty() && heard(ip) && !addresses.contains(ip));
     let mut candidates: Vec<SocketAddr> =
         seen.chain(addresses.iter().copied()).map(|ip| SocketAddr::new(ip, port)).collect();
     candidates.dedup();
@@ -52,6 +55,19 @@ pub(crate) fn media_address(page: SocketAddr) -> SocketAddr {
         IpAddr::V4(ip) if ip.is_loopback() => SocketAddr::from((Ipv4Addr::UNSPECIFIED, page.port())),
         IpAddr::V6(ip) if ip.is_loopback() => SocketAddr::from((Ipv6Addr::UNSPECIFIED, page.port())),
         _ => page,
+    }
+}
+
+/// Reachable from everywhere, as far as the address itself says.
+pub(crate) fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            // Carrier-grade NAT (RFC 6598) is nobody's own either.
+            let shared = first == 100 && (64..128).contains(&second);
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared)
+        }
+        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
     }
 }
 
@@ -84,7 +100,7 @@ fn reachable(all: &[IpAddr]) -> Vec<IpAddr> {
     useful
 }
 
-fn is_link_local(ip: IpAddr) -> bool {
+pub(super) fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.segments()[0] & 0xffc0 == 0xfe80 || ip == Ipv6Addr::UNSPECIFIED,
@@ -117,6 +133,31 @@ mod tests {
         let seen = ips(&["203.0.113.5", "10.0.0.5"]);
         let expected = ips(&["203.0.113.5", "10.0.0.5"]).into_iter().map(|ip| SocketAddr::new(ip, 443));
         assert_eq!(candidates(bound, &[], &seen, 443).unwrap(), expected.collect::<Vec<_>>());
+        // A name's IPv6 address counts where IPv6 is heard.
+        let both = ips(&["203.0.113.5", "2001:db8::5"]);
+        assert_eq!(candidates(bound, &[], &both, 443).unwrap().len(), 2);
+        let bound = "2001:db8::7".parse().unwrap();
+        assert_eq!(candidates(bound, &[], &both, 443).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn addresses_that_lead_nowhere_from_outside_are_not_public() {
+        for private in [
+            "10.1.2.3",
+            "192.168.1.1",
+            "172.20.0.1",
+            "100.64.3.4",
+            "127.0.0.1",
+            "fe80::1",
+            "fd00::1",
+            "::1",
+            "::ffff:10.1.2.3",
+        ] {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+        for public in ["203.0.113.4", "100.128.0.1", "2001:db8::1"] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
     }
 
     #[test]

@@ -8,14 +8,16 @@ mod address;
 mod crossing;
 mod mapped;
 mod mark;
+mod named;
 mod outboxes;
 mod relay;
 mod report;
 mod socket;
 mod stream;
 
-pub(crate) use address::{candidates, interfaces as own_addresses, lan_addresses, media_address};
+pub(crate) use address::{candidates, interfaces as own_addresses, is_public, lan_addresses, media_address};
 pub(crate) use mapped::mapped;
+pub(crate) use named::named;
 pub(crate) use relay::{Behind, RelayEnds, RelayHandle, behind_tls, carry_tls, relay};
 pub(crate) use report::Report;
 pub(crate) use socket::{KERNEL_BUFFER, bind, kernel_has_gso};
