@@ -42,8 +42,10 @@ export async function tryWay(way: Way, line: Line): Promise<Trial> {
   try {
     const channel = connection.createDataChannel('trial');
     const open = new Promise<boolean>((resolve) => {
-      channel.onopen = () => resolve(true);
-      setTimeout(() => resolve(false), OPEN_WITHIN_MS);
+      channel.onopen = () => {
+        resolve(true);
+      };
+      setTimeout(resolve, OPEN_WITHIN_MS, false);
     });
     await connection.setLocalDescription();
     const answer = await line.offer(numbers[way], connection.localDescription?.sdp ?? '');

@@ -19,7 +19,9 @@ impl Language {
     /// `asked`: a phone has looked, too.
     pub(crate) const fn diagnosis(self, worst: Verdict, asked: bool) -> &'static str {
         match (self, worst) {
-            (Self::English, Verdict::Ok) if asked => "Nothing is wrong that can be seen from here and from the phone.",
+            (Self::English, Verdict::Ok) if asked => {
+                "Nothing is wrong that can be seen from here and from the phone."
+            }
             (Self::English, Verdict::Ok) => {
                 "Nothing is wrong that can be seen from here. `enza doctor --outside` asks a phone how it looks from outside."
             }
@@ -30,7 +32,9 @@ impl Language {
             (Self::English, Verdict::Bad) => {
                 "Something keeps people out: begin with the first line that says BAD."
             }
-            (Self::Japanese, Verdict::Ok) if asked => "ここからも スマートフォンからも、見て わかる 問題は ありません。",
+            (Self::Japanese, Verdict::Ok) if asked => {
+                "ここからも スマートフォンからも、見て わかる 問題は ありません。"
+            }
             (Self::Japanese, Verdict::Ok) => {
                 "ここから 見て わかる 問題は ありません。外から どう 見えるかは、`enza doctor --outside` で スマートフォンに 聞けます。"
             }
@@ -47,10 +51,16 @@ impl Language {
     /// Over the link for a phone. `may_skip`: somebody sits there who can press Enter.
     pub(crate) const fn ask_phone(self, may_skip: bool) -> &'static str {
         match (self, may_skip) {
-            (Self::English, true) => "Open this on a phone that is not in this network (mobile data), or press Enter to go on without it.",
+            (Self::English, true) => {
+                "Open this on a phone that is not in this network (mobile data), or press Enter to go on without it."
+            }
             (Self::English, false) => "Open this on a phone that is not in this network (mobile data).",
-            (Self::Japanese, true) => "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。なしで すすむときは Enter を おして ください。",
-            (Self::Japanese, false) => "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。",
+            (Self::Japanese, true) => {
+                "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。なしで すすむときは Enter を おして ください。"
+            }
+            (Self::Japanese, false) => {
+                "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。"
+            }
         }
     }
 

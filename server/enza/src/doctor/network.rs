@@ -132,9 +132,8 @@ fn private_port(config: &Config, known: &[IpAddr], mapped: Option<IpAddr>) -> Op
         ([], bind) => std::iter::once(bind).chain(mapped).collect(),
         (announced, _) => announced.to_vec(),
     };
-    let refused = matches!(config.port, 80 | 443)
-        && !config.bind.is_loopback()
-        && !told.into_iter().any(is_public);
+    let refused =
+        matches!(config.port, 80 | 443) && !config.bind.is_loopback() && !told.into_iter().any(is_public);
     refused.then_some(Found::PrivatePort { port: config.port })
 }
 
@@ -207,7 +206,12 @@ mod tests {
         let public: IpAddr = "203.0.113.4".parse().unwrap();
         let config = |port: u16, announce: &[IpAddr]| {
             let announce = announce.to_vec();
-            let settings = Settings { port: Some(port), bind: Some([0, 0, 0, 0].into()), announce: Some(announce), ..Settings::default() };
+            let settings = Settings {
+                port: Some(port),
+                bind: Some([0, 0, 0, 0].into()),
+                announce: Some(announce),
+                ..Settings::default()
+            };
             settings.resolve(None, |_| None).unwrap()
         };
         assert!(private_port(&config(443, &[]), &[private], None).is_some());
