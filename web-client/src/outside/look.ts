@@ -41,7 +41,8 @@ export async function look(): Promise<Looked> {
   const clock = await askTheTime(line);
   const patience = new Patience();
   const [udp, tcp, relay, seen] = await Promise.all([
-    tryWay('udp', line, patience), tryWay('tcp', line, patience), tryWay('relay', line, patience), lookFromTwoPorts(line),
+    tryWay('udp', line, patience), tryWay('tcp', line, patience), tryWay('relay', line, patience),
+    about.local ? null : lookFromTwoPorts(line),
   ]);
   line.close();
   return { ...about, contact: 'line', made, privateOnly, ...clock, udp, tcp, relay, seen };
