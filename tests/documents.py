@@ -102,10 +102,10 @@ class Machine:
         return ["enza", *words[1:]] if re.fullmatch(r"(\./)?enza(-before)?", words[0]) else words
 
 
-def open_circle(stream: socket.socket, joined: dict) -> socket.socket:
+def open_circle(stream: socket.socket, joined: dict, host: str = "localhost") -> socket.socket:
     """The circle's WebSocket, with its first message read."""
     key = base64.b64encode(secrets.token_bytes(16)).decode()
-    stream.sendall((f"GET {joined['circle']}?access_token={joined['token']} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+    stream.sendall((f"GET {joined['circle']}?access_token={joined['token']} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n"
                     f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n").encode())
     stream.settimeout(10)
     heard = b""
