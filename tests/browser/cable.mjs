@@ -88,7 +88,7 @@ async function layMiddlebox(...args) {
   await once(carrier.stdout, 'data');
 }
 
-/** Puts up another wall; what was let through before is forgotten. */
+/** Puts up another wall, or makes it another kind of NAT; what was let through before is forgotten. */
 export async function wall(kind) {
   carrier.stdin.write(`${kind}\n`);
   await once(carrier.stdout, 'data');
@@ -132,11 +132,28 @@ export async function serveSecurely() {
 /** Behind that NAT, without being told its address; it asks another server of ours, which is out there. */
 export async function serveBehindNat() {
   site = `http://${outsideAddress}:7880`;
-  const out = spawn('ip', ['netns', 'exec', away, process.env.ENZA_TEST_BINARY, 'serve', '--plain-http', '--bind', publicAddress,
-    '--port', '3478', '--data', join(folder, 'outside')], { stdio: ['ignore', 'pipe', 'ignore'] });
-  others.push(out);
-  await once(out.stdout, 'data');
-  return start(['--plain-http', '--bind', '0.0.0.0', '--port', '7880', '--stun-server', `${publicAddress}:3478`]);
+  // Two, so that a NAT shows whether it treats them alike.
+  await Promise.all([3478, 3479].map(async (port) => {
+    const out = spawn('ip', ['netns', 'exec', away, process.env.ENZA_TEST_BINARY, 'serve', '--plain-http', '--bind', publicAddress,
+      '--port', String(port), '--data', join(folder, `outside-${port}`)], { stdio: ['ignore', 'pipe', 'ignore'] });
+    others.push(out);
+    await once(out.stdout, 'data');
+  }));
+  return start(behindNat);
+}
+
+const behindNat = ['--plain-http', '--bind', '0.0.0.0', '--port', '7880', '--stun-server', `${publicAddress}:3478`];
+
+/** What `enza doctor` says beside that server, by check: `{ verdict, what, do }`. */
+export async function doctorBehindNat() {
+  const doctor = spawn('ip', ['netns', 'exec', server, process.env.ENZA_TEST_BINARY, 'doctor', ...behindNat,
+    '--second-stun', `${publicAddress}:3479`, '--json', '--data', join(folder, 'data')], {
+    stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, LANG: 'en_GB.UTF-8' },
+  });
+  let said = '';
+  doctor.stdout.on('data', (piece) => { said += piece; });
+  await once(doctor, 'close');
+  return Object.fromEntries(JSON.parse(said).checks.map((line) => [line.check, line]));
 }
 
 async function start(flags) {

@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 """A router between two network namespaces as people have it at home, at work and in a hospital: it translates addresses like the
-strictest kind (a new outside port for each destination, which alone may answer), and can be a wall besides. Or one as rented
-servers have it: one address outside for one inside, and no port is touched (`--server`). Linux and root.
+strictest kind (a new outside port for each destination, which alone may answer), and can be a wall besides. Or, before a server
+(`--server`), other kinds. Linux and root.
 
     middlebox.py INSIDE DEVICE OUTSIDE DEVICE --address OUTSIDE-ADDRESS [--server INSIDE-ADDRESS]
 
-Makes a TUN device in each namespace and carries IPv4 packets between them. Each line on its input puts up another wall:
+Makes a TUN device in each namespace and carries IPv4 packets between them. Each line on its input makes it another box:
 
-    none            everything passes
+    one-to-one      as rented servers have it: one address outside for one inside, and no port is touched (before a server
+                    it begins so)
+    home PORT       as people have it at home: each socket inside has one port outside, another number than its own, and hears
+                    whomever it spoke to; this port alone is forwarded to the server, TCP and UDP
+    strict          the strictest kind, for the server too
+
+    none            everything passes (it begins so)
     udp             no UDP
     port N          nothing but TCP to this port
     tls             no UDP, and a TCP connection that does not begin like TLS is cut: nothing of it passes any more
@@ -131,6 +137,42 @@ class Middlebox:
         return packet.data
 
 
+class Home:
+    """The router at home with one forwarded port."""
+
+    def __init__(self, address, server, forwarded):
+        self.address, self.server, self.forwarded = socket.inet_aton(address), socket.inet_aton(server), forwarded
+        self.out, self.back = {}, {}
+
+    def leave(self, packet):
+        key = (packet.protocol, packet.source, packet.source_port)
+        port = self.forwarded
+        if key[1:] != (self.server, self.forwarded):
+            if key not in self.out:
+                if len(self.out) >= FLOWS_MAX:
+                    self.out, self.back = {}, {}
+                taken = {one for one, _ in self.out.values()} | {packet.source_port, self.forwarded}
+                free = next(port for port in iter(lambda: random.randrange(FROM_PORT, 65536), None) if port not in taken)
+                self.out[key] = (free, set())
+                self.back[(packet.protocol, free)] = key
+            port, heard = self.out[key]
+            heard.add((packet.target, packet.target_port))
+        packet.readdress(12, 0, self.address, port)
+        return packet.data
+
+    def enter(self, packet):
+        if packet.target != self.address:
+            return None
+        if packet.target_port == self.forwarded:
+            packet.readdress(16, 2, self.server, self.forwarded)
+            return packet.data
+        key = self.back.get((packet.protocol, packet.target_port))
+        if key is None or (packet.source, packet.source_port) not in self.out[key][1]:
+            return None
+        packet.readdress(16, 2, *key[1:])
+        return packet.data
+
+
 class OneToOne:
     """The NAT in front of a rented server."""
 
@@ -146,6 +188,19 @@ class OneToOne:
             return None
         packet.readdress(16, 2, self.server, packet.target_port)
         return packet.data
+
+
+def changed(box, options, line):
+    """The box that a line of the input asks for."""
+    if line[0] == "one-to-one":
+        return OneToOne(options.address, options.server)
+    if line[0] == "home":
+        return Home(options.address, options.server, int(line[1]))
+    if line[0] == "strict":
+        return Middlebox(options.address)
+    box.wall = line
+    box.forget()
+    return box
 
 
 def carry(source, target, translate):
@@ -180,9 +235,8 @@ def main():
                 line = os.read(descriptor, 64)
                 if not line:
                     return
-                box.wall = line.decode().split()
-                box.forget()
-                print(" ".join(box.wall), flush=True)
+                box = changed(box, options, line.decode().split())
+                print(line.decode().strip(), flush=True)
         carry(inside, outside, box.leave)
         carry(outside, inside, box.enter)
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-// A rented server that knows only its private address: the NAT in front changes that and nothing else. It asks a STUN server for
-// the other one, and whoever is out there gets in over UDP without anything being configured but that.
+// A server that knows only its private address. First a rented one: the NAT in front changes that and nothing else. Then one at
+// home, whose router forwards a single port. It asks a STUN server for the other address, and whoever is out there gets in over
+// UDP without anything being configured but that. `enza doctor` beside the server names each kind of NAT.
 import { readFileSync } from 'node:fs';
-import { far, layServerBehindNat, serveBehindNat } from './cable.mjs';
+import { doctorBehindNat, far, layServerBehindNat, serveBehindNat, wall } from './cable.mjs';
 import { check, run, seconds, until } from './kit.mjs';
 import { isLive, moves } from './room.mjs';
 
@@ -19,6 +20,12 @@ const way = (page) => page.evaluate(async () => {
   return { to: `${to.protocol} ${to.address}`, told };
 });
 
+/** What the doctor says of the address. */
+async function diagnosed(kind, verdict, words) {
+  const { address } = await doctorBehindNat();
+  check(`the doctor knows ${kind}`, address.verdict === verdict && words.test(address.what), `${address.verdict}: ${address.what}`);
+}
+
 async function main() {
   await layServerBehindNat();
   const links = await serveBehindNat();
@@ -27,9 +34,18 @@ async function main() {
   const { to, told } = await way(one.page);
   check('media goes to the address that the world sees', to === 'udp 203.0.113.2', to);
   check('the private one is told beside it, for those on the same network', told.join() === '203.0.113.2,192.168.219.2', told.join());
-  const two = await far(links.guest, names[4], 'blue');
+  await diagnosed('a NAT that changes only the address', 'ok', /^Behind NAT as 203\.0\.113\.2, .*ports stay/);
+  await wall('home 7880');
+  const [two] = await Promise.all([
+    far(links.guest, names[4], 'blue'),
+    diagnosed('a router at home', 'warn', /^Behind NAT as 203\.0\.113\.2, .*changes ports/),
+  ]);
+  const forwarded = await way(two.page);
+  check('one forwarded port is enough for somebody out there', forwarded.to === 'udp 203.0.113.2', forwarded.to);
   const seen = await until(() => moves(one.page, two.name, 1500), 20_000);
-  check('and so does the picture of the next one', seen !== null, `after ${seconds(seen)}`);
+  check('and pictures go both ways', seen !== null && await moves(two.page, one.name), `after ${seconds(seen)}`);
+  await wall('strict');
+  await diagnosed('a symmetric NAT', 'warn', /symmetric/);
 }
 
 await run(main, 120_000);

@@ -1,21 +1,34 @@
 #!/usr/bin/env node
 // Networks that let little through, each behind a strict NAT: whoever sits behind one is in the call within five seconds, with
-// sound and picture both ways. The server speaks HTTPS on port 443, the one port it has; nothing is configured.
+// sound and picture both ways. The server speaks HTTPS on port 443, the one port it has; nothing is configured. The page /doctor
+// says in one word what kind of network it is.
 import { readFileSync } from 'node:fs';
 import { farBrowser, layBehindWall, near, serveSecurely, wall } from './cable.mjs';
-import { check, DESK, openPage, run, seconds, shot, until } from './kit.mjs';
+import { check, DESK, openPage, PHONE, run, seconds, shot, until } from './kit.mjs';
 import { enter, moves, openLink, seat } from './room.mjs';
 
 const LIMIT = 5000;
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 
-/** What is let through, and how media may then go: straight over UDP or TCP, or by the relay over TLS. */
+/** What is let through, how media may then go (straight over UDP or TCP, or by the relay over TLS), and the doctor's word for it. */
 const walls = [
-  ['none', 'a symmetric NAT', ['udp']],
-  ['udp', 'no UDP', ['tcp', 'relay over tls']],
-  ['port 443', 'port 443 over TCP alone', ['tcp', 'relay over tls']],
-  ['tls', 'TLS alone', ['relay over tls']],
+  ['none', 'a symmetric NAT', ['udp'], 'symmetric-nat'],
+  ['udp', 'no UDP', ['tcp', 'relay over tls'], 'no-udp'],
+  ['port 443', 'port 443 over TCP alone', ['tcp', 'relay over tls'], 'only-port'],
+  ['tls', 'TLS alone', ['relay over tls'], 'only-tls'],
 ];
+
+/** Looks at the server from behind the wall. */
+async function examine(browser, host, words, expected) {
+  const page = await openPage(browser, PHONE);
+  await page.goto(new URL('/doctor', host).href, { waitUntil: 'load' });
+  const verdict = () => page.$eval('[data-testid="doctor"]', (doctor) => doctor.dataset.verdict);
+  const took = await until(async () => await verdict() !== '', 15_000);
+  const said = took === null ? 'nothing' : await verdict();
+  check(`${words}: the page /doctor says so`, said === expected, `${said} after ${seconds(took)}`);
+  await shot(page, `doctor-${expected}`);
+  await page.browserContext().close();
+}
 
 /** How media goes, and the voices that come: samples, of which made up; their energy. */
 const state = (page) => page.evaluate(async () => {
@@ -54,7 +67,7 @@ async function main() {
   const one = await near(links.host, names[3], 'green');
   const browser = await farBrowser('blue');
   const guests = names.toSpliced(3, 1);
-  for (const [at, [kind, words, ways]] of walls.entries()) {
+  for (const [at, [kind, words, ways, situation]] of walls.entries()) {
     await wall(kind);
     const page = await openPage(browser, DESK);
     const name = guests[at];
@@ -68,12 +81,14 @@ async function main() {
     const { way } = await state(page);
     check(`${words}: media goes as it must`, ways.includes(way), way);
     const before = await state(page);
+    const examined = examine(browser, links.host, words, situation);
     check(`${words}: the picture goes on`, await moves(page, one.name) && await moves(one.page, name));
     await until(async () => (await state(page)).came - before.came > 96_000, 5000);
     const after = await state(page);
     const [came, concealed] = [after.came - before.came, after.concealed - before.concealed];
     check(`${words}: the voice comes whole`, came > 90_000 && concealed <= came * 0.2,
       `${(concealed / came * 100).toFixed(2)} % made up of ${came} samples`);
+    await examined;
     await shot(page, `wall-${kind.replace(' ', '-')}`);
     await page.browserContext().close();
   }

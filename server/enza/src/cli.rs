@@ -82,6 +82,10 @@ enum Commands {
         /// Another such server as --stun-server: both together tell what kind of NAT there is
         #[arg(long, value_name = "HOST:PORT")]
         second_stun: Option<String>,
+        /// Show a link for a phone outside of this network, and wait up to five minutes for how it sees the server; on a
+        /// terminal that happens by itself
+        #[arg(long)]
+        outside: bool,
         /// Print JSON for programs
         #[arg(long)]
         json: bool,
@@ -292,9 +296,11 @@ impl Cli {
                 Ok(Command::Print(format!("{}\n", language.restored())))
             }
             Some(Commands::Health(flags)) => Ok(Command::Health(flags.config(variable)?)),
-            Some(Commands::Doctor { flags, host, second_stun, json }) => {
+            Some(Commands::Doctor { flags, host, second_stun, outside, json }) => {
                 let config = flags.config(variable)?;
-                let found = doctor::look(&config, &Wanted::new(&config, host, second_stun)).await;
+                let mut found = doctor::look(&config, &Wanted::new(&config, host, second_stun)).await;
+                let ask = doctor::Ask::new(outside, json);
+                found.extend(doctor::look_from_outside(&config.data, ask, language).await);
                 let (text, code) = doctor::report(&found, language, json);
                 Ok(Command::Tell(text, code))
             }

@@ -3,15 +3,20 @@
 
 mod machine;
 mod network;
+mod phone;
 mod shown;
+
+pub(crate) use phone::{Ask, look as look_from_outside};
 
 use crate::catalogue::Language;
 use crate::check;
 use crate::config::{Config, Transport};
 use crate::operator_key;
+use crate::outside::{Line, Rating};
 use crate::running::Running;
 use crate::start_error::StartError;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
@@ -137,6 +142,10 @@ pub(crate) enum Found {
     StunSilent {
         server: String,
     },
+    /// Chromium takes no candidate with this port at a private address, and there are only those.
+    PrivatePort {
+        port: u16,
+    },
     /// Only private addresses, and nobody to ask.
     PrivateOnly,
     ClockKept,
@@ -164,10 +173,28 @@ pub(crate) enum Found {
     BuffersSmall {
         bytes: u64,
     },
+    /// The situation as a phone sees it.
+    Phone {
+        situation: String,
+        summary: String,
+        bad: bool,
+    },
+    /// One of its lines.
+    FromPhone(Line),
+    NoPhone {
+        reason: String,
+    },
 }
 
 impl Found {
-    pub(crate) const fn check(&self) -> &'static str {
+    pub(crate) fn check(&self) -> Cow<'static, str> {
+        if let Self::FromPhone(line) = self {
+            return format!("outside-{}", line.check).into();
+        }
+        self.own_check().into()
+    }
+
+    const fn own_check(&self) -> &'static str {
         match self {
             Self::Version => "version",
             Self::Refused(_) | Self::Settings => "settings",
@@ -188,6 +215,7 @@ impl Found {
             | Self::BehindNat { .. }
             | Self::Symmetric { .. }
             | Self::StunSilent { .. }
+            | Self::PrivatePort { .. }
             | Self::PrivateOnly => "address",
             Self::ClockKept | Self::ClockUnsure | Self::ClockWrong => "clock",
             Self::Disk { .. } | Self::DiskLow { .. } => "disk",
@@ -195,6 +223,7 @@ impl Found {
             Self::Files | Self::FilesFew { .. } => "files",
             Self::Gso | Self::NoGso => "gso",
             Self::Buffers | Self::BuffersSmall { .. } => "buffers",
+            Self::Phone { .. } | Self::FromPhone(_) | Self::NoPhone { .. } => "outside",
         }
     }
 
@@ -214,7 +243,9 @@ impl Found {
             | Self::Memory { .. }
             | Self::Files
             | Self::Gso
-            | Self::Buffers => Verdict::Ok,
+            | Self::Buffers
+            | Self::Phone { bad: false, .. }
+            | Self::FromPhone(Line { verdict: Rating::Ok | Rating::Unknown, .. }) => Verdict::Ok,
             Self::NotRunning
             | Self::DnsMixed { .. }
             | Self::DnsUncertain { .. }
@@ -224,12 +255,15 @@ impl Found {
             | Self::BehindNat { told: true, keeps_port: false, .. }
             | Self::Symmetric { told: true, .. }
             | Self::StunSilent { .. }
+            | Self::PrivatePort { .. }
             | Self::PrivateOnly
             | Self::ClockUnsure
             | Self::MemoryLow { .. }
             | Self::FilesFew { .. }
             | Self::NoGso
-            | Self::BuffersSmall { .. } => Verdict::Warn,
+            | Self::BuffersSmall { .. }
+            | Self::FromPhone(Line { verdict: Rating::Warn, .. })
+            | Self::NoPhone { .. } => Verdict::Warn,
             Self::Refused(_)
             | Self::NotReady { .. }
             | Self::UdpSilent { .. }
@@ -240,7 +274,9 @@ impl Found {
             | Self::BehindNat { told: false, .. }
             | Self::Symmetric { told: false, .. }
             | Self::ClockWrong
-            | Self::DiskLow { .. } => Verdict::Bad,
+            | Self::DiskLow { .. }
+            | Self::Phone { bad: true, .. }
+            | Self::FromPhone(Line { verdict: Rating::Bad, .. }) => Verdict::Bad,
         }
     }
 }
@@ -274,7 +310,11 @@ pub(crate) fn report(found: &[Found], language: Language, as_json: bool) -> (Str
         let (what, todo) = language.finding(one);
         if as_json {
             let verdict = one.verdict().name();
-            lines.push(json!({"check": one.check(), "verdict": verdict, "what": what, "do": todo}));
+            let mut line = json!({"check": one.check(), "verdict": verdict, "what": what, "do": todo});
+            if let Found::Phone { situation, .. } = one {
+                line["situation"] = json!(situation);
+            }
+            lines.push(line);
             continue;
         }
         // Writing to a string cannot fail.
@@ -287,6 +327,7 @@ pub(crate) fn report(found: &[Found], language: Language, as_json: bool) -> (Str
         let all: Value = json!({"verdict": worst.name(), "checks": lines});
         return (crate::operate::pretty(&all), code);
     }
-    let _ = writeln!(text, "\n{}", language.diagnosis(worst));
+    let asked = found.iter().any(|one| matches!(one, Found::Phone { .. }));
+    let _ = writeln!(text, "\n{}", language.diagnosis(worst, asked));
     (text, code)
 }

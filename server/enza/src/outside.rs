@@ -7,7 +7,7 @@ mod report;
 mod second;
 mod session;
 
-pub(crate) use report::Report;
+pub(crate) use report::{Line, Rating, Report};
 pub(crate) use session::{MESSAGE_MAX, Visitor, run};
 
 use crate::attempts::network;

@@ -16,26 +16,41 @@ impl Language {
         }
     }
 
-    pub(crate) const fn diagnosis(self, worst: Verdict) -> &'static str {
+    /// `asked`: a phone has looked, too.
+    pub(crate) const fn diagnosis(self, worst: Verdict, asked: bool) -> &'static str {
         match (self, worst) {
+            (Self::English, Verdict::Ok) if asked => "Nothing is wrong that can be seen from here and from the phone.",
             (Self::English, Verdict::Ok) => {
-                "Nothing is wrong that can be seen from here. Open a link on a phone that is not in this network to see it from outside."
+                "Nothing is wrong that can be seen from here. `enza doctor --outside` asks a phone how it looks from outside."
             }
+            (Self::English, Verdict::Warn) if asked => "It can work. See the lines with an arrow.",
             (Self::English, Verdict::Warn) => {
-                "It can work. See the lines with an arrow; open a link on a phone that is not in this network to see it from outside."
+                "It can work. See the lines with an arrow; `enza doctor --outside` asks a phone how it looks from outside."
             }
             (Self::English, Verdict::Bad) => {
                 "Something keeps people out: begin with the first line that says BAD."
             }
+            (Self::Japanese, Verdict::Ok) if asked => "ここからも スマートフォンからも、見て わかる 問題は ありません。",
             (Self::Japanese, Verdict::Ok) => {
-                "ここから 見て わかる 問題は ありません。外から どう 見えるかは、ほかの ネットワークの スマートフォンで リンクを ひらくと わかります。"
+                "ここから 見て わかる 問題は ありません。外から どう 見えるかは、`enza doctor --outside` で スマートフォンに 聞けます。"
             }
+            (Self::Japanese, Verdict::Warn) if asked => "使えます。矢印の ある ところを 読んで ください。",
             (Self::Japanese, Verdict::Warn) => {
-                "使えます。矢印の ある ところを 読んで ください。外から どう 見えるかは、ほかの ネットワークの スマートフォンで リンクを ひらくと わかります。"
+                "使えます。矢印の ある ところを 読んで ください。外から どう 見えるかは、`enza doctor --outside` で スマートフォンに 聞けます。"
             }
             (Self::Japanese, Verdict::Bad) => {
                 "このままでは 入れない 人が います。はじめの「だめ」から なおして ください。"
             }
+        }
+    }
+
+    /// Over the link for a phone. `may_skip`: somebody sits there who can press Enter.
+    pub(crate) const fn ask_phone(self, may_skip: bool) -> &'static str {
+        match (self, may_skip) {
+            (Self::English, true) => "Open this on a phone that is not in this network (mobile data), or press Enter to go on without it.",
+            (Self::English, false) => "Open this on a phone that is not in this network (mobile data).",
+            (Self::Japanese, true) => "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。なしで すすむときは Enter を おして ください。",
+            (Self::Japanese, false) => "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。",
         }
     }
 
@@ -140,6 +155,16 @@ fn english(found: &Found) -> (String, Option<String>) {
         Found::StunSilent { server } => but(
             format!("{server} does not say as whom it sees this machine."),
             "Look whether UDP may leave this network, and whether the name and port are right.",
+        ),
+        Found::PrivatePort { port } => but(
+            format!("Only private addresses are told, and with port {port} Chrome and Edge take none of those: they are left with the relay inside TLS."),
+            "Inside a home or office use another port (--port 8443); behind a router or in a cloud tell the public address with --announce or --stun-server.",
+        ),
+        Found::Phone { summary, .. } => fine(format!("Seen from outside: {summary}")),
+        Found::FromPhone(line) => (line.what.clone(), line.todo.clone()),
+        Found::NoPhone { reason } => but(
+            format!("No phone has looked from outside: {reason}"),
+            "Run it again with --outside, and open the link on a phone that uses mobile data.",
         ),
         Found::PrivateOnly => but(
             "This machine has private addresses only: people outside of this network do not get in.".to_owned(),
@@ -263,6 +288,16 @@ fn japanese(found: &Found) -> (String, Option<String>) {
         Found::StunSilent { server } => but(
             format!("{server} から 返事が ありません。"),
             "この ネットワークから UDP が 出られるか、名前と ポートが 正しいか、調べて ください。",
+        ),
+        Found::PrivatePort { port } => but(
+            format!("内側の アドレスだけが 知らされています。ポート {port} では Chrome と Edge が それを 使わないので、TLS の 中の 中継だけが 残ります。"),
+            "家や 会社の 中だけなら ほかの ポート (--port 8443) に して ください。ルーターや クラウドの 中なら 公開アドレスを --announce か --stun-server で 知らせて ください。",
+        ),
+        Found::Phone { summary, .. } => fine(format!("外から 見ると: {summary}")),
+        Found::FromPhone(line) => (line.what.clone(), line.todo.clone()),
+        Found::NoPhone { reason } => but(
+            format!("外から 見た スマートフォンは ありません: {reason}"),
+            "--outside を つけて もう一度 始め、モバイル回線の スマートフォンで リンクを ひらいて ください。",
         ),
         Found::PrivateOnly => but(
             "この コンピューターには 内側の アドレスしか ありません。この ネットワークの 外の 人は 入れません。".to_owned(),

@@ -95,6 +95,7 @@ pub(super) async fn addresses(config: &Config, wanted: &Wanted) -> Vec<Found> {
             None => found.push(Found::StunSilent { server: server.clone() }),
         }
     }
+    found.extend(private_port(config, &known, mappings.first().map(SocketAddr::ip)));
     let own_port = socket.and_then(|socket| socket.local_addr().ok()).map(|address| address.port());
     match mappings.first() {
         Some(first) => {
@@ -122,6 +123,19 @@ pub(super) async fn addresses(config: &Config, wanted: &Wanted) -> Vec<Found> {
         found.push(name(host, &known).await);
     }
     found
+}
+
+/// `known`: this machine's addresses and the announced ones.
+fn private_port(config: &Config, known: &[IpAddr], mapped: Option<IpAddr>) -> Option<Found> {
+    let told: Vec<IpAddr> = match (&config.announce[..], config.bind) {
+        ([], bind) if bind.is_unspecified() => known.iter().copied().chain(mapped).collect(),
+        ([], bind) => std::iter::once(bind).chain(mapped).collect(),
+        (announced, _) => announced.to_vec(),
+    };
+    let refused = matches!(config.port, 80 | 443)
+        && !config.bind.is_loopback()
+        && !told.into_iter().any(is_public);
+    refused.then_some(Found::PrivatePort { port: config.port })
 }
 
 async fn name(host: &str, known: &[IpAddr]) -> Found {
@@ -185,6 +199,25 @@ pub(super) async fn certificate(config: &Config, at: Option<SocketAddr>, host: O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn a_port_that_chromium_refuses_at_private_addresses_is_named() {
+        let private: IpAddr = "192.168.1.5".parse().unwrap();
+        let public: IpAddr = "203.0.113.4".parse().unwrap();
+        let config = |port: u16, announce: &[IpAddr]| {
+            let announce = announce.to_vec();
+            let settings = Settings { port: Some(port), bind: Some([0, 0, 0, 0].into()), announce: Some(announce), ..Settings::default() };
+            settings.resolve(None, |_| None).unwrap()
+        };
+        assert!(private_port(&config(443, &[]), &[private], None).is_some());
+        assert!(private_port(&config(443, &[private]), &[private, public], None).is_some());
+        assert!(private_port(&config(443, &[]), &[private], Some(public)).is_none());
+        assert!(private_port(&config(443, &[public]), &[private], None).is_none());
+        assert!(private_port(&config(7880, &[]), &[private], None).is_none());
+        let alone = Config { bind: IpAddr::from([127, 0, 0, 1]), ..config(443, &[]) };
+        assert!(private_port(&alone, &[private], None).is_none());
+    }
 
     #[tokio::test]
     async fn a_name_is_compared_with_what_this_machine_is_known_by() {

@@ -88,6 +88,24 @@ impl Remote {
         Ok(String::from_utf8_lossy(&said).trim().to_owned())
     }
 
+    /// A word under which a device may tell how it sees the server.
+    pub(crate) async fn outside_word(&self) -> Result<String, OperateError> {
+        let (status, said) = self.ask(Method::POST, "/doctor/words", None).await?;
+        let said: Option<Value> = serde_json::from_slice(&said).ok();
+        let word = said.and_then(|said| said["word"].as_str().map(str::to_owned));
+        word.ok_or_else(|| OperateError::Strange { url: self.url.clone(), status: status.as_u16() })
+    }
+
+    /// What was told under that word; `None`: nothing yet.
+    pub(crate) async fn outside_report(&self, word: &str) -> Result<Option<Bytes>, OperateError> {
+        let path = format!("/doctor/reports/{}", segment(word));
+        match self.ask(Method::GET, &path, None).await? {
+            (StatusCode::OK, report) => Ok(Some(report)),
+            (StatusCode::NO_CONTENT, _) => Ok(None),
+            (status, _) => Err(OperateError::Strange { url: self.url.clone(), status: status.as_u16() }),
+        }
+    }
+
     async fn ask(
         &self,
         method: Method,
