@@ -186,6 +186,18 @@ def doctor(machine: Machine, words: list[str]) -> tuple[bool, object]:
     return done.returncode in (0, 1) and found.get("server") == "ok", found
 
 
+def outside(machine: Machine, words: list[str]) -> tuple[bool, object]:
+    """Shows a link for a phone; tests/browser opens it, here nobody does."""
+    out = machine.folder / "outside.out"
+    with open(out, "w") as said:
+        process = subprocess.Popen([machine.program, *words[1:], "--data", machine.data], stdout=said, stderr=said,
+                                   cwd=machine.here, env=machine.environment)
+    shown = until(lambda: re.search(r"http\S+/doctor#\S", out.read_text()))
+    process.kill()
+    process.wait()
+    return shown is not None, out.read_text()[-300:]
+
+
 def parsed(machine: Machine, words: list[str]) -> tuple[bool, object]:
     """A measurement of the whole machine: here only that the flags are understood, of a server that is not there."""
     key = [] if "--api-key" in words else ["--api-key", "key", "--api-secret", "s" * 40]
@@ -275,6 +287,7 @@ RUN: list[tuple[str, Run]] = [
     (r"cargo run --release -- serve --lan", lambda machine, words: serve(machine, ["enza", *words[4:]])),
     (r"enza(-before)? install .*", install),
     (r"enza uninstall", uninstall),
+    (r"enza doctor --outside", outside),
     (r"enza doctor.*", doctor),
     (r"enza invite list.*", local(says=r"guest")),
     (r"enza invite create.*", local(says=r"/join#")),
@@ -303,7 +316,7 @@ EXEMPT: list[tuple[str, str]] = [
     (r"git clone .*", "the checkout is there already"),
     (r"tests/run", "this test is a part of it"),
     (r"tests/fuzz/run 600", "a stage of tests/run of its own"),
-    (r"(ENZA_\w+=\S+ |ENZA_\w+=<[^>]*> )*docker compose .*", "containers have tests of their own"),
+    (r"(ENZA_\w+=(<[^>]*>|\S+) )*(docker|podman|buildah) .*", "containers have tests of their own"),
     (r"scp .*", "needs another machine"),
     (r"ufw allow 443/(tcp|udp)", "changes the firewall of the machine that the tests run on"),
     (r"systemctl status enza|journalctl .*", "asks systemd, which does not run the service here"),
