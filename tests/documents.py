@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -80,10 +81,8 @@ class Machine:
         made = self.run("enza", "invite", "create", "--role", "host", "--data", self.data)
         invite = ROOM_LINK.search(made.stdout)[1]
         joined = json.loads(self.get("/api/join", {"invite": invite, "name": "Hana"}))
-        room, token = joined["room"], joined["token"]
-        room = room["id"] if isinstance(room, dict) else room
-        self.seat = open_circle(socket.create_connection(("127.0.0.1", self.port), 5), room, token)
-        self.values |= {"ROOM": room, "WHO": joined["identity"]}
+        self.seat = open_circle(socket.create_connection(("127.0.0.1", self.port), 5), joined)
+        self.values |= {"ROOM": joined["circle"].split("/")[-2], "WHO": joined["identity"]}
 
     def run(self, *command: object, within: float = 20) -> subprocess.CompletedProcess:
         name, *arguments = map(str, command)
@@ -96,17 +95,17 @@ class Machine:
         text = re.sub(r"^sudo ", "", text)
         for placeholder, value in {"<public address>": "192.0.2.10", "<host:port>": f"127.0.0.1:{self.port}",
                                    "FILE": str(self.here / "copy.db"), "URL": "http://127.0.0.1:9/", "TITLE": "'A quiet room'",
-                                   **self.values}.items():
+                                   "N": str(os.getpid()), "K": "key", "S": "s" * 40, **self.values}.items():
             text = re.sub(rf"(?<![\w-]){re.escape(placeholder)}(?![\w-])", value, text)
         text = re.sub(r"(?<=\s)/(usr|var|etc)/", rf"{self.root}/\1/", text)
         words = shlex.split(text)
         return ["enza", *words[1:]] if re.fullmatch(r"(\./)?enza(-before)?", words[0]) else words
 
 
-def open_circle(stream: socket.socket, room: str, token: str) -> socket.socket:
+def open_circle(stream: socket.socket, joined: dict, host: str = "localhost") -> socket.socket:
     """The circle's WebSocket, with its first message read."""
     key = base64.b64encode(secrets.token_bytes(16)).decode()
-    stream.sendall((f"GET /api/rooms/{room}/circle?access_token={token} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+    stream.sendall((f"GET {joined['circle']}?access_token={joined['token']} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n"
                     f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n").encode())
     stream.settimeout(10)
     heard = b""
@@ -187,9 +186,22 @@ def doctor(machine: Machine, words: list[str]) -> tuple[bool, object]:
     return done.returncode in (0, 1) and found.get("server") == "ok", found
 
 
+def outside(machine: Machine, words: list[str]) -> tuple[bool, object]:
+    """Shows a link for a phone; tests/browser opens it, here nobody does."""
+    out = machine.folder / "outside.out"
+    with open(out, "w") as said:
+        process = subprocess.Popen([machine.program, *words[1:], "--data", machine.data], stdout=said, stderr=said,
+                                   cwd=machine.here, env=machine.environment)
+    shown = until(lambda: re.search(r"http\S+/doctor#\S", out.read_text()))
+    process.kill()
+    process.wait()
+    return shown is not None, out.read_text()[-300:]
+
+
 def parsed(machine: Machine, words: list[str]) -> tuple[bool, object]:
     """A measurement of the whole machine: here only that the flags are understood, of a server that is not there."""
-    done = machine.run(*words, "--url", "http://127.0.0.1:9", "--api-key", "key", "--api-secret", "s" * 40)
+    key = [] if "--api-key" in words else ["--api-key", "key", "--api-secret", "s" * 40]
+    done = machine.run(*words, *key, "--url", "http://127.0.0.1:9")
     return done.returncode == 1, done.stderr[-300:]
 
 
@@ -223,9 +235,20 @@ def restore(machine: Machine, words: list[str]) -> tuple[bool, object]:
         done = restore(machine, words)
         machine.start()
         return refused[0] and done[0], refused[1] if not refused[0] else done[1]
+    if "before-update.db" in words:
+        newer_database(machine)
     put = local()(machine, words)
     owners = {file.name: file.stat().st_uid for file in machine.data.iterdir()}
     return put[0] and set(owners.values()) == {machine.data.stat().st_uid}, put[1] or owners
+
+
+def newer_database(machine: Machine) -> None:
+    """As a newer program leaves it, which this one cannot open."""
+    with sqlite3.connect(machine.data / "enza.db") as database:
+        database.execute("INSERT INTO _sqlx_migrations VALUES (9999, 'newer', CURRENT_TIMESTAMP, TRUE, x'00', 0)")
+    database.close()
+    refused = machine.run("enza", "serve", "--check", "--data", machine.data, "--port", free_port())
+    check("a newer version's database is refused", refused.returncode == 1 and "another version" in refused.stderr, refused.stderr.strip()[-120:])
 
 
 def service(machine: Machine, words: list[str]) -> tuple[bool, object]:
@@ -264,6 +287,7 @@ RUN: list[tuple[str, Run]] = [
     (r"cargo run --release -- serve --lan", lambda machine, words: serve(machine, ["enza", *words[4:]])),
     (r"enza(-before)? install .*", install),
     (r"enza uninstall", uninstall),
+    (r"enza doctor --outside", outside),
     (r"enza doctor.*", doctor),
     (r"enza invite list.*", local(says=r"guest")),
     (r"enza invite create.*", local(says=r"/join#")),
@@ -292,7 +316,7 @@ EXEMPT: list[tuple[str, str]] = [
     (r"git clone .*", "the checkout is there already"),
     (r"tests/run", "this test is a part of it"),
     (r"tests/fuzz/run 600", "a stage of tests/run of its own"),
-    (r"(ENZA_\w+=\S+ |ENZA_\w+=<[^>]*> )*docker compose .*", "containers have tests of their own"),
+    (r"(ENZA_\w+=(<[^>]*>|\S+) )*(docker|podman|buildah) .*", "containers have tests of their own"),
     (r"scp .*", "needs another machine"),
     (r"ufw allow 443/(tcp|udp)", "changes the firewall of the machine that the tests run on"),
     (r"systemctl status enza|journalctl .*", "asks systemd, which does not run the service here"),

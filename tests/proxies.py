@@ -76,8 +76,7 @@ def behind(kind: str, command: list[str], port: int, link: str) -> None:
         check(f"{kind}: the server answers through it", True)
         status, said = ask(port, "127.0.0.1", "POST", "/api/join", json.dumps({"invite": secret, "name": "Hana"}))
         joined = json.loads(said)
-        room = joined["room"]["id"] if isinstance(joined["room"], dict) else joined["room"]
-        with open_circle(connect(port, "127.0.0.1"), room, joined["token"]):
+        with open_circle(connect(port, "127.0.0.1"), joined, NAME):
             check(f"{kind}: a WebSocket comes through", True)
         status, said = ask(port, "127.0.0.1", "GET", f"/rtc/v1/validate?access_token={joined['token']}&join_request={'A' * 60_000}")
         check(f"{kind}: a join request as long as they get comes through", status == 400 and "join_request" in said, f"{status} {said[:60]}")
