@@ -11,13 +11,17 @@ use store::Store;
 /// Copies the database of `config` into a new file that only its owner may read. The server may run meanwhile.
 ///
 /// # Errors
-/// [`StartError::Data`] when the file is there already or cannot be written, [`StartError::Store`].
+/// [`StartError::NoData`] where there is nothing to copy, [`StartError::Taken`] when the file is there already,
+/// [`StartError::Copy`] when it cannot be written, [`StartError::Store`].
 pub(crate) async fn backup(config: &Config, to: &Path) -> Result<(), StartError> {
-    let failed = |source| StartError::Data { path: to.to_owned(), source };
+    data_folder::found(&config.data)?;
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => StartError::Taken { path: to.to_owned() },
+        _ => StartError::Copy { path: to.to_owned(), source },
+    };
     if to.exists() {
         return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
     }
-    data_folder::prepare(&config.data)?;
     let store = Store::open(&database(&config.data)).await?;
     // SQLite fills an empty file, so that nobody else can read it at any moment.
     data_folder::new_private(to).map_err(failed)?;
@@ -35,13 +39,14 @@ pub(crate) async fn backup(config: &Config, to: &Path) -> Result<(), StartError>
 /// forgets there what a room promised to forget.
 ///
 /// # Errors
-/// [`StartError::Running`] while a server uses it, on whatever port, [`StartError::Store`] for a file that is no whole copy,
-/// [`StartError::Data`].
+/// [`StartError::Running`] while a server uses it, on whatever port, [`StartError::Copy`] for a file that cannot be read,
+/// [`StartError::Store`] for one that is no whole copy, [`StartError::Data`].
 pub(crate) async fn restore(config: &Config, from: &Path) -> Result<(), StartError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| StartError::Data { path, source }
     };
+    std::fs::File::open(from).map_err(|source| StartError::Copy { path: from.to_owned(), source })?;
     Store::check_copy(from).await?;
     data_folder::prepare(&config.data)?;
     // No server begins meanwhile either.
@@ -101,7 +106,7 @@ mod tests {
         // The server goes on while it is backed up.
         backup(&config, &copy).await.unwrap();
         assert!(
-            matches!(backup(&config, &copy).await, Err(StartError::Data { .. })),
+            matches!(backup(&config, &copy).await, Err(StartError::Taken { .. })),
             "nothing is overwritten"
         );
         store.create_room("After", 2).await.unwrap();
@@ -119,6 +124,16 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[tokio::test]
+    async fn a_mistyped_folder_is_no_empty_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, copy) = (config(folder.path()), folder.path().join("copy.db"));
+        assert!(
+            matches!(backup(&config, &copy).await, Err(StartError::NoData { path }) if path == config.data)
+        );
+        assert!(!config.data.exists() && !copy.exists(), "nothing is made");
     }
 
     #[tokio::test]
@@ -144,7 +159,8 @@ mod tests {
             std::fs::write(&file, bytes).unwrap();
             assert!(matches!(restore(&config, &file).await, Err(StartError::Store(_))), "{name}");
         }
-        assert!(matches!(restore(&config, &folder.path().join("none")).await, Err(StartError::Store(_))));
+        let none = folder.path().join("none");
+        assert!(matches!(restore(&config, &none).await, Err(StartError::Copy { path, .. }) if path == none));
         let store = Store::open(&database(&config.data)).await.unwrap();
         assert_eq!(store.rooms().await.unwrap().len(), 1);
         store.close().await;

@@ -29,6 +29,18 @@ pub fn prepare(data: &Path) -> Result<(), StartError> {
     options.open(database(data)).and_then(|file| give_to_owner(&file, data)).map_err(failed)
 }
 
+/// That a server has been at home here: commands that only look make nothing, or a mistyped folder would look like an empty server.
+///
+/// # Errors
+/// [`StartError::NoData`]; [`StartError::Data`] when it may not be looked at.
+pub(crate) fn found(data: &Path) -> Result<(), StartError> {
+    match database(data).try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StartError::NoData { path: data.to_owned() }),
+        Err(source) => Err(StartError::Data { path: data.to_owned(), source }),
+    }
+}
+
 /// The database's file.
 #[must_use]
 pub fn database(data: &Path) -> PathBuf {

@@ -27,7 +27,7 @@ impl Language {
                     .map_or_else(String::new, |binary| format!("プログラムを {binary} に 置きました。\n"));
                 let next = if done.started {
                     "動いています。コンピューターを つけたときも 自動で 始まります。ようすを 見る: systemctl status enza　記録を 見る: journalctl -u enza\n\
-                     あなた用の (ホストの) リンクを つくる: sudo enza invite create --role host --data /var/lib/enza/data"
+                     あなた用の (進行役の) リンクを つくる: sudo enza invite create --role host --data /var/lib/enza/data"
                 } else {
                     "systemd が 動いている コンピューターで 始めて ください: systemctl daemon-reload && systemctl enable --now enza"
                 };
