@@ -147,6 +147,7 @@ impl Server {
             media: threads.clone(),
             metrics,
             readiness,
+            showing: tls.as_ref().map(Tls::showing),
             begun: SystemTime::now(),
             data: config.data.as_path().into(),
             https_alone: config.is_https_alone(),

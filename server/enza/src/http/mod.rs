@@ -26,6 +26,7 @@ use crate::operator_key::OperatorKey;
 use crate::passphrase::Passphrases;
 use crate::readiness::Readiness;
 use crate::rooms::Rooms;
+use crate::tls::Showing;
 use crate::token::TokenAuthority;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -64,6 +65,8 @@ pub(crate) struct App {
     pub(crate) media: MediaThreads,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
+    /// `None` for a server that speaks HTTP.
+    pub(crate) showing: Option<Showing>,
     pub(crate) begun: SystemTime,
     /// The data folder.
     pub(crate) data: Arc<Path>,
