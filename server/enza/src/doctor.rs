@@ -318,7 +318,7 @@ pub(crate) async fn look(config: &Config, wanted: &Wanted) -> Vec<Found> {
     let at: Option<SocketAddr> = running.as_ref().and_then(Running::address);
     // The server that holds the folder is the one that made the key in it.
     let key = operator_key::read(&config.data).ok().flatten();
-    found.extend(network::server(running.as_ref(), key.as_deref()).await);
+    found.extend(network::server(running.as_ref(), key.as_ref().map(|key| key.as_str())).await);
     found.extend(network::addresses(config, wanted).await);
     found.push(network::certificate(config, at, wanted.host.as_deref()).await);
     found.extend(machine::look(&config.data));
