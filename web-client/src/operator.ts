@@ -9,16 +9,10 @@ import { begin, speakAlso } from './strings';
 import { operatorPart } from './strings/operator';
 import OperatorFrame from './view/operator/OperatorFrame.svelte';
 
-/** Each is its whole content, with one `h1`; the frame around it has the languages. */
-const pages: Readonly<Record<string, () => Promise<{ readonly default: Component }>>> = {
-  '/admin': () => import('./view/operator/AdminPage.svelte'),
-};
-
-/** Rejects when something of it cannot be had; the sentences in index.html stay then. */
-export async function openPage(root: HTMLElement, path: string): Promise<void> {
+/** Shows one: its whole content, with one `h1`; the frame around it has the languages. Rejects when something of it cannot be had; the sentences in index.html stay then. */
+export async function openPage(root: HTMLElement, Content: Component): Promise<void> {
   speakAlso(operatorPart);
-  const [page] = await Promise.all([pages[path]?.(), begin()]);
-  if (page === undefined) return;
+  await begin();
   root.replaceChildren();
-  mount(OperatorFrame, { target: root, props: { settings: openSettings().shown, Content: page.default } });
+  mount(OperatorFrame, { target: root, props: { settings: openSettings().shown, Content } });
 }
