@@ -373,13 +373,14 @@ function start(root: HTMLElement): void {
  */
 const operatorPages: Readonly<Record<string, () => Promise<{ readonly default: Component }>>> = {
   '/admin': () => import('./view/operator/AdminPage.svelte'),
+  '/doctor': () => import('./view/outside/DoctorPage.svelte'),
 };
 
 const root = document.getElementById('app');
 const asked = operatorPages[location.pathname];
 // Without words the sentences in index.html stay, which say what to do in both languages.
 if (root !== null && asked !== undefined) {
-  Promise.all([import('./operator'), asked()]).then(([{ openPage }, page]) => openPage(root, page.default)).catch(() => undefined);
+  Promise.all([import('./operator'), asked()]).then(([{ openPage }, page]) => openPage(root, location.pathname, page.default)).catch(() => undefined);
 } else if (root !== null) {
   begin().then(
     () => {
