@@ -1,4 +1,7 @@
-/** A made-up server: a busy evening, and a certificate that was not renewed. */
+/** A made-up server: a busy evening, and a certificate that was not renewed; and the operator's page over it. */
+import { mount } from 'svelte';
+import { readable } from 'svelte/store';
+import { firstSettings } from '../../src/circle/settings';
 import type { ServerState } from '../../src/protocol/state';
 
 const NOW = Date.UTC(2026, 0, 15, 10, 30);
@@ -49,3 +52,17 @@ export const serverState: ServerState = {
   certificate: { from: 'authority', names: ['circle.example.org'], beginsAt: NOW - 81 * DAY, endsAt: NOW + 9 * DAY, renewsAt: NOW - 21 * DAY },
   log: { warnings: 2, errors: 0 },
 };
+
+/** The page as it is, but for the network: with its key it is answered by the server above. */
+export async function operatorPage(root: HTMLElement, opened: boolean): Promise<void> {
+  Date.now = () => NOW;
+  window.fetch = () => Promise.resolve(new Response(JSON.stringify(serverState), { headers: { 'content-type': 'application/json' } }));
+  if (opened) sessionStorage.setItem('enza.operator', 'key');
+  else sessionStorage.removeItem('enza.operator');
+  const [{ default: Frame }, { default: Content }] = await Promise.all([
+    import('../../src/view/operator/OperatorFrame.svelte'),
+    import('../../src/view/operator/AdminPage.svelte'),
+  ]);
+  const theme = new URLSearchParams(location.search).get('theme') === 'dark' ? ('dark' as const) : ('device' as const);
+  mount(Frame, { target: root, props: { settings: readable({ ...firstSettings, theme }), Content } });
+}
