@@ -76,6 +76,8 @@ const states = {
   'fault-unreachable': ['screen=unreachable'],
   'fault-invite-expired': ['screen=invite-expired'],
   left: ['screen=left'],
+  'operator-key': ['screen=operator-key'],
+  operator: ['screen=operator', (page) => page.waitForSelector(id('state'))],
 };
 const sizes = { desk: DESK, phone: PHONE };
 

@@ -2,6 +2,7 @@
  * The composition root: joins the screen, the arrival and the stay, and carries intents out. Must never draw.
  */
 
+import type { Component } from 'svelte';
 import { mount } from 'svelte';
 import { beginArrival, noIds, noWish } from './app/arrival';
 import { keepGuest, keepSession, keptGuest, keptSession } from './app/memory';
@@ -366,13 +367,20 @@ function start(root: HTMLElement): void {
   route();
 }
 
-/** The addresses of `operator.ts`. */
-const operatorPages = /^\/(?:admin|doctor)$/;
+/**
+ * Pages for whoever keeps the server, by their addresses; nothing of them comes with the first page. They are named here and
+ * not in `operator.ts`, which makes the bundler leave what they share with the first page in its one file.
+ */
+const operatorPages: Readonly<Record<string, () => Promise<{ readonly default: Component }>>> = {
+  '/admin': () => import('./view/operator/AdminPage.svelte'),
+  '/doctor': () => import('./view/outside/DoctorPage.svelte'),
+};
 
 const root = document.getElementById('app');
+const asked = operatorPages[location.pathname];
 // Without words the sentences in index.html stay, which say what to do in both languages.
-if (root !== null && operatorPages.test(location.pathname)) {
-  import('./operator').then(({ openPage }) => openPage(root, location.pathname)).catch(() => undefined);
+if (root !== null && asked !== undefined) {
+  Promise.all([import('./operator'), asked()]).then(([{ openPage }, page]) => openPage(root, location.pathname, page.default)).catch(() => undefined);
 } else if (root !== null) {
   begin().then(
     () => {
