@@ -202,7 +202,7 @@ def live(docker: Docker, binary: str, programs: Path, folder: Path) -> None:
     check("http:// leads to it", " 308 " in answer and f"location: https://{DOMAIN}/" in answer.lower(), answer.split("\r\n")[0])
     looked = docker.do("exec", container, "/enza", "doctor", "--json")
     found = {one["check"]: one for one in json.loads(looked.stdout or '{"checks": []}')["checks"]}
-    check("the doctor finds it from inside", all(found.get(name, {}).get("verdict") == "ok" for name in ("server", "udp")),
+    check("the doctor finds it from inside", all(found.get(name, {}).get("verdict") == "ok" for name in ("server", "udp", "dns")),
           [(name, one["verdict"]) for name, one in found.items() if one["verdict"] != "ok"])
     made = docker.do("exec", container, "/enza", "room", "create", "One")
     check("a room is made", made.returncode == 0 and f"https://{DOMAIN}/join#" in made.stdout, made.stderr.strip()[-200:])
