@@ -7,13 +7,14 @@ Usage: container.py BINARY FOLDER    BINARY goes into the image in place of what
                                      "Dockerfile": that builds it, with NODE_IMAGE and RUST_IMAGE. FOLDER holds pebble and
                                      pebble-challtestsrv.
 
-Linux, root; Docker and docker-compose (Debian: docker.io, docker-compose), openssl, iproute2, Chromium. The rented server is a
+Linux, root; Docker with docker-compose or its plugin (Debian: docker.io, docker-compose), openssl, iproute2, Chromium. The rented server is a
 network namespace with a Docker of its own, whose data lies in a temporary folder; the world around it, with the authority, a name
 server and the browser, is another one. No Docker of this machine is touched, and nothing leaves.
 """
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -46,12 +47,13 @@ class Docker:
         self.folder, self.socket = folder, folder / "docker.sock"
         # Debian's own client builds with BuildKit without a plugin, which leaves out the stages that are not needed.
         self.client = next(path for path in ("/usr/bin/docker", "docker") if path == "docker" or Path(path).exists())
+        self.composing = ["docker-compose"] if shutil.which("docker-compose") else [self.client, "compose"]
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "DOCKER_HOST": f"unix://{self.socket}",
                             "DOCKER_BUILDKIT": "1", "COMPOSE_PROJECT_NAME": PROJECT, "LANG": "C.UTF-8"}
         self.daemon = start(
             ["nsenter", f"--net=/run/netns/{namespace}", "dockerd", "--host", f"unix://{self.socket}",
-             "--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid",
-             "--storage-driver", "vfs"], folder / "dockerd.log")
+             "--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"],
+            folder / "dockerd.log")
         came = until(lambda: self.do("version", "--format", "{{.Server.Version}}").returncode == 0, 30)
         if came is None:
             raise SystemExit(f"Docker does not start:\n{(folder / 'dockerd.log').read_text()[-2000:]}")
@@ -61,7 +63,7 @@ class Docker:
 
     def compose(self, *words: object, files: tuple = (), **variables: str) -> subprocess.CompletedProcess:
         given = [part for file in ("docker-compose.yml", *files) for part in ("-f", file)]
-        return run("docker-compose", *given, *words, env={**self.environment, **variables}, cwd=TOP, timeout=120)
+        return run(*self.composing, *given, *words, env={**self.environment, **variables}, cwd=TOP, timeout=120)
 
     def inspect(self, what: str) -> dict:
         return json.loads(self.do("inspect", what).stdout)[0]
@@ -200,7 +202,7 @@ def live(docker: Docker, binary: str, programs: Path, folder: Path) -> None:
     check("http:// leads to it", " 308 " in answer and f"location: https://{DOMAIN}/" in answer.lower(), answer.split("\r\n")[0])
     looked = docker.do("exec", container, "/enza", "doctor", "--json")
     found = {one["check"]: one for one in json.loads(looked.stdout or '{"checks": []}')["checks"]}
-    check("the doctor finds it from inside", all(found.get(name, {}).get("verdict") == "ok" for name in ("server", "udp")),
+    check("the doctor finds it from inside", all(found.get(name, {}).get("verdict") == "ok" for name in ("server", "udp", "dns")),
           [(name, one["verdict"]) for name, one in found.items() if one["verdict"] != "ok"])
     made = docker.do("exec", container, "/enza", "room", "create", "One")
     check("a room is made", made.returncode == 0 and f"https://{DOMAIN}/join#" in made.stdout, made.stderr.strip()[-200:])

@@ -107,6 +107,11 @@ pub(crate) enum Found {
         host: String,
         leads: Vec<IpAddr>,
     },
+    /// The same, but the server tells people where the name leads.
+    DnsTold {
+        host: String,
+        leads: Vec<IpAddr>,
+    },
     DnsNothing {
         host: String,
         reason: String,
@@ -219,6 +224,7 @@ impl Found {
             Self::Running { .. } | Self::NotReady { .. } | Self::NotRunning => "server",
             Self::UdpAnswers { .. } | Self::UdpSilent { .. } => "udp",
             Self::DnsFits { .. }
+            | Self::DnsTold { .. }
             | Self::DnsElsewhere { .. }
             | Self::DnsMixed { .. }
             | Self::DnsUncertain { .. }
@@ -255,6 +261,7 @@ impl Found {
             | Self::Running { .. }
             | Self::UdpAnswers { .. }
             | Self::DnsFits { .. }
+            | Self::DnsTold { .. }
             | Self::CertificateFits { .. }
             | Self::NoCertificate { alone: true }
             | Self::Public { .. }

@@ -114,6 +114,10 @@ fn english(found: &Found) -> (String, Option<String>) {
             format!("{host} leads here, and to {} as well, which this machine does not have.", list(others)),
             "Remove those records, often an AAAA of an address that was never set up: some people would try them first.",
         ),
+        Found::DnsTold { host, leads } => fine(format!(
+            "{host} leads to {}; people are told so, since this machine carries private addresses only.",
+            list(leads)
+        )),
         Found::DnsUncertain { host, leads } => but(
             format!("{host} leads to {}; this machine knows no public address of its own to compare.", list(leads)),
             "Give --stun-server HOST:PORT of a server that you trust, or --announce with the public address.",
@@ -263,6 +267,10 @@ fn japanese(found: &Found) -> (String, Option<String>) {
             format!("{host} は この コンピューターの ほかに {} も さしています。", list(others)),
             "その 行を 消して ください。使っていない AAAA が 残っていることが よく あります。先に そちらへ 行く 人が います。",
         ),
+        Found::DnsTold { host, leads } => fine(format!(
+            "{host} は {} を さしています。この コンピューターには 内側の アドレスしか ないので、参加する 人には その アドレスを 知らせています。",
+            list(leads)
+        )),
         Found::DnsUncertain { host, leads } => but(
             format!("{host} は {} を さしています。この コンピューターは 自分の 公開アドレスを 知らないので、くらべられません。", list(leads)),
             "信頼できる サーバーを --stun-server HOST:PORT で 指定するか、公開アドレスを --announce で 指定して ください。",
