@@ -20,6 +20,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 import papers
@@ -414,7 +415,8 @@ def read_all(known_flags: set[str], general: str) -> None:
         if path.name.endswith(".ja.md"):
             ours, theirs = (papers.shape(one.read_text()) for one in (path, path.with_name(path.name.replace(".ja", ""))))
             for what, value in theirs.items():
-                check(f"{path.name}: the same {what} as in English", ours[what] == value, "" if ours[what] == value else f"{ours[what]}\n{value}")
+                differ = [pair for pair in zip_longest(value, ours[what]) if pair[0] != pair[1]] if isinstance(value, list) else [(value, ours[what])]
+                check(f"{path.name}: the same {what} as in English", ours[what] == value, "" if ours[what] == value else differ[:3])
 
 
 def see_mistakes(known_flags: set[str]) -> None:

@@ -51,7 +51,7 @@ def nginx(folder: Path, port: int, enza: int) -> list[str]:
         assert written in text, f"the nginx text has no {written}"
         text = text.replace(written, here)
     kinds = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    (folder / "nginx.conf").write_text(f"pid {folder}/nginx.pid;\nevents {{}}\nhttp {{\n{kinds}\n{text}}}\n")
+    (folder / "nginx.conf").write_text(f"pid {folder}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log {folder}/visitors.err;\n{kinds}\n{text}}}\n")
     return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;", "-e", str(folder / "nginx.err")]
 
 
