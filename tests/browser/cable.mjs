@@ -201,6 +201,11 @@ const browserIn = (space, colour) => launch('chromium', {
     : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`] }),
 });
 
+/** The same far away, for somebody whose device does not trust the certificate and who passes the warning. */
+export const doubtingBrowser = () => launch('chromium', {
+  language: 'en', pipe: true, executablePath: inside(away, browserPath('chromium')),
+});
+
 /** A browser behind the cable, without a page yet. */
 export const farBrowser = (colour) => browserIn(away, colour);
 

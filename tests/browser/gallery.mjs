@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { violations } from './axe.mjs';
 import { check, DESK, launch, openPage, PHONE, run, shot, sleep, until } from './kit.mjs';
-import { base, enter, fault, hasLeft, isLive, openLink, press, printedLinks, seats } from './room.mjs';
+import { base, enter, fault, hasLeft, id, isLive, openLink, press, printedLinks, seats } from './room.mjs';
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 const links = printedLinks();
@@ -72,6 +72,11 @@ async function walk(browser, language, size) {
   await press(page, 'leave');
   await until(() => hasLeft(page), 5000);
   await shown('7-left');
+  await page.goto(`${base}/doctor`, { waitUntil: 'load' });
+  const verdict = () => page.$eval(id('doctor'), (doctor) => doctor.dataset.verdict);
+  await until(async () => await verdict() !== '', 15_000);
+  check(`${language}-${size}: the doctor knows this very computer`, await verdict() === 'this-computer', await verdict());
+  await shown('8-doctor');
   check(`${language}-${size}: no script error`, errors.length === 0, errors[0] ?? '');
   check(`${language}-${size}: nothing is asked of any other server`, outside.size === 0, [...outside].join(' '));
   await page.browserContext().close();

@@ -367,7 +367,7 @@ function start(root: HTMLElement): void {
 }
 
 /** The addresses of `operator.ts`. */
-const operatorPages = /^\/(?:admin)$/;
+const operatorPages = /^\/(?:admin|doctor)$/;
 
 const root = document.getElementById('app');
 // Without words the sentences in index.html stay, which say what to do in both languages.

@@ -8,6 +8,8 @@ import { en } from '../src/strings/en';
 import { ja } from '../src/strings/ja';
 import { en as operatorEn } from '../src/strings/operator/en';
 import { ja as operatorJa } from '../src/strings/operator/ja';
+import { en as outsideEn } from '../src/strings/outside/en';
+import { ja as outsideJa } from '../src/strings/outside/ja';
 
 const source = join(import.meta.dirname, '..', 'src');
 
@@ -21,7 +23,7 @@ function slots(text: string): string[] {
   return [...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '').sort();
 }
 
-const pairs: readonly (readonly [Readonly<Record<string, string>>, Readonly<Record<string, string>>])[] = [[ja, en], [operatorJa, operatorEn]];
+const pairs: readonly (readonly [Readonly<Record<string, string>>, Readonly<Record<string, string>>])[] = [[ja, en], [operatorJa, operatorEn], [outsideJa, outsideEn]];
 
 describe('catalogues', () => {
   it('have the same keys, all of them filled', () => {
@@ -40,7 +42,7 @@ describe('catalogues', () => {
   });
 
   it('share no key, so that each word stands in one place', () => {
-    expect(Object.keys(operatorJa).filter((key) => key in ja)).toEqual([]);
+    expect(Object.keys({ ...operatorJa, ...outsideJa }).filter((key) => key in ja)).toEqual([]);
   });
 
   it('hold no key the page does not use', () => {
@@ -49,7 +51,7 @@ describe('catalogues', () => {
       .map((file) => readFileSync(file, 'utf8'))
       .join('\n');
     // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`, `react.${name}`, `seal.${why}`, `seal.${whose}.b`, `word.said.${said}`,
-    // `deed.${deed}`, `deeds.${deed}`.
+    // `deed.${deed}`, `deeds.${deed}`, `out.is.${situation}`, `out.${rating}`, `out.${device}.${state}`.
     const built = [
       ...marks.map((mark) => `mark.${mark}`),
       ...['ios', 'safari', 'android', 'firefox'].map((browser) => `e.denied.${browser}.b`),
@@ -59,13 +61,16 @@ describe('catalogues', () => {
       ...['no-key', 'no-cipher'].flatMap((why) => [`seal.${why}`, `seal.${why}.b`]),
       ...['mine', 'either', 'theirs'].map((whose) => `seal.${whose}.b`),
       ...reactions.map(({ name }) => `react.${name}`),
+      ...(code.match(/export type Situation =([^;]*);/)?.[1]?.match(/[a-z-]+/g) ?? []).map((situation) => `out.is.${situation}`),
+      ...['ok', 'warn', 'bad', 'unknown'].map((rating) => `out.${rating}`),
+      ...['microphone', 'camera'].flatMap((device) => [`out.${device}`, ...['granted', 'denied', 'none', 'none.do', 'unknown'].map((state) => `out.${device}.${state}`)]),
       ...['all', 'saver', 'none'].map((pictures) => `set.pic.${pictures}.b`),
       ...['none', 'unplugged', 'denied', 'busy', 'failed', 'background'].flatMap((why) => [`e.mic.${why}`, `e.cam.${why}`, `e.both.${why}`, `e.${why}.b`]),
       ...(code.match(/const icons: Readonly<Record<FaultKind[\s\S]*?\};/)?.[0].match(/^ {4}'?([a-z-]+)'?:/gm) ?? [])
         .map((line) => line.replace(/[\s':]/g, ''))
         .flatMap((kind) => [`e.${kind}`, `e.${kind}.b`]),
     ];
-    const unused = [...Object.keys(ja), ...Object.keys(operatorJa)].filter((key) => !code.includes(`'${key}'`) && !built.includes(key));
+    const unused = [...Object.keys(ja), ...Object.keys(operatorJa), ...Object.keys(outsideJa)].filter((key) => !code.includes(`'${key}'`) && !built.includes(key));
     expect(unused).toEqual([]);
   });
 

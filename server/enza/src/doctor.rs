@@ -5,6 +5,7 @@ mod machine;
 mod network;
 mod phone;
 mod shown;
+mod strain;
 
 pub(crate) use phone::{Ask, look as look_from_outside};
 
@@ -19,6 +20,8 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+
+pub(crate) use strain::{Room, Shown, Strain, Used, has_room_for_ten};
 
 /// What is looked at beside the settings.
 pub(crate) struct Wanted {
@@ -173,6 +176,21 @@ pub(crate) enum Found {
     BuffersSmall {
         bytes: u64,
     },
+    /// The authority has given none yet.
+    CertificateNone,
+    /// Of a running server; the doctor's own process has other numbers.
+    FilesUsed {
+        open: u64,
+        most: u64,
+    },
+    ConnectionsUsed {
+        now: u64,
+        most: u64,
+    },
+    /// The busiest media thread.
+    MediaBusy {
+        percent: u64,
+    },
     /// The situation as a phone sees it.
     Phone {
         situation: String,
@@ -210,6 +228,7 @@ impl Found {
             | Self::CertificateOver
             | Self::CertificateRefused { .. }
             | Self::CertificateOwn { .. }
+            | Self::CertificateNone
             | Self::NoCertificate { .. } => "certificate",
             Self::Public { .. }
             | Self::BehindNat { .. }
@@ -220,9 +239,11 @@ impl Found {
             Self::ClockKept | Self::ClockUnsure | Self::ClockWrong => "clock",
             Self::Disk { .. } | Self::DiskLow { .. } => "disk",
             Self::Memory { .. } | Self::MemoryLow { .. } => "memory",
-            Self::Files | Self::FilesFew { .. } => "files",
+            Self::Files | Self::FilesFew { .. } | Self::FilesUsed { .. } => "files",
             Self::Gso | Self::NoGso => "gso",
             Self::Buffers | Self::BuffersSmall { .. } => "buffers",
+            Self::ConnectionsUsed { .. } => "connections",
+            Self::MediaBusy { .. } => "processor",
             Self::Phone { .. } | Self::FromPhone(_) | Self::NoPhone { .. } => "outside",
         }
     }
@@ -260,6 +281,9 @@ impl Found {
             | Self::ClockUnsure
             | Self::MemoryLow { .. }
             | Self::FilesFew { .. }
+            | Self::FilesUsed { .. }
+            | Self::ConnectionsUsed { .. }
+            | Self::MediaBusy { .. }
             | Self::NoGso
             | Self::BuffersSmall { .. }
             | Self::FromPhone(Line { verdict: Rating::Warn, .. })
@@ -270,6 +294,7 @@ impl Found {
             | Self::DnsElsewhere { .. }
             | Self::DnsNothing { .. }
             | Self::CertificateOver
+            | Self::CertificateNone
             | Self::CertificateRefused { .. }
             | Self::BehindNat { told: false, .. }
             | Self::Symmetric { told: false, .. }

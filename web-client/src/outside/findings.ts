@@ -157,7 +157,7 @@ function ways(looked: Looked): Finding[] {
 
 function nat(looked: Looked): Finding {
   if (looked.udp.way !== 'open') return finding('nat', 'unknown', 'out.nat.udp');
-  const kind = natOf(looked.seen);
+  const kind = looked.local ? 'none' : natOf(looked.seen);
   const keys = { none: 'out.nat.none', same: 'out.nat.same', symmetric: 'out.nat.symmetric', unknown: 'out.nat.unknown' } as const;
   return finding('nat', kind === 'unknown' ? 'unknown' : 'ok', keys[kind]);
 }

@@ -91,7 +91,9 @@ export class Line {
         if (message?.['type'] === 'hello') settle({ kind: 'line', line: new Line(socket, helloOf(message)) });
       };
       // 1013: try again later (RFC 6455 section 7.4.1 and its registry).
-      socket.onclose = ({ code }) => settle({ kind: code === 1013 ? 'busy' : 'none' });
+      socket.onclose = ({ code }) => {
+        settle({ kind: code === 1013 ? 'busy' : 'none' });
+      };
     });
   }
 
@@ -124,7 +126,9 @@ export class Line {
   #ask(name: string, question: Fields): Promise<Fields | null> {
     return new Promise((resolve) => {
       this.#waiting.set(name, resolve);
-      setTimeout(() => this.#settle(name, null, resolve), ANSWER_WITHIN_MS);
+      setTimeout(() => {
+        this.#settle(name, null, resolve);
+      }, ANSWER_WITHIN_MS);
       if (!this.#say(question)) this.#settle(name, null);
     });
   }

@@ -6,7 +6,7 @@ import { canTakePart, mayUseDevices } from '../media/support';
 import type { Device, Looked, Permission } from './findings';
 import { Line } from './line';
 import type { Trial } from './ways';
-import { lookFromTwoPorts, tryWay } from './ways';
+import { lookFromTwoPorts, Patience, tryWay } from './ways';
 
 /** How often the clock is asked; the quickest answer is the truest. */
 const CLOCK_TRIES = 3;
@@ -39,8 +39,10 @@ export async function look(): Promise<Looked> {
   const { line } = opened;
   const { made, privateOnly } = { made: line.hello.certificate, privateOnly: line.hello.private && line.hello.away };
   const clock = await askTheTime(line);
+  const patience = new Patience();
   const [udp, tcp, relay, seen] = await Promise.all([
-    tryWay('udp', line), tryWay('tcp', line), tryWay('relay', line), lookFromTwoPorts(line),
+    tryWay('udp', line, patience), tryWay('tcp', line, patience), tryWay('relay', line, patience),
+    about.local ? null : lookFromTwoPorts(line),
   ]);
   line.close();
   return { ...about, contact: 'line', made, privateOnly, ...clock, udp, tcp, relay, seen };

@@ -5,8 +5,13 @@
 
 import type { Line, Second } from './line';
 
-/** A way that is not open by then counts as closed. Lower: a far phone seems blocked; higher: people wait for nothing. */
-const OPEN_WITHIN_MS = 5000;
+/**
+ * What is not open by then counts as closed: when no way is open yet, and the least and the most, in times what the first way took,
+ * once one is. Lower: a far phone seems blocked; higher: people wait for nothing.
+ */
+const LONGEST_MS = 10_000;
+const SHORTEST_MS = 4000;
+const TIMES_THE_FIRST = 3;
 /** How long is listened for what the two ports see. */
 const SEEN_WITHIN_MS = 2500;
 
@@ -34,16 +39,42 @@ export function only(way: Way, answer: string): { readonly sdp: string; readonly
   return { sdp: lines.join('\r\n'), count };
 }
 
+/** How long all ways together are waited for. */
+export class Patience {
+  readonly over: Promise<void>;
+  readonly #end: () => void;
+  readonly #began = performance.now();
+
+  constructor() {
+    let end = (): void => undefined;
+    this.over = new Promise((resolve) => {
+      end = resolve;
+    });
+    this.#end = end;
+    setTimeout(end, LONGEST_MS);
+  }
+
+  /** A way is open: those that are not blocked are not much slower. */
+  opened(): void {
+    const took = performance.now() - this.#began;
+    setTimeout(this.#end, Math.max(SHORTEST_MS, TIMES_THE_FIRST * took) - took);
+  }
+}
+
 /** Connects in one way alone, and closes again. */
-export async function tryWay(way: Way, line: Line): Promise<Trial> {
+export async function tryWay(way: Way, line: Line, patience: Patience): Promise<Trial> {
   const iceServers = way === 'relay' ? [...line.hello.iceServers] : [];
   if (way === 'relay' && iceServers.length === 0) return { way: 'absent' };
   const connection = new RTCPeerConnection({ iceServers, iceTransportPolicy: way === 'relay' ? 'relay' : 'all' });
   try {
     const channel = connection.createDataChannel('trial');
     const open = new Promise<boolean>((resolve) => {
-      channel.onopen = () => resolve(true);
-      setTimeout(() => resolve(false), OPEN_WITHIN_MS);
+      channel.onopen = () => {
+        resolve(true);
+      };
+      void patience.over.then(() => {
+        resolve(false);
+      });
     });
     await connection.setLocalDescription();
     const answer = await line.offer(numbers[way], connection.localDescription?.sdp ?? '');
@@ -51,7 +82,9 @@ export async function tryWay(way: Way, line: Line): Promise<Trial> {
     const { sdp, count } = only(way, answer);
     if (count === 0) return { way: 'absent' };
     await connection.setRemoteDescription({ type: 'answer', sdp });
-    return (await open) ? { way: 'open', roundTrip: await roundTrip(connection) } : { way: 'closed' };
+    if (!(await open)) return { way: 'closed' };
+    patience.opened();
+    return { way: 'open', roundTrip: await roundTrip(connection) };
   } catch {
     return { way: 'closed' };
   } finally {

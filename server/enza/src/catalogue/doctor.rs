@@ -19,7 +19,9 @@ impl Language {
     /// `asked`: a phone has looked, too.
     pub(crate) const fn diagnosis(self, worst: Verdict, asked: bool) -> &'static str {
         match (self, worst) {
-            (Self::English, Verdict::Ok) if asked => "Nothing is wrong that can be seen from here and from the phone.",
+            (Self::English, Verdict::Ok) if asked => {
+                "Nothing is wrong that can be seen from here and from the phone."
+            }
             (Self::English, Verdict::Ok) => {
                 "Nothing is wrong that can be seen from here. `enza doctor --outside` asks a phone how it looks from outside."
             }
@@ -30,7 +32,9 @@ impl Language {
             (Self::English, Verdict::Bad) => {
                 "Something keeps people out: begin with the first line that says BAD."
             }
-            (Self::Japanese, Verdict::Ok) if asked => "ここからも スマートフォンからも、見て わかる 問題は ありません。",
+            (Self::Japanese, Verdict::Ok) if asked => {
+                "ここからも スマートフォンからも、見て わかる 問題は ありません。"
+            }
             (Self::Japanese, Verdict::Ok) => {
                 "ここから 見て わかる 問題は ありません。外から どう 見えるかは、`enza doctor --outside` で スマートフォンに 聞けます。"
             }
@@ -47,10 +51,16 @@ impl Language {
     /// Over the link for a phone. `may_skip`: somebody sits there who can press Enter.
     pub(crate) const fn ask_phone(self, may_skip: bool) -> &'static str {
         match (self, may_skip) {
-            (Self::English, true) => "Open this on a phone that is not in this network (mobile data), or press Enter to go on without it.",
+            (Self::English, true) => {
+                "Open this on a phone that is not in this network (mobile data), or press Enter to go on without it."
+            }
             (Self::English, false) => "Open this on a phone that is not in this network (mobile data).",
-            (Self::Japanese, true) => "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。なしで すすむときは Enter を おして ください。",
-            (Self::Japanese, false) => "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。",
+            (Self::Japanese, true) => {
+                "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。なしで すすむときは Enter を おして ください。"
+            }
+            (Self::Japanese, false) => {
+                "この ネットワークの 外の スマートフォン (モバイル回線) で ひらいて ください。"
+            }
         }
     }
 
@@ -204,6 +214,22 @@ fn english(found: &Found) -> (String, Option<String>) {
             format!("Sockets may have buffers of {} KiB only; bursts in large rooms may be cut.", bytes >> 10),
             "sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304, and the same into /etc/sysctl.d/enza.conf",
         ),
+        Found::CertificateNone => but(
+            "There is no certificate yet: nobody can open the page by its name.".to_owned(),
+            "Read the log (journalctl -u enza): it says what the authority answered; enza doctor says whether the name leads here.",
+        ),
+        Found::FilesUsed { open, most } => but(
+            format!("{open} of {most} files and connections are open: soon newcomers have to wait."),
+            "The service of `enza install` has 65536; by hand: ulimit -n 65536, then start again.",
+        ),
+        Found::ConnectionsUsed { now, most } => but(
+            format!("{now} of {most} places for connections are taken: soon newcomers have to wait."),
+            "If fewer people are here than that suggests, somebody floods the port: stop them at the firewall.",
+        ),
+        Found::MediaBusy { percent } => but(
+            format!("Sound and picture keep a processor busy for {percent} % of the time: with many more people they would falter."),
+            "Let no further meeting begin now, or ask people to turn cameras off; for the next time take a machine with more or faster processors.",
+        ),
     }
 }
 
@@ -336,6 +362,22 @@ fn japanese(found: &Found) -> (String, Option<String>) {
         Found::BuffersSmall { bytes } => but(
             format!("ソケットの バッファーは {} KiB までです。大きい 部屋で とぎれる ことが あります。", bytes >> 10),
             "sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304　同じ 行を /etc/sysctl.d/enza.conf にも 書いて ください。",
+        ),
+        Found::CertificateNone => but(
+            "証明書が まだ ありません。名前では だれも ページを ひらけません。".to_owned(),
+            "認証局の 返事が 記録に あります (journalctl -u enza)。名前が ここを さしているかは enza doctor で わかります。",
+        ),
+        Found::FilesUsed { open, most } => but(
+            format!("ファイルと 接続が {most} のうち {open} ひらいています。もうすぐ、新しい 人が 待つことに なります。"),
+            "`enza install` の サービスでは 65536 です。自分で 始めるときは ulimit -n 65536 の あとで もう一度 始めて ください。",
+        ),
+        Found::ConnectionsUsed { now, most } => but(
+            format!("接続の 席が {most} のうち {now} うまっています。もうすぐ、新しい 人が 待つことに なります。"),
+            "人数の わりに 多すぎるなら、だれかが 大量に つないでいます。ファイアウォールで 止めて ください。",
+        ),
+        Found::MediaBusy { percent } => but(
+            format!("声と 映像で プロセッサーが {percent} % の 時間 はたらいています。人が もっと ふえると とぎれます。"),
+            "いまは 新しい 集まりを 始めないか、カメラを 切るよう お願いして ください。次からは、プロセッサーの 多い、または 速い ものを 使って ください。",
         ),
     }
 }

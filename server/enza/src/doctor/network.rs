@@ -7,7 +7,7 @@ use crate::operate::remote::Remote;
 use crate::running::Running;
 use crate::tls::validity::{self, Validity};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::net::{UdpSocket, lookup_host};
 use tokio::time::timeout;
 
@@ -132,9 +132,8 @@ fn private_port(config: &Config, known: &[IpAddr], mapped: Option<IpAddr>) -> Op
         ([], bind) => std::iter::once(bind).chain(mapped).collect(),
         (announced, _) => announced.to_vec(),
     };
-    let refused = matches!(config.port, 80 | 443)
-        && !config.bind.is_loopback()
-        && !told.into_iter().any(is_public);
+    let refused =
+        matches!(config.port, 80 | 443) && !config.bind.is_loopback() && !told.into_iter().any(is_public);
     refused.then_some(Found::PrivatePort { port: config.port })
 }
 
@@ -184,15 +183,24 @@ pub(super) async fn certificate(config: &Config, at: Option<SocketAddr>, host: O
     let Some(Validity { until, .. }) = chain.first().and_then(|first| validity::of(first)) else {
         return Found::CertificateRefused { reason: "there is none".to_owned() };
     };
-    let days = until.duration_since(std::time::SystemTime::now()).map(|left| left.as_secs() / 86_400);
-    match days {
-        Err(_) => Found::CertificateOver,
-        Ok(days) if own => Found::CertificateOwn { days },
-        Ok(days) => match host.map(|host| shown::judge(&chain, host)) {
+    match ending(until) {
+        Found::CertificateOver => Found::CertificateOver,
+        Found::CertificateSoon { days } | Found::CertificateFits { days } if own => {
+            Found::CertificateOwn { days }
+        }
+        found => match host.map(|host| shown::judge(&chain, host)) {
             Some(Err(reason)) => Found::CertificateRefused { reason },
-            _ if days < SOON_DAYS => Found::CertificateSoon { days },
-            _ => Found::CertificateFits { days },
+            _ => found,
         },
+    }
+}
+
+/// What a certificate's end alone says of it.
+pub(super) fn ending(until: SystemTime) -> Found {
+    match until.duration_since(SystemTime::now()).map(|left| left.as_secs() / 86_400) {
+        Err(_) => Found::CertificateOver,
+        Ok(days) if days < SOON_DAYS => Found::CertificateSoon { days },
+        Ok(days) => Found::CertificateFits { days },
     }
 }
 
@@ -207,7 +215,12 @@ mod tests {
         let public: IpAddr = "203.0.113.4".parse().unwrap();
         let config = |port: u16, announce: &[IpAddr]| {
             let announce = announce.to_vec();
-            let settings = Settings { port: Some(port), bind: Some([0, 0, 0, 0].into()), announce: Some(announce), ..Settings::default() };
+            let settings = Settings {
+                port: Some(port),
+                bind: Some([0, 0, 0, 0].into()),
+                announce: Some(announce),
+                ..Settings::default()
+            };
             settings.resolve(None, |_| None).unwrap()
         };
         assert!(private_port(&config(443, &[]), &[private], None).is_some());

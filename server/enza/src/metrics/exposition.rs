@@ -1,6 +1,6 @@
 //! The counts as Prometheus reads them (text format 0.0.4): names with their units, and labels that have few values.
 
-use super::{Beginning, Metrics, Process, Queue, Route, STATUS_CLASSES};
+use super::{Beginning, Metrics, Process, Queue, Route, STATUS_CLASSES, Turned};
 use crate::media::Report;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -81,6 +81,12 @@ impl Page {
         for beginning in Beginning::ALL {
             let kind = [("kind", beginning.name())];
             self.value("enza_media_sessions_total", &kind, metrics.sessions(beginning));
+        }
+        let help = "Connections that the port let go again, by reason.";
+        self.family("enza_connections_refused_total", "counter", help);
+        for why in Turned::ALL {
+            let reason = [("reason", why.name())];
+            self.value("enza_connections_refused_total", &reason, metrics.turned(why));
         }
         self.family("enza_http_requests_total", "counter", "HTTP requests by kind of address and of answer.");
         for route in Route::ALL {

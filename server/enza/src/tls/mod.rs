@@ -10,6 +10,7 @@
 pub(crate) mod acme;
 mod development;
 mod files;
+mod names;
 pub(crate) mod validity;
 
 use crate::config::{Config, Transport};
@@ -127,6 +128,12 @@ impl Showing {
     /// When it begins and ends.
     pub(crate) fn validity(&self) -> Option<validity::Validity> {
         self.0.borrow().as_ref().and_then(|shown| shown.cert.first()).and_then(|der| validity::of(der))
+    }
+
+    /// For which names and addresses it is.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let shown = self.0.borrow();
+        shown.as_ref().and_then(|shown| shown.cert.first()).map(|der| names::of(der)).unwrap_or_default()
     }
 }
 
