@@ -20,6 +20,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 import papers
@@ -95,7 +96,7 @@ class Machine:
         text = re.sub(r"^sudo ", "", text)
         for placeholder, value in {"<public address>": "192.0.2.10", "<host:port>": f"127.0.0.1:{self.port}",
                                    "FILE": str(self.here / "copy.db"), "URL": "http://127.0.0.1:9/", "TITLE": "'A quiet room'",
-                                   "N": str(os.getpid()), "K": "key", "S": "s" * 40, **self.values}.items():
+                                   "N": str(self.process.pid) if self.process else "N", **self.values}.items():
             text = re.sub(rf"(?<![\w-]){re.escape(placeholder)}(?![\w-])", value, text)
         text = re.sub(r"(?<=\s)/(usr|var|etc)/", rf"{self.root}/\1/", text)
         words = shlex.split(text)
@@ -114,7 +115,7 @@ def open_circle(stream: socket.socket, joined: dict, host: str = "localhost") ->
         if not more:
             break
         heard += more
-    if not heard.startswith(b"HTTP/1.1 101") or b'"type"' not in heard:
+    if not heard.startswith(b"HTTP/1.1 101") or b'"type":"state"' not in heard:
         raise RuntimeError(heard[:200].decode(errors="replace"))
     return stream
 
@@ -198,11 +199,21 @@ def outside(machine: Machine, words: list[str]) -> tuple[bool, object]:
     return shown is not None, out.read_text()[-300:]
 
 
-def parsed(machine: Machine, words: list[str]) -> tuple[bool, object]:
-    """A measurement of the whole machine: here only that the flags are understood, of a server that is not there."""
-    key = [] if "--api-key" in words else ["--api-key", "key", "--api-secret", "s" * 40]
-    done = machine.run(*words, *key, "--url", "http://127.0.0.1:9")
-    return done.returncode == 1, done.stderr[-300:]
+def load(machine: Machine, words: list[str]) -> tuple[bool, object]:
+    """Two people a room for a second. The search for the most takes the machine a minute: that one has to begin."""
+    key = dict(re.findall(r'^(\w+) = "(.+)"$', (machine.data / "api-key.toml").read_text(), re.M))
+    given = [{"K": key["api_key"], "S": key["api_secret"]}.get(word, word) for word in words]
+    command = [machine.program, *given[1:], "--url", f"http://127.0.0.1:{machine.port}", "--participants", "2", "--duration", "1s"]
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=machine.environment)
+        try:
+            code = process.wait(2 if "--find-capacity" in words else 60)
+        except subprocess.TimeoutExpired:
+            code = 0 if "--find-capacity" in words else None
+        process.kill()
+        process.wait()
+        said.seek(0)
+        return code == 0, said.read()[-300:]
 
 
 def seated(says: str = "") -> Run:
@@ -211,7 +222,10 @@ def seated(says: str = "") -> Run:
     def run(machine: Machine, words: list[str]) -> tuple[bool, object]:
         before = machine.values["WHO"]
         machine.seat_somebody()
-        return local(says=says)(machine, [machine.values["WHO"] if word == before else word for word in words])
+        typed = [machine.values["WHO"] if word == before else word for word in words]
+        tried: list[tuple[bool, object]] = []
+        until(lambda: tried.append(local(says=says)(machine, typed)) or tried[-1][0], 5)
+        return tried[-1]
 
     return run
 
@@ -247,7 +261,7 @@ def newer_database(machine: Machine) -> None:
     with sqlite3.connect(machine.data / "enza.db") as database:
         database.execute("INSERT INTO _sqlx_migrations VALUES (9999, 'newer', CURRENT_TIMESTAMP, TRUE, x'00', 0)")
     database.close()
-    refused = machine.run("enza", "serve", "--check", "--data", machine.data, "--port", free_port())
+    refused = machine.run("enza", "serve", "--data", machine.data, "--port", free_port())
     check("a newer version's database is refused", refused.returncode == 1 and "another version" in refused.stderr, refused.stderr.strip()[-120:])
 
 
@@ -306,7 +320,7 @@ RUN: list[tuple[str, Run]] = [
     (r"systemctl (stop|start|restart) enza", service),
     (r"cp /usr/local/bin/enza enza-before", shell),
     (r"rm -rf /var/lib/enza .*", shell),
-    (r"enza load .*", parsed),
+    (r"enza load .*", load),
     (r"cargo bench -p sfu --bench forward", named("server/sfu/benches/forward.rs")),
     (r"cargo run --release -p load --example fan_out", named("server/load/examples/fan_out.rs")),
 ]
@@ -401,7 +415,8 @@ def read_all(known_flags: set[str], general: str) -> None:
         if path.name.endswith(".ja.md"):
             ours, theirs = (papers.shape(one.read_text()) for one in (path, path.with_name(path.name.replace(".ja", ""))))
             for what, value in theirs.items():
-                check(f"{path.name}: the same {what} as in English", ours[what] == value, "" if ours[what] == value else f"{ours[what]}\n{value}")
+                differ = [pair for pair in zip_longest(value, ours[what]) if pair[0] != pair[1]] if isinstance(value, list) else [(value, ours[what])]
+                check(f"{path.name}: the same {what} as in English", ours[what] == value, "" if ours[what] == value else differ[:3])
 
 
 def see_mistakes(known_flags: set[str]) -> None:

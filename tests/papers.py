@@ -91,4 +91,4 @@ def shape(text: str) -> dict[str, object]:
             "blocks": [re.findall(r"^```(\w*)$", text, flags=re.M), blocks(text, "nginx"), blocks(text, "caddy")],
             "rows of tables": len(re.findall(r"^\|", text, flags=re.M)),
             "flags and variables": sorted(flags(text) | variables(text)),
-            "figures": [re.findall(r"\d[\d.,]*", row) for row in re.findall(r"^\| \d.*$", text, flags=re.M)]}
+            "figures": re.findall(r"(?<=\| )\d[\d.]*(?: (?:%|MB|Mbit/s))?(?= \|)", text)}

@@ -35,11 +35,17 @@ def connect(port: int, source: str) -> ssl.SSLSocket:
 
 def ask(port: int, source: str, method: str, path: str, body: str = "", more: str = "") -> tuple[int, str]:
     with connect(port, source) as stream:
-        stream.sendall((f"{method} {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                        f"Content-Length: {len(body)}\r\n{more}\r\n{body}").encode())
+        request = (f"{method} {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                   f"Content-Length: {len(body)}\r\n{more}\r\n{body}").encode()
         heard = b""
-        while more_heard := stream.recv(65536):
-            heard += more_heard
+        # Who will not read all of it may close before it is sent.
+        try:
+            stream.sendall(request)
+            while more_heard := stream.recv(65536):
+                heard += more_heard
+        except OSError as error:
+            if not heard:
+                return 0, str(error)
     return int(heard.split(b" ", 2)[1]), heard.partition(b"\r\n\r\n")[2].decode(errors="replace")
 
 
@@ -51,7 +57,7 @@ def nginx(folder: Path, port: int, enza: int) -> list[str]:
         assert written in text, f"the nginx text has no {written}"
         text = text.replace(written, here)
     kinds = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    (folder / "nginx.conf").write_text(f"pid {folder}/nginx.pid;\nevents {{}}\nhttp {{\n{kinds}\n{text}}}\n")
+    (folder / "nginx.conf").write_text(f"pid {folder}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log {folder}/visitors.err;\n{kinds}\n{text}}}\n")
     return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;", "-e", str(folder / "nginx.err")]
 
 
