@@ -156,6 +156,21 @@ export async function doctorBehindNat() {
   return Object.fromEntries(JSON.parse(said).checks.map((line) => [line.check, line]));
 }
 
+/** `enza doctor --outside` beside the server behind a wall: the link that it shows, and later what it says, by check. */
+export async function doctorAsksOutside() {
+  const doctor = spawn('ip', ['netns', 'exec', server, process.env.ENZA_TEST_BINARY, 'doctor', '--outside', '--json',
+    '--data', join(folder, 'data'), '--bind', publicAddress, '--port', '443', '--cert', join(folder, 'server.pem'), '--key', join(folder, 'server.key')],
+  { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LANG: 'en_GB.UTF-8' } });
+  others.push(doctor);
+  const [said, shown] = [{ text: '' }, { text: '' }];
+  doctor.stdout.on('data', (piece) => { said.text += piece; });
+  doctor.stderr.on('data', (piece) => { shown.text += piece; });
+  const ended = once(doctor, 'close');
+  const link = () => shown.text.match(/https:\S+\/doctor#[\w-]{22}/)?.[0];
+  await until(link, 20_000);
+  return { link: link(), said: ended.then(() => Object.fromEntries(JSON.parse(said.text).checks.map((line) => [line.check, line]))) };
+}
+
 async function start(flags) {
   const output = join(folder, 'server.out');
   const log = openSync(join(folder, 'server.log'), 'w');
@@ -185,12 +200,15 @@ function certified() {
 /** A home folder in which Chromium trusts this authority, for TURN as well, where no warning can be passed. Needs libnss3-tools. */
 function trusting(authority) {
   const made = join(folder, 'home');
-  const store = join(made, '.pki', 'nssdb');
+  trustedIn(join(made, '.pki', 'nssdb'), authority);
+  return made;
+}
+
+function trustedIn(store, authority) {
   mkdirSync(store, { recursive: true });
   const certutil = (...args) => execFileSync('certutil', ['-d', `sql:${store}`, ...args], { stdio: 'pipe' });
   certutil('-N', '--empty-password');
   certutil('-A', '-n', 'enza', '-t', 'C,,', '-i', authority);
-  return made;
 }
 
 const browserIn = (space, colour) => launch('chromium', {
@@ -201,10 +219,17 @@ const browserIn = (space, colour) => launch('chromium', {
     : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`] }),
 });
 
-/** The same far away, for somebody whose device does not trust the certificate and who passes the warning. */
+/** The same far away, for somebody whose device does not trust the certificate. */
 export const doubtingBrowser = () => launch('chromium', {
-  language: 'en', pipe: true, executablePath: inside(away, browserPath('chromium')),
+  language: 'en', pipe: true, acceptInsecureCerts: false, executablePath: inside(away, browserPath('chromium')),
 });
+
+/** Firefox far away; its profile trusts the authority, too. */
+export function farFirefox() {
+  const profile = join(folder, 'firefox');
+  trustedIn(profile, join(folder, 'authority.pem'));
+  return launch('firefox', { language: 'en', acceptInsecureCerts: false, userDataDir: profile, executablePath: inside(away, browserPath('firefox')) });
+}
 
 /** A browser behind the cable, without a page yet. */
 export const farBrowser = (colour) => browserIn(away, colour);

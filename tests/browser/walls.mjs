@@ -3,7 +3,7 @@
 // sound and picture both ways. The server speaks HTTPS on port 443, the one port it has; nothing is configured. The page /doctor
 // says in one word what kind of network it is.
 import { readFileSync } from 'node:fs';
-import { farBrowser, layBehindWall, near, serveSecurely, wall } from './cable.mjs';
+import { doctorAsksOutside, farBrowser, layBehindWall, near, serveSecurely, wall } from './cable.mjs';
 import { check, DESK, openPage, PHONE, run, seconds, shot, until } from './kit.mjs';
 import { enter, moves, openLink, seat } from './room.mjs';
 
@@ -18,10 +18,10 @@ const walls = [
   ['tls', 'TLS alone', ['relay over tls'], 'only-tls'],
 ];
 
-/** Looks at the server from behind the wall. */
-async function examine(browser, host, words, expected) {
+/** Looks at the server from behind the wall, by the page's address or by the link that the command line showed. */
+async function examine(browser, address, words, expected) {
   const page = await openPage(browser, PHONE);
-  await page.goto(new URL('/doctor', host).href, { waitUntil: 'load' });
+  await page.goto(address, { waitUntil: 'load' });
   const verdict = () => page.$eval('[data-testid="doctor"]', (doctor) => doctor.dataset.verdict);
   const took = await until(async () => await verdict() !== '', 15_000);
   const said = took === null ? 'nothing' : await verdict();
@@ -67,6 +67,7 @@ async function main() {
   const one = await near(links.host, names[3], 'green');
   const browser = await farBrowser('blue');
   const guests = names.toSpliced(3, 1);
+  const asking = doctorAsksOutside();
   for (const [at, [kind, words, ways, situation]] of walls.entries()) {
     await wall(kind);
     const page = await openPage(browser, DESK);
@@ -81,7 +82,8 @@ async function main() {
     const { way } = await state(page);
     check(`${words}: media goes as it must`, ways.includes(way), way);
     const before = await state(page);
-    const examined = examine(browser, links.host, words, situation);
+    const { link, said } = at === 0 ? await asking : { link: new URL('/doctor', links.host).href };
+    const examined = examine(browser, link, words, situation);
     check(`${words}: the picture goes on`, await moves(page, one.name) && await moves(one.page, name));
     await until(async () => (await state(page)).came - before.came > 96_000, 5000);
     const after = await state(page);
@@ -89,6 +91,10 @@ async function main() {
     check(`${words}: the voice comes whole`, came > 90_000 && concealed <= came * 0.2,
       `${(concealed / came * 100).toFixed(2)} % made up of ${came} samples`);
     await examined;
+    if (said) {
+      const { outside } = await said;
+      check(`${words}: enza doctor says what the phone saw`, outside?.situation === situation, outside?.what);
+    }
     await shot(page, `wall-${kind.replace(' ', '-')}`);
     await page.browserContext().close();
   }
