@@ -23,13 +23,26 @@ from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 
+import certificates
 import papers
-from certificates import check, closing_line, free_port, make, until
+from certificates import check, closing_line, make, until
 from papers import DOCUMENTS, ROOT, Told
 
 # The service's user, whose number is nobody else's here.
 SERVICE = 61_234
 ROOM_LINK = re.compile(r"https?://\S+/join#(\S+)")
+
+
+def free_port() -> int:
+    """For TCP and UDP."""
+    while True:
+        port = certificates.free_port()
+        with socket.socket(type=socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+                return port
+            except OSError:
+                continue
 
 
 class Machine:
@@ -204,6 +217,8 @@ def load(machine: Machine, words: list[str]) -> tuple[bool, object]:
     key = dict(re.findall(r'^(\w+) = "(.+)"$', (machine.data / "api-key.toml").read_text(), re.M))
     given = [{"K": key["api_key"], "S": key["api_secret"]}.get(word, word) for word in words]
     command = [machine.program, *given[1:], "--url", f"http://127.0.0.1:{machine.port}", "--participants", "2", "--duration", "1s"]
+    if "--slice" in words:
+        command.append("--json")
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, env=machine.environment)
         try:
@@ -220,12 +235,12 @@ def seated(says: str = "") -> Run:
     """With somebody in the room."""
 
     def run(machine: Machine, words: list[str]) -> tuple[bool, object]:
-        before = machine.values["WHO"]
+        before = dict(machine.values)
         machine.seat_somebody()
-        typed = [machine.values["WHO"] if word == before else word for word in words]
-        tried: list[tuple[bool, object]] = []
-        until(lambda: tried.append(local(says=says)(machine, typed)) or tried[-1][0], 5)
-        return tried[-1]
+        now = {before[name]: machine.values[name] for name in before}
+        typed = [now.get(word, word) for word in words]
+        ok, detail = local(says=says)(machine, typed)
+        return ok, f"{detail}  {before} {machine.values}"
 
     return run
 
