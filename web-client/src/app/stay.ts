@@ -553,12 +553,12 @@ export class Stay {
     switch (event.type) {
       case 'people':
       case 'device':
-      case 'closed-by-host':
       case 'sound':
       case 'screen':
       case 'interrupted':
         this.#screen.tell(event);
         break;
+      case 'closed-by-host':
       case 'voices':
         this.#screen.tell({ ...event, at });
         break;

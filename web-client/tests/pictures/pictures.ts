@@ -67,7 +67,7 @@ const events: RoomEvent[] = [
   ...meetingEvents(people, wanted, now),
   { type: 'screen', screen: { at: wanted.has('sharing') ? 'on' : 'off' } },
   { type: 'sound', blocked: wanted.has('sound-blocked') },
-  ...(wanted.has('muted') ? [{ type: 'closed-by-host', kind: 'microphone' } as const] : []),
+  ...(wanted.has('muted') ? [{ type: 'closed-by-host', kind: 'microphone', at: now } as const] : []),
 ];
 let room = events.reduce(
   reduceRoom,
