@@ -4,6 +4,7 @@
 
 import { mount } from 'svelte';
 import { beginArrival, noIds, noWish } from './app/arrival';
+import { sitsElsewhere } from './app/elsewhere';
 import { keepGuest, keepSession, keptGuest, keptSession } from './app/memory';
 import { openScreen } from './app/screen';
 import { openSettings } from './app/settings';
@@ -328,6 +329,7 @@ function start(root: HTMLElement): void {
     },
     picture: (identity, source, element) => stay?.call?.draw(identity, source, element) ?? (() => undefined),
     canShareScreen: canShareScreen(),
+    sitsElsewhere,
     invites: () => {
       const pass = stay?.pass() ?? null;
       return pass === null ? null : inviteDesk(

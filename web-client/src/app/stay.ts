@@ -25,6 +25,7 @@ import type { Answer } from '../protocol/socket';
 import { noTracks, noWish } from './arrival';
 import { CircleLine, PASS_SPARE_MS } from './circle_line';
 import { Door } from './door';
+import { sitHere } from './elsewhere';
 import { EarlyCall } from './early_call';
 import { listenTo } from './listen';
 import type { Screen } from './screen';
@@ -112,6 +113,7 @@ export class Stay {
     });
     this.#dialEarly();
     this.#ends = [
+      sitHere(this.ticket.invite),
       keepAwake(),
       watchDevices(() => void this.listDevices()),
       listenTo(window, 'offline', () => {

@@ -106,6 +106,8 @@ export const en: Catalogue = {
   'name.remember': 'Remember me on this device',
   'name.remember.b': 'This device alone keeps your name, your mark and that you accepted the agreement. Leave it off where others use the device, too.',
   'name.forgotten': 'Your name is deleted from this device.',
+  'name.elsewhere': 'You are already in this room in another window',
+  'name.elsewhere.b': 'You can go back to that window. If you go on here, you enter a second time, as somebody else.',
   'in-app.line': 'In LINE’s own browser, microphone and camera may not work. Please open this page in {browser}.',
   'in-app.other': 'In a browser inside another app, microphone and camera may not work. Copy the link and open it in {browser}.',
   'in-app.open': 'Open in {browser}',

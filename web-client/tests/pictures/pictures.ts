@@ -113,6 +113,7 @@ const stage: Stage = {
   desk: () => desk,
   preview: (element) => portrait(element, 30, 'camera'),
   canShareScreen: true,
+  sitsElsewhere: () => Promise.resolve(wanted.has('elsewhere')),
   invites: () => invites,
   ownLink: () => null,
   picture: (identity, source, element) => portrait(element, (Number(identity.slice(5)) * 67) % 360, source),
