@@ -5,6 +5,7 @@
 import type { Component } from 'svelte';
 import { mount } from 'svelte';
 import { beginArrival, noIds, noWish } from './app/arrival';
+import { sitsElsewhere } from './app/elsewhere';
 import { keepGuest, keepSession, keptGuest, keptSession } from './app/memory';
 import { openScreen } from './app/screen';
 import { openSettings } from './app/settings';
@@ -12,6 +13,7 @@ import type { Entry, Stay, Surroundings } from './app/stay';
 import { guestOf } from './circle/guest';
 import type { Intent } from './circle/journey';
 import { fragmentOf, holdsKey, newKey, readPastedLink, withKey } from './circle/link';
+import type { RoomState } from './circle/room';
 import { idsIn, sessionOf } from './circle/session';
 import { ringBell, watchLevel } from './media/sound';
 import { canShareScreen } from './media/support';
@@ -150,16 +152,18 @@ function start(root: HTMLElement): void {
       case 'add-media':
         stay?.addMedia();
         break;
-      case 'command':
+      case 'command': {
         if (commandHoldsKey(intent.command)) {
           keepKey();
           break;
         }
         if (intent.command.type === 'change-room' && intent.command.set.encryption === true) stay?.makeKey();
+        const before = journey.at === 'room' ? journey.room : null;
         void stay?.command(intent.command).then((answer) => {
-          afterCommand(intent.command, answer);
+          afterCommand(intent.command, answer, before);
         });
         break;
+      }
       case 'step-away':
         stepAway(intent.away);
         break;
@@ -262,12 +266,17 @@ function start(root: HTMLElement): void {
   };
 
   /** A refusal is told; what needs a word after it was done gets one. */
-  const afterCommand = (command: Command, answer: Answer): void => {
+  const afterCommand = (command: Command, answer: Answer, before: RoomState | null): void => {
     const at = Date.now();
     if (answer.kind === 'refused') screen.tell({ type: 'told', told: { kind: 'refused', code: answer.code }, at });
     else if (answer.kind === 'lost') screen.tell({ type: 'told', told: { kind: 'refused', code: 'lost' }, at });
     else if (command.type === 'mute-all') {
       screen.tell({ type: 'told', told: { kind: 'all-muted', participants: mutedByAll() }, at });
+    } else if (command.type === 'set-role' && command.role === 'host' && before !== null) {
+      const one = [...before.people, ...before.listeners].find(({ identity }) => identity === command.participant);
+      if (one === undefined) return;
+      const { identity: participant, name, role: was } = one;
+      screen.tell({ type: 'told', told: { kind: 'host-made', participant, name, was }, at });
     }
   };
   /** What is written goes through the server, and the key of the room's encryption must not. */
@@ -304,7 +313,7 @@ function start(root: HTMLElement): void {
     const answer = await stay.command(command);
     screen.tell({ type: 'sending', sending: false });
     if (answer.kind === 'ok') screen.tell({ type: 'draft', body: '' });
-    else afterCommand(command, answer);
+    else afterCommand(command, answer, null);
   };
 
   // ---- What the screens draw with ----
@@ -321,6 +330,7 @@ function start(root: HTMLElement): void {
     },
     picture: (identity, source, element) => stay?.call?.draw(identity, source, element) ?? (() => undefined),
     canShareScreen: canShareScreen(),
+    sitsElsewhere,
     invites: () => {
       const pass = stay?.pass() ?? null;
       return pass === null ? null : inviteDesk(

@@ -69,7 +69,7 @@ const events: RoomEvent[] = [
   ...meetingEvents(people, wanted, now),
   { type: 'screen', screen: { at: wanted.has('sharing') ? 'on' : 'off' } },
   { type: 'sound', blocked: wanted.has('sound-blocked') },
-  ...(wanted.has('muted') ? [{ type: 'closed-by-host', kind: 'microphone' } as const] : []),
+  ...(wanted.has('muted') ? [{ type: 'closed-by-host', kind: 'microphone', at: now } as const] : []),
 ];
 let room = events.reduce(
   reduceRoom,
@@ -115,6 +115,7 @@ const stage: Stage = {
   desk: () => desk,
   preview: (element) => portrait(element, 30, 'camera'),
   canShareScreen: true,
+  sitsElsewhere: () => Promise.resolve(wanted.has('elsewhere')),
   invites: () => invites,
   ownLink: () => null,
   picture: (identity, source, element) => portrait(element, (Number(identity.slice(5)) * 67) % 360, source),
