@@ -209,19 +209,20 @@ def live(docker: Docker, binary: str, programs: Path, folder: Path) -> None:
     saved = docker.do("exec", container, "/enza", "backup", "saved.db")
     check("the database is saved into the volume", saved.returncode == 0, saved.stderr.strip()[-200:])
 
-    joined = run("node", TOP / "tests/browser/container.mjs", DOMAIN, MACHINE, *dict.fromkeys(links), timeout=90)
+    joined = run("node", TOP / "tests/browser/container.mjs", DOMAIN, MACHINE, *dict.fromkeys(links), timeout=180)
     for line in joined.stdout.splitlines():
         if line.startswith(("pass", "FAIL")):
             check(line[4:].strip(), line.startswith("pass"))
 
     os.kill(state(container)["Pid"], signal.SIGKILL)
-    came = until(lambda: docker.inspect(container)["RestartCount"] == 1 and health(container) == "healthy", 30)
+    came = until(lambda: docker.inspect(container)["RestartCount"] == 1 and health(container) == "healthy", 60)
     check("killed, it is started again by itself", came is not None, f"after {came or 0:.1f} s")
     check("and serves", until(lambda: certificate(authority.trust()) == serial) is not None)
     began = time.monotonic()
     docker.compose("stop", files=(around,), ENZA_DOMAIN=DOMAIN)
     took, ended = time.monotonic() - began, state(container)
-    check("a stop is a graceful one", (ended["Status"], ended["ExitCode"]) == ("exited", 0) and took < 10, f"{took:.1f} s")
+    # What does not end in time is killed, and that is no 0.
+    check("a stop is a graceful one", (ended["Status"], ended["ExitCode"]) == ("exited", 0), f"{took:.1f} s, with docker compose's own")
     check("and the log says so", "stopped" in docker.do("logs", "--tail", "3", container).stderr)
 
     docker.compose("down", files=(around,), ENZA_DOMAIN=DOMAIN)

@@ -35,7 +35,7 @@ async function main() {
   }));
   for (const [at, { page, name }] of people.entries()) {
     const other = people[1 - at];
-    const seen = await until(() => moves(page, other.name, 1000), 15_000);
+    const seen = await until(() => moves(page, other.name, 1000), 30_000);
     check(`${name} sees the other`, seen !== null, seconds(performance.now() - began));
     check('and hears', (await until(async () => (await heard(page)).voices > 0, 10_000)) !== null);
     const led = await way(page);
@@ -44,4 +44,4 @@ async function main() {
   await shot(people[1].page, 'container');
 }
 
-await run(main, 60_000);
+await run(main, 150_000);
