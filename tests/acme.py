@@ -54,30 +54,31 @@ def stop(process: subprocess.Popen) -> int:
 
 
 class Authority:
-    """Pebble, and the name server that it asks."""
+    """Pebble, and the name server that it asks, at an address of this machine."""
 
-    def __init__(self, folder: Path, programs: Path, tls_port: int) -> None:
-        self.folder, self.log = folder, folder / "pebble.log"
+    def __init__(self, folder: Path, programs: Path, tls_port: int, here: str = HERE, dns: int | None = None, valid: int = VALID) -> None:
+        self.folder, self.log, self.here = folder, folder / "pebble.log", here
         self.root, key = folder / "https-root.pem", folder / "https-root.key"
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", 2,
                 "-subj", "/CN=root of the authority's own HTTPS", "-keyout", key, "-out", self.root)
         cert, cert_key, wish, names = (folder / name for name in ("https.pem", "https.key", "https.csr", "names"))
-        names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+        names.write_text(f"subjectAltName=DNS:localhost,IP:{here}")
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                 "-subj", "/CN=localhost", "-keyout", cert_key, "-out", wish)
         openssl("x509", "-req", "-in", wish, "-CA", self.root, "-CAkey", key, "-days", 2, "-extfile", names, "-out", cert)
-        listen, manage, dns, self.dns_manage = (free_port() for _ in range(4))
-        config = {"listenAddress": f"{HERE}:{listen}", "managementListenAddress": f"{HERE}:{manage}",
+        listen, manage, some, self.dns_manage = (free_port() for _ in range(4))
+        dns = dns or some
+        config = {"listenAddress": f"{here}:{listen}", "managementListenAddress": f"{here}:{manage}",
                   "certificate": str(cert), "privateKey": str(cert_key), "httpPort": 1, "tlsPort": tls_port,
                   "keyAlgorithm": "ecdsa", "retryAfter": {"authz": 1, "order": 1},
-                  "profiles": {"default": {"description": "short", "validityPeriod": VALID}}}
+                  "profiles": {"default": {"description": "short", "validityPeriod": valid}}}
         (folder / "pebble.json").write_text(json.dumps({"pebble": config}))
-        start([programs / "pebble-challtestsrv", "-defaultIPv4", "", "-defaultIPv6", "", "-dnsserver", f"{HERE}:{dns}",
-               "-management", f"{HERE}:{self.dns_manage}", "-doh", "", "-http01", "", "-https01", "", "-tlsalpn01", ""],
+        start([programs / "pebble-challtestsrv", "-defaultIPv4", "", "-defaultIPv6", "", "-dnsserver", f"{here}:{dns}",
+               "-management", f"{here}:{self.dns_manage}", "-doh", "", "-http01", "", "-https01", "", "-tlsalpn01", ""],
               folder / "dns.log")
-        start([programs / "pebble", "-config", folder / "pebble.json", "-dnsserver", f"{HERE}:{dns}"], self.log,
+        start([programs / "pebble", "-config", folder / "pebble.json", "-dnsserver", f"{here}:{dns}"], self.log,
               PEBBLE_VA_NOSLEEP="1", PEBBLE_WFE_NONCEREJECT="5")
-        self.directory, self.manage = f"https://{HERE}:{listen}/dir", f"https://{HERE}:{manage}"
+        self.directory, self.manage = f"https://{here}:{listen}/dir", f"https://{here}:{manage}"
         if until(lambda: self.get(self.directory)) is None:
             raise SystemExit(f"Pebble does not answer:\n{self.log.read_text()}")
 
@@ -87,7 +88,7 @@ class Authority:
 
     def lead(self, name: str, address: str) -> None:
         body = json.dumps({"host": f"{name}.", "addresses": [address]}).encode()
-        url = f"http://{HERE}:{self.dns_manage}/add-a"
+        url = f"http://{self.here}:{self.dns_manage}/add-a"
         until(lambda: urllib.request.urlopen(urllib.request.Request(url, body), timeout=5).status == 200)
 
     def issued(self) -> int:

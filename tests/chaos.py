@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 """What breaks around the server while a circle goes on, and the outcome that server/LIMITS.md promises for each: a full
 disk, a disk that turns read-only, a database that another program holds, no descriptors left, a certificate that ends, a
-clock that jumps. And afterwards: no file, log line or figure tells who was there.
+clock that jumps, a media thread that fails. And afterwards: no file, log line or figure tells who was there.
 
 Usage: chaos.py BINARY [PART...]    Standard library only; everything stays on loopback. Disks need root and mount, the
 certificate needs openssl, the clock libfaketime; what cannot be had is skipped and counted so.
 """
 import asyncio
-import base64
 import contextlib
-import http.client
-import itertools
+import ctypes
+import errno
 import json
 import os
+import platform
 import resource
 import shutil
 import signal
@@ -27,229 +27,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-PATIENCE = 20  # seconds
+from people import PATIENCE, PEOPLE, Part, Person, Server, after, count, goes_on, numbers, until
+
 BUSY = 5  # seconds that a write waits for the one before it (store/src/lib.rs)
-PEOPLE = "127.0.0.77"  # where people come from: an address that nothing else has
-BINARY = sys.argv[1]
-count = {"pass": 0, "FAIL": 0, "skip": 0}
-numbers = itertools.count(1)
-
-
-class Part:
-    """One thing that breaks."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def check(self, what: str, ok: object, detail: object = "") -> None:
-        self.tell("pass" if ok else "FAIL", what, detail)
-
-    def skip(self, why: str) -> None:
-        self.tell("skip", why, "")
-
-    def tell(self, verdict: str, what: str, detail: object) -> None:
-        count[verdict] += 1
-        print(f"{verdict}  {self.name + ':':<13}{what:<68} {detail}", flush=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-async def until(condition, patience: float = PATIENCE) -> float | None:
-    """Seconds until it held."""
-    began = time.monotonic()
-    while time.monotonic() - began < patience:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            if await condition():
-                return time.monotonic() - began
-        await asyncio.sleep(0.05)
-    return None
-
-
-def after(seconds: float | None) -> str:
-    return "never" if seconds is None else f"after {seconds:.2f} s"
-
-
-# --- a server and the people in it ------------------------------------------------------------------------------------
-
-
-class Server:
-    def __init__(self, folder: Path, data: Path, *flags: object, trust: Path | None = None, **environment: str) -> None:
-        self.folder, self.data, self.flags, self.environment = folder, data, flags, environment
-        self.trust = ssl.create_default_context(cafile=trust) if trust else None
-        self.port, self.log = free_port(), folder / "log"
-
-    def begin(self, **wishes) -> subprocess.Popen:
-        return subprocess.Popen(
-            [BINARY, "serve", "--bind", "127.0.0.1", "--port", str(self.port), "--data", self.data, *self.flags],
-            env={**os.environ, "LANG": "C", "RUST_LOG": "debug", **self.environment}, **wishes)
-
-    async def start(self) -> "Server":
-        with self.log.open("ab") as log:
-            self.process = self.begin(stdout=subprocess.DEVNULL, stderr=log)
-
-        async def answers() -> bool:
-            if self.process.poll() is not None:
-                raise SystemExit(f"the server does not start:\n{self.log.read_text()[-2000:]}")
-            return (await self.ask("GET", "/healthz"))[0] == 200
-
-        if await until(answers) is None:
-            raise SystemExit("the server does not answer")
-        return self
-
-    async def ask(self, method: str, path: str, body: dict | None = None, patience: float = 15) -> tuple[int, dict]:
-        return await asyncio.to_thread(self._ask, method, path, body, patience)
-
-    def _ask(self, method: str, path: str, body: dict | None, patience: float) -> tuple[int, dict]:
-        wanted = {"timeout": patience, "source_address": (PEOPLE, 0)}
-        connection = (http.client.HTTPSConnection("localhost", self.port, context=self.trust, **wanted) if self.trust
-                      else http.client.HTTPConnection("127.0.0.1", self.port, **wanted))
-        headers = {}
-        if path.startswith(("/api/rooms", "/metrics")):
-            headers["authorization"] = f"Bearer {(self.data / 'operator-key').read_text().strip()}"
-        try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            return answer.status, json.loads(text) if text.startswith("{") else {"text": text}
-        finally:
-            connection.close()
-
-    async def room(self, title: str = "circle") -> dict:
-        made = (await self.ask("POST", "/api/rooms", {"title": title}))[1]
-        return {"id": made["room"]["id"], **{who: made[f"{who}Link"].split("#")[1] for who in ("host", "guest")}}
-
-    async def enter(self, invite: str, name: str) -> "Person":
-        status, ticket = await self.ask("POST", "/api/join", {"invite": invite, "name": name})
-        if status != 200:
-            raise SystemExit(f"{name} gets no token: {status} {ticket}")
-        return await Person(self, ticket).open()
-
-    async def circle(self) -> tuple[dict, "Person", "Person"]:
-        """A room with a host and a guest inside."""
-        room = await self.room()
-        return room, await self.enter(room["host"], "Hana"), await self.enter(room["guest"], "Goro")
-
-    async def change(self, room: dict, question: str) -> tuple[int, dict]:
-        return await self.ask("PATCH", f"/api/rooms/{room['id']}", {"settings": {"question": question}})
-
-    async def question(self, room: dict) -> str:
-        return (await self.ask("GET", f"/api/rooms/{room['id']}"))[1]["settings"]["question"]
-
-    async def is_ready(self) -> bool:
-        return (await self.ask("GET", "/readyz"))[0] == 200
-
-    def processor(self) -> float:
-        """Seconds that it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    async def end(self, how: int = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        return await asyncio.to_thread(self.process.wait, PATIENCE)
-
-
-class Person:
-    """One circle socket (RFC 6455 in as many lines as text frames need) that hears everything it is told."""
-
-    def __init__(self, server: Server, ticket: dict) -> None:
-        self.server, self.ticket, self.said, self.asked, self.answers, self.inside = server, ticket, [], 0, {}, False
-
-    async def open(self) -> "Person":
-        status = await self.knock()
-        if status != 101:
-            raise SystemExit(f"the circle socket is refused: {status}")
-        self.reading = asyncio.create_task(self.read())
-        if await self.heard(0, type="state") is None:
-            raise SystemExit("nobody says what the circle is")
-        self.inside = True
-        return self
-
-    async def knock(self) -> int:
-        """The status of the answer to a new circle socket."""
-        trust = {"ssl": self.server.trust, "server_hostname": "localhost"} if self.server.trust else {}
-        self.reader, self.writer = await asyncio.open_connection(
-            "127.0.0.1", self.server.port, limit=1 << 20, local_addr=(PEOPLE, 0), **trust)
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.writer.write((f"GET {self.ticket['circle']}?access_token={self.ticket['token']} HTTP/1.1\r\n"
-                           f"host: localhost:{self.server.port}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-                           f"sec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n\r\n").encode())
-        return int((await self.reader.readuntil(b"\r\n\r\n")).split()[1])
-
-    async def read(self) -> None:
-        try:
-            while True:
-                kind, length = await self.reader.readexactly(2)
-                if length == 126:
-                    length = int.from_bytes(await self.reader.readexactly(2))
-                elif length == 127:
-                    length = int.from_bytes(await self.reader.readexactly(8))
-                body = await self.reader.readexactly(length)
-                if kind & 15 == 9:
-                    self.frame(10, body)
-                elif kind & 15 == 8:
-                    break
-                elif kind & 15 == 1:
-                    said = json.loads(body)
-                    self.said.append(said)
-                    if waiting := self.answers.pop(said.get("id"), None):
-                        waiting.set_result(said)
-        except (asyncio.IncompleteReadError, OSError):
-            pass
-        self.inside = False
-
-    def frame(self, kind: int, body: bytes) -> None:
-        size = len(body)
-        length = bytes([128 | size]) if size < 126 else bytes([254]) + size.to_bytes(2)
-        self.writer.write(bytes([128 | kind]) + length + bytes(4) + body)  # the mask is zero
-
-    async def ask(self, **command) -> dict:
-        self.asked += 1
-        waiting = self.answers[self.asked] = asyncio.get_running_loop().create_future()
-        self.frame(1, json.dumps({"id": self.asked, **command}).encode())
-        return await asyncio.wait_for(waiting, PATIENCE)
-
-    def ring(self) -> list[str]:
-        """Who sits where."""
-        seats: list[str] = []
-        for said in self.said:
-            if "seats" in said:
-                seats = list(said["seats"])
-            elif said["type"] == "joined":
-                seats.insert(said["seat"], said["person"]["participant"])
-            elif said["type"] == "left":
-                seats.remove(said["participant"])
-        return seats
-
-    def texts(self) -> list[str]:
-        """What was written since they came in."""
-        return [said["text"]["body"] for said in self.said if said["type"] == "text"]
-
-    async def heard(self, since: int, **wanted) -> dict | None:
-        """The first message after `since` others that has these fields."""
-        def found() -> list:
-            return [said for said in self.said[since:] if wanted.items() <= said.items()]
-
-        async def any_found() -> bool:
-            return bool(found())
-
-        await until(any_found, PATIENCE / 2)
-        return next(iter(found()), None)
-
-
-async def goes_on(host: Person, guest: Person) -> bool:
-    """Texts, hands and seats: what one does, the other sees."""
-    heard, told, words = len(host.said), len(guest.said), f"still here {next(numbers)}"
-    answers = [await guest.ask(type="write", to="everyone", body=words), await guest.ask(type="raise-hand"),
-               await guest.ask(type="lower-hand"), await host.ask(type="order-seats", participants=host.ring()[::-1])]
-    seen = [words in host.texts(),
-            await host.heard(heard, type="hands"), await guest.heard(told, type="seats")]
-    return all(answer["type"] == "ok" for answer in answers) and all(seen) and host.inside and guest.inside
-
 
 # --- disks ------------------------------------------------------------------------------------------------------------
 
@@ -510,7 +290,11 @@ async def ended_certificate(part: Part, folder: Path) -> None:
             refusal = error.verify_message
         part.check("its end: newcomers' browsers refuse it", early and "expired" in refusal, refusal)
         part.check("those inside go on", await goes_on(host, guest))
-        asked = [BINARY, "doctor", "--json", "--data", server.data, "--port", str(server.port), "--cert", cert, "--key", key]
+        log = server.log.read_text()
+        part.check("the log said that the end comes, that it came, and what to do, once each",
+                   log.count("the certificate will soon be over") == log.count("the certificate is over") == 1
+                   and log.count("without a restart") == 2)
+        asked = [Server.binary, "doctor", "--json", "--data", server.data, "--port", str(server.port), "--cert", cert, "--key", key]
         doctor = await asyncio.to_thread(subprocess.run, asked, capture_output=True, timeout=PATIENCE)
         finding = [one for one in json.loads(doctor.stdout)["checks"] if one["check"] == "certificate"]
         part.check("`enza doctor` says what to do", doctor.returncode == 1 and finding[0]["verdict"] == "bad"
@@ -519,6 +303,9 @@ async def ended_certificate(part: Part, folder: Path) -> None:
         server.trust = ssl.create_default_context(cafile=long)
         took = await until(server.is_ready)
         part.check("a new one in its files lets people in without a restart", took is not None, after(took))
+        figures = (await server.ask("GET", "/metrics"))[1]["text"]
+        ending = float(figures.split("\nenza_certificate_end_time_seconds ")[1].split()[0])
+        part.check("the figures tell its end", 29 < (ending - time.time()) / 86_400 < 31)
         newcomer = await server.enter(room["guest"], "Niji")
         part.check("nobody was thrown out", await goes_on(host, guest) and newcomer.inside)
     finally:
@@ -527,7 +314,7 @@ async def ended_certificate(part: Part, folder: Path) -> None:
 
 async def clock(part: Part, folder: Path) -> None:
     fake = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-    if fake is None or b"ld-linux" not in Path(BINARY).read_bytes()[:4096]:
+    if fake is None or b"ld-linux" not in Path(Server.binary).read_bytes()[:4096]:
         return part.skip("needs libfaketime, and a binary that is linked dynamically")
     hand = folder / "clock"
 
@@ -564,6 +351,53 @@ async def clock(part: Part, folder: Path) -> None:
             part.check(f"{words}: what is changed is kept", kept and await server.is_ready())
         jump(0)
         part.check("right again: nobody was thrown out", await goes_on(host, guest))
+    finally:
+        await server.end()
+
+
+# --- a media thread ---------------------------------------------------------------------------------------------------
+
+
+def fail_poll(thread: int) -> None:
+    """The thread's wait for its socket ends with EBADF, as if the kernel had taken its descriptor (ptrace(2), x86_64)."""
+    attach, detach, read, write = 16, 17, 12, 13
+    libc, registers = ctypes.CDLL(None, use_errno=True), (ctypes.c_ulonglong * 27)()
+    libc.ptrace.argtypes, libc.ptrace.restype = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p], ctypes.c_long
+
+    def trace(wish: int, data: object = None) -> None:
+        if libc.ptrace(wish, thread, None, ctypes.cast(data, ctypes.c_void_p) if data else None) < 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    trace(attach)
+    os.waitpid(thread, 0x40000000)  # __WALL: it is a thread of another process
+    trace(read, registers)
+    registers[10], registers[15] = 2**64 - errno.EBADF, 2**64 - 1  # rax; orig_rax: it is not begun again
+    trace(write, registers)
+    trace(detach)
+
+
+async def media_thread(part: Part, folder: Path) -> None:
+    if os.geteuid() != 0 or platform.machine() != "x86_64":
+        return part.skip("needs root and x86_64")
+    server = await Server(folder, folder / "data").start()
+    try:
+        room, host, guest = await server.circle()
+        await acknowledge(server, room)
+        kept, ring = await server.question(room), host.ring()
+        await asyncio.sleep(1.2)  # the running circle is written down once a second
+        threads = Path(f"/proc/{server.process.pid}/task").iterdir()
+        media = next(int(one.name) for one in threads if (one / "comm").read_text().startswith("media-"))
+        # One thread attaches and lets go.
+        await asyncio.to_thread(fail_poll, media)
+        began = time.monotonic()
+        status = await asyncio.to_thread(server.process.wait, PATIENCE)
+        log = server.log.read_text()
+        part.check("the process ends with a sentence and exit code 1", status == 1 and "a media thread ends" in log,
+                   f"exit code {status} {after(time.monotonic() - began)}")
+        await server.start()
+        again = [await Person(server, person.ticket).open() for person in (host, guest)]
+        part.check("started again, everybody sits where they sat, and nothing is lost",
+                   again[1].ring() == ring and await server.question(room) == kept and await goes_on(*again))
     finally:
         await server.end()
 
@@ -655,7 +489,8 @@ async def traces(part: Part, folder: Path) -> None:
 
 
 PARTS = {"full disk": full_disk, "read-only": read_only, "locked": locked, "descriptors": descriptors,
-         "certificate": ended_certificate, "clock": clock, "traces": traces}
+         "certificate": ended_certificate, "clock": clock,
+         "media thread": media_thread, "traces": traces}
 
 
 async def play(name: str, folder: Path) -> None:
@@ -676,6 +511,7 @@ async def main(wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    Server.binary = sys.argv[1]
     asyncio.run(main(sys.argv[2:] or list(PARTS)))
     print(f"{count['pass']} passed, {count['FAIL']} failed, {count['skip']} skipped")
     sys.exit(count["FAIL"] != 0 or not count["pass"])

@@ -21,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from frames import TEXT, frame, knock, texts
+
 KEY, SECRET, ROOM = "crowd", os.urandom(24).hex(), "crowd"
 COMMANDS = 30  # of each kind
 PACE = 0.25  # seconds between commands: one person may send five a second
@@ -57,31 +59,16 @@ class Person:
     async def open(self, port: int, identity: str, role: str) -> "Person":
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
         path = f"/api/rooms/{ROOM}/circle?access_token={token(identity, role)}"
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.writer.write((f"GET {path} HTTP/1.1\r\nhost: localhost:{port}\r\nupgrade: websocket\r\nconnection: Upgrade"
-                           f"\r\nsec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n\r\n").encode())
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        if b" 101 " not in head.split(b"\r\n")[0]:
-            raise SystemExit(f"{identity} does not get in: {head[:200]!r}")
+        status = await knock(self.reader, self.writer, port, path)
+        if b" 101 " not in status:
+            raise SystemExit(f"{identity} does not get in: {status!r}")
         self.reading = asyncio.create_task(self.read())
         self.first = await asyncio.wait_for(asyncio.shield(self.opened), PATIENCE)
         return self
 
     async def read(self) -> None:
-        try:
-            while True:
-                kind, length = await self.reader.readexactly(2)
-                if length == 126:
-                    length = int.from_bytes(await self.reader.readexactly(2))
-                elif length == 127:
-                    length = int.from_bytes(await self.reader.readexactly(8))
-                body = await self.reader.readexactly(length)
-                if kind & 15 == 9:
-                    self.frame(10, body)
-                elif kind & 15 == 1:
-                    self.told(body)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        async for body in texts(self.reader, self.writer):
+            self.told(body)
 
     def told(self, body: bytes) -> None:
         self.heard += 1
@@ -94,17 +81,12 @@ class Person:
         if self.wanted and self.wanted[0].encode() in body and not self.wanted[1].done():
             self.wanted[1].set_result(None)
 
-    def frame(self, kind: int, body: bytes) -> None:
-        size = len(body)
-        length = bytes([128 | size]) if size < 126 else bytes([254]) + size.to_bytes(2)
-        self.writer.write(bytes([128 | kind]) + length + bytes(4) + body)  # the mask is zero
-
     async def ask(self, **command) -> float:
         """Seconds until it is answered `ok`."""
         self.asked += 1
         self.answers[self.asked] = asyncio.get_running_loop().create_future()
         waiting, began = self.answers[self.asked], time.perf_counter()
-        self.frame(1, json.dumps({"id": self.asked, **command}).encode())
+        self.writer.write(frame(TEXT, json.dumps({"id": self.asked, **command}).encode()))
         said = await asyncio.wait_for(waiting, PATIENCE)
         if said["type"] != "ok":
             raise SystemExit(f"{command['type']}: {said}")

@@ -1,100 +1,39 @@
 #!/usr/bin/env python3
-"""What strangers can do to the port: silence, slowness, size, numbers. Meanwhile somebody else's requests go on, and afterwards
-the memory is there again. Many loopback addresses stand for many households; everything is bounded and stays on loopback.
+"""What strangers can do to the port: silence, slowness, size, numbers, datagrams (`datagrams.py`), HTTP/2 (`http2.py`). Meanwhile
+a call and somebody else's requests go on (`beside.py`), and afterwards the memory is there again. Many loopback addresses
+stand for many households; everything is bounded and stays on loopback.
 
 Usage: flood.py BINARY    Needs openssl and Linux.
 """
 import asyncio
-import os
+import http.client
+import json
 import resource
-import signal
 import socket
-import ssl
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from certificates import check, closing_line, free_port, make, trusting, until
+from beside import HERE, Call, Server, Somebody
+from certificates import check, closing_line, make, until
+from datagrams import over_tcp, over_udp
+from http2 import over_http2
 
 SILENT, HOUSEHOLDS = 10_000, 200  # connections that say nothing, and the addresses they come from
 SLOW = 300  # connections that send their request a byte at a time
-HERE = "127.0.0.1"
 # Limits of the server (server/enza/src/listen): of one address, silent ones of one address, seconds for a handshake.
 PER_NETWORK, SILENT_PER_NETWORK, PATIENCE = 512, 64, 10
+GUESSES = 50  # at the same moment
 
 
 def enough_files() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-class Server:
-    def __init__(self, binary: str, folder: Path, pair: tuple[Path, Path], files: int | None = None) -> None:
-        self.port, self.log, self.trust = free_port(), folder / f"log-{files}", trusting(pair[0])
-
-        def limited() -> None:
-            if files:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-
-        with self.log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [binary, "serve", "--port", str(self.port), "--data", folder / f"data-{files}", "--cert", pair[0], "--key", pair[1]],
-                stdout=subprocess.DEVNULL, stderr=out, env={**os.environ, "LANG": "C", "RUST_LOG": "info"}, preexec_fn=limited)
-        if until(lambda: self.ask() < 5) is None:
-            raise SystemExit(f"the server does not start:\n{self.log.read_text()}")
-
-    def connect(self, source: str = HERE) -> ssl.SSLSocket:
-        tcp = socket.create_connection((HERE, self.port), timeout=10, source_address=(source, 0))
-        return self.trust.wrap_socket(tcp, server_hostname="localhost")
-
-    def ask(self) -> float:
-        """Seconds for one request on a connection of its own."""
-        began = time.monotonic()
-        with self.connect() as tls:
-            tls.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            answer = tls.recv(1000)
-        if not answer.startswith(b"HTTP/1.1 200"):
-            raise OSError(f"an answer like {answer[:40]!r}")
-        return time.monotonic() - began
-
-    def memory(self) -> int:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0])
-
-    def files(self) -> int:
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
-
-
-class Somebody(threading.Thread):
-    """An honest client that asks again and again."""
-
-    def __init__(self, server: Server) -> None:
-        super().__init__(daemon=True)
-        self.server, self.delays, self.failures, self.over = server, [], [], threading.Event()
-
-    def run(self) -> None:
-        while not self.over.wait(0.1):
-            try:
-                self.delays.append(self.server.ask())
-            except OSError as error:
-                self.failures.append(str(error))
-
-    def report(self, during: str) -> None:
-        self.over.set()
-        self.join(15)
-        delays = sorted(self.delays) or [99.0]
-        check(f"{during}: somebody else is answered",
-              len(self.delays) >= 5 and not self.failures and delays[len(delays) // 2] < 1,
-              f"{len(self.delays)} times, median {delays[len(delays) // 2] * 1000:.0f} ms, "
-              f"longest {delays[-1] * 1000:.0f} ms {self.failures[:1] or ''}")
 
 
 def household(number: int) -> str:
@@ -208,16 +147,62 @@ def answer_to(server: Server, request: bytes, rest: float = 0) -> tuple[str, flo
     return answer.split(b"\r\n")[0].decode("latin-1"), time.monotonic() - began
 
 
+POST = b"POST /api/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
 def sizes(server: Server) -> None:
-    post = b"POST /api/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     line, _ = answer_to(server, b"GET / HTTP/1.1\r\nHost: localhost\r\nx: " + b"y" * 400_000 + b"\r\n\r\n")
     check("headers of 400 kB are refused", " 431 " in line + " " or "reset" in line.lower(), line)
-    line, took = answer_to(server, post + b"Content-Length: 1000000000\r\n\r\n{")
+    line, took = answer_to(server, POST + b"Content-Length: 1000000000\r\n\r\n{")
     check("a body of 1 GB is refused before it is sent", " 413 " in line and took < 2, f"{line}, {took:.1f} s")
-    line, _ = answer_to(server, post + b"Transfer-Encoding: chunked\r\n\r\n" + (b"8000\r\n" + b"x" * 0x8000 + b"\r\n") * 4)
+    line, _ = answer_to(server, POST + b"Transfer-Encoding: chunked\r\n\r\n" + (b"8000\r\n" + b"x" * 0x8000 + b"\r\n") * 4)
     check("an endless body is refused where it gets too long", " 413 " in line, line)
-    line, took = answer_to(server, post + b"Content-Length: 100\r\n\r\n{", rest=25)
-    check("a body that does not come is given up", " 408 " in line and 10 < took < 20, f"{line}, {took:.1f} s")
+
+
+def guesses(server: Server) -> None:
+    """Wrong passphrases, all of them at once: counted one by one all the same."""
+    key = (server.data / "operator-key").read_text().strip()
+
+    def ask(method: str, path: str, body: dict, **headers: str) -> tuple[int, dict]:
+        connection = http.client.HTTPSConnection("localhost", server.port, context=server.trust, timeout=120,
+                                                 source_address=("127.6.0.1", 0))
+        connection.request(method, path, json.dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text) if text else {}
+
+    operator = {"Authorization": f"Bearer {key}"}
+    room = ask("POST", "/api/rooms", {"title": "guessed"}, **operator)[1]
+    invite = room["guestLink"].split("#")[1]
+    set_, _ = ask("PUT", f"/api/rooms/{room['room']['id']}/passphrase", {"passphrase": "plover"}, **operator)
+    began = time.monotonic()
+    with ThreadPoolExecutor(GUESSES) as all_at_once:
+        found = list(all_at_once.map(
+            lambda at: ask("POST", "/api/join", {"invite": invite, "name": "Goro", "passphrase": f"wrong {at}"}), range(GUESSES)))
+    took = time.monotonic() - began
+    codes = Counter(said.get("code") for _, said in found)
+    check(f"{GUESSES} wrong passphrases at the same moment: twenty are looked at",
+          # One is forgiven every ten seconds.
+          set_ < 300 and 20 <= codes["passphrase-wrong"] <= 21 + took / 10 and codes["too-many-attempts"] == GUESSES - codes["passphrase-wrong"],
+          f"{dict(codes)}, {took:.1f} s")
+
+
+class Waiting(threading.Thread):
+    """A body that does not come, while other things happen."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self.server, self.found = server, ("", 0.0)
+        self.start()
+
+    def run(self) -> None:
+        self.found = answer_to(self.server, POST + b"Content-Length: 100\r\n\r\n{", rest=25)
+
+    def report(self) -> None:
+        self.join(30)
+        line, took = self.found
+        check("a body that does not come is given up", " 408 " in line and 10 < took < 20, f"{line}, {took:.1f} s")
 
 
 def no_descriptors(binary: str, folder: Path, pair: tuple[Path, Path]) -> None:
@@ -263,15 +248,28 @@ def main(binary: str, folder: Path) -> None:
         for _ in range(20):
             server.ask()
         before = server.memory()
-        silence(server, number)
-        somebody = Somebody(server)
-        somebody.start()
-        closed = asyncio.run(slowly(server, SLOW))
-        check(f"{SLOW} requests that come a byte a second are given up", max(closed) < PATIENCE + 5,
-              f"after {min(closed):.1f} to {max(closed):.1f} s")
-        somebody.report("slowness")
-        one_address(server)
-        sizes(server)
+        call = Call(binary, server)
+        call.quiet("before", 3)
+        with call.during("silence from everywhere"):
+            silence(server, number)
+        with call.during("slowness"):
+            somebody = Somebody(server)
+            somebody.start()
+            closed = asyncio.run(slowly(server, SLOW))
+            check(f"{SLOW} requests that come a byte a second are given up", max(closed) < PATIENCE + 5,
+                  f"after {min(closed):.1f} to {max(closed):.1f} s")
+            somebody.report("slowness")
+        waiting = Waiting(server)
+        with call.during("numbers and sizes"):
+            one_address(server)
+            sizes(server)
+            guesses(server)
+        over_udp(server, call)
+        over_http2(server, call)
+        over_tcp(server, call)
+        waiting.report()
+        call.quiet("after", 4)
+        call.report()
         until(lambda: server.files() < 60, 15)
         after = server.memory()
         check("the memory is there again", after < before + 30_000, f"{before // 1024} MiB before, {after // 1024} MiB after")

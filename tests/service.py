@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""The systemd service that `enza install` writes: read and judged by systemd itself, and the program run inside its filter of
-system calls, with a socket in systemd's place.
+"""The systemd service that `enza install` writes: read and judged by systemd itself, the program run inside its filter of
+system calls with a socket in systemd's place, and installed on a machine that systemd has booted: a container of its own with
+this machine's /usr and nothing else, which is gone afterwards.
 
-Usage: service.py BINARY    Linux, root; Debian packages systemd and python3-seccomp. Standard library otherwise.
+Usage: service.py BINARY    Linux, root; Debian packages systemd, systemd-container and python3-seccomp. Standard library otherwise.
 """
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +22,7 @@ PORT = 7897
 # mmap(2) and mprotect(2).
 PROT_WRITE, PROT_EXEC = 2, 4
 count = {True: 0, False: 0}
+skipped = 0
 
 
 def check(name: str, passed: bool, detail: object = "") -> None:
@@ -119,10 +122,93 @@ def live(wanted: dict[str, list[str]], folder: Path) -> None:
         process.kill()
     log = (folder / "log").read_text()
     errors = [line for line in log.splitlines() if " ERROR " in line or "Operation not permitted" in line]
+    check("no link gets into its log", "/join#" not in log and "serving" in log, log[:80])
     check("nothing that it needs is forbidden", not errors, errors[:3])
 
 
+class Booted:
+    """A machine that systemd runs, in a container without a network."""
+
+    def __init__(self, folder: Path) -> None:
+        self.said = folder / "boot"
+        (folder / "bin").mkdir()
+        command = ["systemd-nspawn", "--quiet", "--directory=/", "--volatile=yes", "--boot",
+                   f"--machine=enza-test-{os.getpid()}", "--register=no", "--keep-unit", "--private-network", "--console=pipe",
+                   f"--bind={folder}/bin:/usr/local/bin", f"--bind-ro={BINARY}:/run/new/enza",
+                   "systemd.unit=basic.target", "systemd.firstboot=off", "systemd.mask=systemd-networkd-wait-online.service"]
+        with open(self.said, "w") as out:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def first(self) -> str | None:
+        """Its process number 1, as this machine counts."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return next((pid for pid in children.read_text().split() if Path(f"/proc/{pid}/comm").read_text() == "systemd\n"), None)
+
+    def do(self, *command: object) -> subprocess.CompletedProcess:
+        return run("nsenter", "--all", f"--target={self.first()}", *command)
+
+    def boots(self) -> bool:
+        for _ in range(300):
+            if self.process.poll() is not None:
+                return False
+            if self.first() and self.do("systemctl", "is-active", "basic.target").stdout.strip() == "active":
+                return True
+            time.sleep(0.1)
+        return False
+
+    def shown(self, what: str) -> str:
+        return self.do("systemctl", "show", "enza", f"--property={what}", "--value").stdout.strip()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+ASK = "import ssl, urllib.request as r; print(r.urlopen('https://127.0.0.1/readyz', context=ssl._create_unverified_context()).read())"
+
+
+def booted(folder: Path) -> None:
+    """Installed for real: what the unit promises is what the process has."""
+    global skipped
+    machine = Booted(folder)
+    try:
+        if not machine.boots():
+            skipped += 1
+            print("!!! SKIPPED, not passed: systemd does not boot in a container here:", machine.said.read_text().strip()[-300:])
+            return
+        done = machine.do("/run/new/enza", "install", "--port", "443", "--bind", "0.0.0.0")
+        check("systemd itself: enza install starts it", done.returncode == 0 and machine.shown("ActiveState") == "active",
+              (done.stderr + machine.shown("Result")).strip())
+        answer = machine.do("/usr/bin/python3", "-c", ASK)
+        check("it serves on port 443", "ready" in answer.stdout, answer.stderr.strip()[-100:])
+        process = machine.do("cat", f"/proc/{machine.shown('MainPID')}/status").stdout
+        has = dict(line.split(":\t", 1) for line in process.splitlines() if ":\t" in line)
+        rights = {has[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")}
+        check("it has one right: ports below 1024", rights == {f"{1 << 10:016x}"}, rights)
+        check("and is a user of its own, behind the filter",
+              int(has["Uid"].split()[0]) > 1000 and (has["NoNewPrivs"], has["Seccomp"]) == ("1", "2"), has["Uid"])
+        modes = machine.do("stat", "--format=%u %a", "/var/lib/private/enza", "/var/lib/private/enza/data/enza.db").stdout.split()
+        check("its data is its own", modes == [has["Uid"].split()[0], "700", has["Uid"].split()[0], "600"], modes)
+        listed = machine.do("env", "ENZA_DATA=/var/lib/enza/data", "/usr/local/bin/enza", "room", "list")
+        check("root asks it by the command line", listed.returncode == 0, listed.stderr.strip())
+        machine.do("systemctl", "kill", "--signal=KILL", "enza")
+        again = any(machine.shown("NRestarts") == "1" and machine.shown("ActiveState") == "active" or time.sleep(0.2)
+                    for _ in range(50))
+        check("killed, it is started again", again, machine.shown("NRestarts"))
+        gone = machine.do("/usr/local/bin/enza", "uninstall")
+        left = machine.do("ls", "/var/lib/enza/data").stdout.split()
+        check("uninstall stops it in peace and leaves the data", gone.returncode == 0 and "enza.db" in left and
+              "enza.db-wal" not in left and machine.shown("LoadState") == "not-found", gone.stderr.strip())
+    finally:
+        machine.stop()
+
+
 def main() -> None:
+    global skipped
     with tempfile.TemporaryDirectory() as name:
         folder, root = Path(name), Path(name) / "root"
         flags = ["--port", "443", "--bind", "0.0.0.0", "--webhook", "https://example.org/a%20b"]
@@ -155,7 +241,12 @@ def main() -> None:
         gone = run(BINARY, "uninstall", "--root", root, env={"LANG": "ja_JP.UTF-8"})
         check("uninstall takes it away and says what stays", gone.returncode == 0 and not unit.exists() and
               "/var/lib/enza/data" in gone.stdout, gone.stdout.strip())
-    print(f"{count[True]} passed, {count[False]} failed")
+        if shutil.which("systemd-nspawn") and Path("/bin").is_symlink():
+            booted(folder)
+        else:
+            skipped += 1
+            print("!!! SKIPPED, not passed: a real systemd needs systemd-nspawn (systemd-container) and a /usr that holds all programs")
+    print(f"{count[True]} passed, {count[False]} failed" + (f", {skipped} skipped" if skipped else ""))
     sys.exit(count[False] != 0)
 
 

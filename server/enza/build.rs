@@ -1,5 +1,5 @@
-//! Builds the web client with npm and embeds it: writes `assets.rs` (a table of every file, each plain and
-//! compressed) for `http/page.rs`. `ENZA_WEB=skip` leaves the web client out.
+//! Builds the web client with npm and embeds it: writes `assets.rs` (a table of every file, compressed where that
+//! makes it smaller) for `http/page.rs`. `ENZA_WEB=skip` leaves the web client out.
 //!
 //! The source tree stays clean but for `web-client/node_modules`, which git ignores.
 
@@ -150,12 +150,12 @@ fn table(out: &Path, files: &[(String, PathBuf)]) -> String {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(&content).expect("memory takes everything");
         let small = encoder.finish().expect("memory takes everything");
-        let gzip = if small.len() * 10 < content.len() * 9 {
+        let stored = if small.len() * 10 < content.len() * 9 {
             let path = compressed.join(index.to_string());
             fs::write(&path, small).expect("OUT_DIR can be written");
-            format!("Some(include_bytes!({path:?}))")
+            format!("bytes: include_bytes!({path:?}), unpacked: Some({})", content.len())
         } else {
-            "None".to_owned()
+            format!("bytes: include_bytes!({path:?}), unpacked: None")
         };
         let mut hasher = DefaultHasher::new();
         content.hash(&mut hasher);
@@ -166,7 +166,7 @@ fn table(out: &Path, files: &[(String, PathBuf)]) -> String {
         writeln!(
             table,
             "    Asset {{ path: {name:?}, media_type: {media_type:?}, etag: {etag:?}, immutable: {immutable}, \
-             plain: include_bytes!({path:?}), gzip: {gzip} }},"
+             {stored} }},"
         )
         .expect("memory takes everything");
     }

@@ -8,6 +8,7 @@ import { base, enter, fault, hasLeft, id, isLive, openLink, press, printedLinks,
 
 const names = JSON.parse(readFileSync(new URL('people.json', import.meta.url)));
 const links = printedLinks();
+const key = readFileSync(`${process.env.ENZA_TEST_DATA}/operator-key`, 'utf8').trim();
 const sizes = { phone: PHONE, desk: DESK };
 
 /** The page fits its width, says its language, and has a heading. */
@@ -26,6 +27,29 @@ async function looks(page, name, language) {
   check(`${name} fits, speaks ${language}, has one heading`, ok, ok ? '' : JSON.stringify(found));
   const wrong = await violations(page);
   check(`${name}: axe finds nothing`, wrong.length === 0, wrong.join(' | '));
+}
+
+/** The operator's page: a wrong key is told, the right one shows those two who are inside, and after a reload it is asked for again. */
+async function operator(page, walk, shown) {
+  await page.goto(`${base}/admin`, { waitUntil: 'load' });
+  await page.waitForSelector('#key');
+  await page.type('#key', `${key.slice(0, -2)}xx`);
+  await page.keyboard.press('Enter');
+  check(`${walk}: a wrong key is told`, await until(() => page.$('#key-wrong'), 5000) !== null && await page.$(id('state')) === null);
+  await shown('9-operator-key');
+  await page.$eval('#key', (field) => field.select());
+  await page.type('#key', key);
+  await page.keyboard.press('Enter');
+  await until(() => page.$(id('state')), 5000);
+  const figures = () => page.$$eval('[data-figure="people"], [data-figure="rooms"]', (all) => all.map((one) => one.textContent).join(' '));
+  // Who has just left is counted for a moment longer; the page asks again by itself.
+  const counted = await until(async () => await figures() === '2 1', 20_000);
+  check(`${walk}: the operator's page counts those who are inside`, counted !== null, await figures());
+  await shown('9-operator');
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]));
+  check(`${walk}: the key is nowhere in the browser's storage`, !kept.includes(key) && !(await page.content()).includes(key));
+  await page.reload({ waitUntil: 'load' });
+  check(`${walk}: a reload asks for it again`, await until(() => page.$('#key'), 5000) !== null);
 }
 
 async function walk(browser, language, size) {
@@ -77,6 +101,7 @@ async function walk(browser, language, size) {
   await until(async () => await verdict() !== '', 15_000);
   check(`${language}-${size}: the doctor knows this very computer`, await verdict() === 'this-computer', await verdict());
   await shown('8-doctor');
+  await operator(page, `${language}-${size}`, shown);
   check(`${language}-${size}: no script error`, errors.length === 0, errors[0] ?? '');
   check(`${language}-${size}: nothing is asked of any other server`, outside.size === 0, [...outside].join(' '));
   await page.browserContext().close();

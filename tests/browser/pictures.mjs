@@ -76,6 +76,8 @@ const states = {
   'fault-unreachable': ['screen=unreachable'],
   'fault-invite-expired': ['screen=invite-expired'],
   left: ['screen=left'],
+  'operator-key': ['screen=operator-key'],
+  operator: ['screen=operator', (page) => page.waitForSelector(id('state'))],
 };
 const sizes = { desk: DESK, phone: PHONE };
 
@@ -187,6 +189,34 @@ async function sees(browser, address, judge) {
   await page.browserContext().close();
 }
 
+/** Every tool lies inside the window, whatever the size of the words and the language. */
+async function tools(browser, address) {
+  const page = await openPage(browser, DESK);
+  const outside = [];
+  let looked = 0;
+  for (const language of ['en', 'ja']) {
+    await picture(page, address, [`${hosted}&texts=1`], language, 'light');
+    for (const width of [821, 840, 960, 1024, 1100, 1280]) {
+      await page.setViewport({ width, height: 800 });
+      for (const size of ['normal', 'large', 'largest']) {
+        await page.evaluate((words) => { document.documentElement.dataset.size = words; }, size);
+        await sleep(60);
+        const found = await page.$$eval('.bar .tool', (all) => all.map((tool) => {
+          const { left, right, bottom } = tool.getBoundingClientRect();
+          const words = tool.querySelector('b').getBoundingClientRect();
+          const inside = left >= 0 && right <= innerWidth && bottom <= innerHeight && tool.scrollWidth <= tool.clientWidth;
+          return { name: tool.dataset.testid, inside: inside && words.width > 0 };
+        }));
+        looked += found.length;
+        for (const { name, inside } of found) if (!inside) outside.push(`${language} ${width} ${size}: ${name}`);
+      }
+    }
+  }
+  check('every tool of the bar lies inside the window, in every size of the words', looked === 2 * 6 * 3 * 7 && outside.length === 0,
+    outside.join(' | ') || `${looked} tools`);
+  await page.browserContext().close();
+}
+
 async function main() {
   rmSync(artifacts, { recursive: true, force: true });
   mkdirSync(artifacts, { recursive: true });
@@ -205,6 +235,7 @@ async function main() {
     : `note: another browser or other fonts (${JSON.stringify(here)}) than those of the kept pictures (${JSON.stringify(made)}): only what really looks otherwise fails`);
   const walks = ['ja', 'en'].flatMap((language) => ['light', 'dark'].flatMap((theme) => Object.keys(sizes).map((size) => ({ language, theme, size }))));
   await sees(browser, address, judge);
+  await tools(browser, address);
   // Two at a time: a test machine has two processors.
   const lanes = [0, 1].map(async (lane) => {
     const own = await launch('chromium', { language: 'ja' });

@@ -2,8 +2,10 @@
  * The composition root: joins the screen, the arrival and the stay, and carries intents out. Must never draw.
  */
 
+import type { Component } from 'svelte';
 import { mount } from 'svelte';
 import { beginArrival, noIds, noWish } from './app/arrival';
+import { sitsElsewhere } from './app/elsewhere';
 import { keepGuest, keepSession, keptGuest, keptSession } from './app/memory';
 import { openScreen } from './app/screen';
 import { openSettings } from './app/settings';
@@ -11,6 +13,7 @@ import type { Entry, Stay, Surroundings } from './app/stay';
 import { guestOf } from './circle/guest';
 import type { Intent } from './circle/journey';
 import { fragmentOf, holdsKey, newKey, readPastedLink, withKey } from './circle/link';
+import type { RoomState } from './circle/room';
 import { idsIn, sessionOf } from './circle/session';
 import { ringBell, watchLevel } from './media/sound';
 import { canShareScreen } from './media/support';
@@ -149,16 +152,18 @@ function start(root: HTMLElement): void {
       case 'add-media':
         stay?.addMedia();
         break;
-      case 'command':
+      case 'command': {
         if (commandHoldsKey(intent.command)) {
           keepKey();
           break;
         }
         if (intent.command.type === 'change-room' && intent.command.set.encryption === true) stay?.makeKey();
+        const before = journey.at === 'room' ? journey.room : null;
         void stay?.command(intent.command).then((answer) => {
-          afterCommand(intent.command, answer);
+          afterCommand(intent.command, answer, before);
         });
         break;
+      }
       case 'step-away':
         stepAway(intent.away);
         break;
@@ -261,12 +266,17 @@ function start(root: HTMLElement): void {
   };
 
   /** A refusal is told; what needs a word after it was done gets one. */
-  const afterCommand = (command: Command, answer: Answer): void => {
+  const afterCommand = (command: Command, answer: Answer, before: RoomState | null): void => {
     const at = Date.now();
     if (answer.kind === 'refused') screen.tell({ type: 'told', told: { kind: 'refused', code: answer.code }, at });
     else if (answer.kind === 'lost') screen.tell({ type: 'told', told: { kind: 'refused', code: 'lost' }, at });
     else if (command.type === 'mute-all') {
       screen.tell({ type: 'told', told: { kind: 'all-muted', participants: mutedByAll() }, at });
+    } else if (command.type === 'set-role' && command.role === 'host' && before !== null) {
+      const one = [...before.people, ...before.listeners].find(({ identity }) => identity === command.participant);
+      if (one === undefined) return;
+      const { identity: participant, name, role: was } = one;
+      screen.tell({ type: 'told', told: { kind: 'host-made', participant, name, was }, at });
     }
   };
   /** What is written goes through the server, and the key of the room's encryption must not. */
@@ -303,7 +313,7 @@ function start(root: HTMLElement): void {
     const answer = await stay.command(command);
     screen.tell({ type: 'sending', sending: false });
     if (answer.kind === 'ok') screen.tell({ type: 'draft', body: '' });
-    else afterCommand(command, answer);
+    else afterCommand(command, answer, null);
   };
 
   // ---- What the screens draw with ----
@@ -320,6 +330,7 @@ function start(root: HTMLElement): void {
     },
     picture: (identity, source, element) => stay?.call?.draw(identity, source, element) ?? (() => undefined),
     canShareScreen: canShareScreen(),
+    sitsElsewhere,
     invites: () => {
       const pass = stay?.pass() ?? null;
       return pass === null ? null : inviteDesk(
@@ -366,13 +377,20 @@ function start(root: HTMLElement): void {
   route();
 }
 
-/** The addresses of `operator.ts`. */
-const operatorPages = /^\/(?:admin|doctor)$/;
+/**
+ * Pages for whoever keeps the server, by their addresses; nothing of them comes with the first page. They are named here and
+ * not in `operator.ts`, which makes the bundler leave what they share with the first page in its one file.
+ */
+const operatorPages: Readonly<Record<string, () => Promise<{ readonly default: Component }>>> = {
+  '/admin': () => import('./view/operator/AdminPage.svelte'),
+  '/doctor': () => import('./view/outside/DoctorPage.svelte'),
+};
 
 const root = document.getElementById('app');
+const asked = operatorPages[location.pathname];
 // Without words the sentences in index.html stay, which say what to do in both languages.
-if (root !== null && operatorPages.test(location.pathname)) {
-  import('./operator').then(({ openPage }) => openPage(root, location.pathname)).catch(() => undefined);
+if (root !== null && asked !== undefined) {
+  Promise.all([import('./operator'), asked()]).then(([{ openPage }, page]) => openPage(root, location.pathname, page.default)).catch(() => undefined);
 } else if (root !== null) {
   begin().then(
     () => {

@@ -10,18 +10,14 @@ import { operatorPart } from './strings/operator';
 import { outsidePart } from './strings/outside';
 import OperatorFrame from './view/operator/OperatorFrame.svelte';
 
-/** Each is its whole content, with one `h1`; the frame around it has the languages. */
-const pages: Readonly<Record<string, () => Promise<{ readonly default: Component }>>> = {
-  '/admin': () => import('./view/operator/AdminPage.svelte'),
-  '/doctor': () => import('./view/outside/DoctorPage.svelte'),
-};
-
-/** Rejects when something of it cannot be had; the sentences in index.html stay then. */
-export async function openPage(root: HTMLElement, path: string): Promise<void> {
+/**
+ * Shows the page of that path: `Content` is all of it, with one `h1`; the frame around it has the languages. Rejects when its
+ * words cannot be had; the sentences in index.html stay then.
+ */
+export async function openPage(root: HTMLElement, path: string, Content: Component): Promise<void> {
   // Whoever is asked to open the doctor's page runs no server and needs none of the other words.
   speakAlso(path === '/doctor' ? outsidePart : operatorPart);
-  const [page] = await Promise.all([pages[path]?.(), begin()]);
-  if (page === undefined) return;
+  await begin();
   root.replaceChildren();
-  mount(OperatorFrame, { target: root, props: { settings: openSettings().shown, Content: page.default } });
+  mount(OperatorFrame, { target: root, props: { settings: openSettings().shown, Content } });
 }

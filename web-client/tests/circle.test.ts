@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { faultForRefusal, remedyFor } from '../src/circle/journey';
 import { fragmentOf, holdsKey, keyOf, readFragment, readPastedLink, withKey } from '../src/circle/link';
+import { TELL_FOR_MS } from '../src/circle/meeting';
 import { NAME_MAX, checkName } from '../src/circle/name';
 import type { Person } from '../src/circle/person';
 import { markFor, marks, seated } from '../src/circle/person';
@@ -196,12 +197,20 @@ describe('encryption', () => {
 });
 
 describe('our devices', () => {
-  it('closed by a host say so until our own next press or until it is put away', () => {
+  it('closed by a host say so for a while, until our own next press, until it is put away or asked for', () => {
     const open = after({ type: 'device', kind: 'microphone', device: { at: 'on' } });
-    const closed = reduceRoom(open, { type: 'closed-by-host', kind: 'microphone' });
+    const closed = reduceRoom(open, { type: 'closed-by-host', kind: 'microphone', at: 100 });
     expect(closed.microphone).toEqual({ at: 'off' });
     expect(closed.closedByHost).toBe('microphone');
     expect(reduceRoom(closed, { type: 'device', kind: 'microphone', device: { at: 'on' } }).closedByHost).toBeNull();
+    expect(reduceRoom(closed, { type: 'device', kind: 'microphone', device: { at: 'opening' } }).closedByHost).toBeNull();
+    expect(nextTick(closed)).toBe(100 + TELL_FOR_MS);
+    expect(reduceRoom(closed, { type: 'tick', at: 99 + TELL_FOR_MS }).closedByHost).toBe('microphone');
+    expect(reduceRoom(closed, { type: 'tick', at: 100 + TELL_FOR_MS }).closedByHost).toBeNull();
+    const asked = (source: 'microphone' | 'camera') =>
+      reduceRoom(closed, { type: 'circle', message: { type: 'asked-to-unmute', revision: 2, source }, at: 101 });
+    expect(asked('microphone').closedByHost).toBeNull();
+    expect(asked('camera').closedByHost).toBe('microphone');
     expect(reduceRoom(closed, { type: 'dismiss', kind: 'microphone' }).closedByHost).toBeNull();
     expect(reduceRoom(closed, { type: 'device', kind: 'camera', device: { at: 'on' } }).closedByHost).toBe('microphone');
   });

@@ -24,6 +24,7 @@ const QUESTIONS: usize = 256;
 enum Question {
     MayTry { address: IpAddr, reply: oneshot::Sender<bool> },
     Failed { address: IpAddr },
+    Forgive { address: IpAddr },
 }
 
 /// Asks the table. Cheap to clone.
@@ -43,6 +44,7 @@ impl Attempts {
                         let _ = reply.send(table.may_try(Instant::now(), address));
                     }
                     Question::Failed { address } => table.failed(Instant::now(), address),
+                    Question::Forgive { address } => table.forgive(address),
                 }
             }
         });
@@ -58,6 +60,11 @@ impl Attempts {
     /// Counts one more.
     pub(crate) async fn failed(&self, address: IpAddr) {
         let _ = self.questions.send(Question::Failed { address }).await;
+    }
+
+    /// Takes one back that was counted before it was known.
+    pub(crate) async fn forgive(&self, address: IpAddr) {
+        let _ = self.questions.send(Question::Forgive { address }).await;
     }
 }
 
@@ -89,6 +96,12 @@ impl Table {
         let at = self.forgiven.entry(address).or_insert(now);
         *at = (*at).max(now) + FORGIVEN_AFTER;
     }
+
+    fn forgive(&mut self, address: IpAddr) {
+        if let Some(at) = self.forgiven.get_mut(&network(address)) {
+            *at = at.checked_sub(FORGIVEN_AFTER).unwrap_or(*at);
+        }
+    }
 }
 
 /// One household has a whole IPv6 /64.
@@ -115,6 +128,24 @@ mod tests {
         assert!(!table.may_try(now, one));
         assert!(table.may_try(now, other));
         assert!(table.may_try(now + FORGIVEN_AFTER, one));
+    }
+
+    #[test]
+    fn what_was_right_is_taken_back() {
+        let now = Instant::now();
+        let address = "192.0.2.1".parse().unwrap();
+        let mut table = Table::default();
+        for _ in 0..10 * FAILURES {
+            assert!(table.may_try(now, address));
+            table.failed(now, address);
+            table.forgive(address);
+        }
+        table.forgive("192.0.2.2".parse().unwrap());
+        for _ in 0..FAILURES {
+            assert!(table.may_try(now, address));
+            table.failed(now, address);
+        }
+        assert!(!table.may_try(now, address));
     }
 
     #[test]

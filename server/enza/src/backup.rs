@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::data_folder::{self, database};
-use crate::health;
+use crate::running::Lock;
 use crate::start_error::StartError;
 use std::path::{Path, PathBuf};
 use store::Store;
@@ -11,16 +11,20 @@ use store::Store;
 /// Copies the database of `config` into a new file that only its owner may read. The server may run meanwhile.
 ///
 /// # Errors
-/// [`StartError::Data`] when the file is there already or cannot be written, [`StartError::Store`].
+/// [`StartError::NoData`] where there is nothing to copy, [`StartError::Taken`] when the file is there already,
+/// [`StartError::Copy`] when it cannot be written, [`StartError::Store`].
 pub(crate) async fn backup(config: &Config, to: &Path) -> Result<(), StartError> {
-    let failed = |source| StartError::Data { path: to.to_owned(), source };
+    data_folder::found(&config.data)?;
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => StartError::Taken { path: to.to_owned() },
+        _ => StartError::Copy { path: to.to_owned(), source },
+    };
     if to.exists() {
         return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
     }
-    data_folder::prepare(&config.data)?;
     let store = Store::open(&database(&config.data)).await?;
     // SQLite fills an empty file, so that nobody else can read it at any moment.
-    data_folder::write_private(to, b"").map_err(failed)?;
+    data_folder::new_private(to).map_err(failed)?;
     let copied = store.backup(to).await;
     store.close().await;
     if let Err(error) = copied {
@@ -35,29 +39,37 @@ pub(crate) async fn backup(config: &Config, to: &Path) -> Result<(), StartError>
 /// forgets there what a room promised to forget.
 ///
 /// # Errors
-/// [`StartError::Running`] while a server uses it, [`StartError::Store`] for a file that is no whole copy,
-/// [`StartError::Data`].
+/// [`StartError::Running`] while a server uses it, on whatever port, [`StartError::Copy`] for a file that cannot be read,
+/// [`StartError::Store`] for one that is no whole copy, [`StartError::Data`].
 pub(crate) async fn restore(config: &Config, from: &Path) -> Result<(), StartError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| StartError::Data { path, source }
     };
+    std::fs::File::open(from).map_err(|source| StartError::Copy { path: from.to_owned(), source })?;
     Store::check_copy(from).await?;
-    if health::check(config).await.is_ok() {
-        return Err(StartError::Running { port: config.port });
-    }
     data_folder::prepare(&config.data)?;
+    // No server begins meanwhile either.
+    let _lock = Lock::take(&config.data).await.map_err(|error| match error {
+        StartError::FolderTaken { path } => StartError::Running { path },
+        other => other,
+    })?;
     let copy = std::fs::read(from).map_err(failed(from))?;
     let target = database(&config.data);
-    // Writes out what the journal still holds, so that the old file is whole by itself.
-    Store::open(&target).await?.close().await;
-    std::fs::rename(&target, beside(&target, ".before-restore")).map_err(failed(&target))?;
-    for journal in ["-wal", "-shm"] {
-        match std::fs::remove_file(beside(&target, journal)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&target)(error)),
-            _ => {}
-        }
+    // Writes out what the journal still holds, so that the old file is whole by itself. One that is broken, or of a newer
+    // version, is what a copy is put back for: it is kept with its journal.
+    if let Ok(store) = Store::open(&target).await {
+        store.close().await;
     }
+    let kept = beside(&target, ".before-restore");
+    let absent_or = |done: std::io::Result<()>| match done {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&target)(error)),
+        _ => Ok(()),
+    };
+    absent_or(std::fs::remove_file(beside(&kept, "-wal")))?;
+    absent_or(std::fs::rename(beside(&target, "-wal"), beside(&kept, "-wal")))?;
+    absent_or(std::fs::remove_file(beside(&target, "-shm")))?;
+    std::fs::rename(&target, &kept).map_err(failed(&target))?;
     data_folder::write_private(&target, &copy).map_err(failed(&target))?;
     // Brings an older copy forward now, not at the next start.
     Store::open(&target).await?.close().await;
@@ -94,7 +106,7 @@ mod tests {
         // The server goes on while it is backed up.
         backup(&config, &copy).await.unwrap();
         assert!(
-            matches!(backup(&config, &copy).await, Err(StartError::Data { .. })),
+            matches!(backup(&config, &copy).await, Err(StartError::Taken { .. })),
             "nothing is overwritten"
         );
         store.create_room("After", 2).await.unwrap();
@@ -112,6 +124,16 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[tokio::test]
+    async fn a_mistyped_folder_is_no_empty_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, copy) = (config(folder.path()), folder.path().join("copy.db"));
+        assert!(
+            matches!(backup(&config, &copy).await, Err(StartError::NoData { path }) if path == config.data)
+        );
+        assert!(!config.data.exists() && !copy.exists(), "nothing is made");
     }
 
     #[tokio::test]
@@ -137,10 +159,34 @@ mod tests {
             std::fs::write(&file, bytes).unwrap();
             assert!(matches!(restore(&config, &file).await, Err(StartError::Store(_))), "{name}");
         }
-        assert!(matches!(restore(&config, &folder.path().join("none")).await, Err(StartError::Store(_))));
+        let none = folder.path().join("none");
+        assert!(matches!(restore(&config, &none).await, Err(StartError::Copy { path, .. }) if path == none));
         let store = Store::open(&database(&config.data)).await.unwrap();
         assert_eq!(store.rooms().await.unwrap().len(), 1);
         store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_copy_takes_the_place_of_what_cannot_be_opened_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, copy) = (config(folder.path()), folder.path().join("copy.db"));
+        data_folder::prepare(&config.data).unwrap();
+        let store = Store::open(&database(&config.data)).await.unwrap();
+        store.create_room("Mine", 1).await.unwrap();
+        store.close().await;
+        backup(&config, &copy).await.unwrap();
+        let journal = beside(&database(&config.data), "-wal");
+        std::fs::write(database(&config.data), "no database").unwrap();
+        std::fs::write(&journal, "its journal").unwrap();
+        restore(&config, &copy).await.unwrap();
+        let store = Store::open(&database(&config.data)).await.unwrap();
+        assert_eq!(store.rooms().await.unwrap().len(), 1);
+        store.close().await;
+        for (name, was) in
+            [("enza.db.before-restore", "no database"), ("enza.db.before-restore-wal", "its journal")]
+        {
+            assert_eq!(std::fs::read_to_string(config.data.join(name)).unwrap(), was);
+        }
     }
 
     #[tokio::test]
@@ -148,9 +194,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings =
             Settings { data: Some(folder.path().join("data")), port: Some(0), ..Settings::default() };
-        let mut config = settings.resolve(None, |_| None).unwrap();
+        let config = settings.resolve(None, |_| None).unwrap();
         let server = crate::server::Server::start(&config).await.unwrap();
-        config.port = server.port();
         let copy = folder.path().join("copy.db");
         backup(&config, &copy).await.unwrap();
         assert!(matches!(restore(&config, &copy).await, Err(StartError::Running { .. })));

@@ -8,7 +8,7 @@ mod operate;
 
 use crate::start_error::StartError;
 use std::path::Path;
-use store::InviteState;
+use store::{InviteState, StoreError};
 
 /// What `/` shows when the web client was left out of the build.
 pub(crate) const PAGE_LEFT_OUT: &str = "<!doctype html><html lang=\"ja\"><meta charset=\"utf-8\">\
@@ -60,14 +60,14 @@ impl Language {
     pub(crate) const fn host_link(self) -> &'static str {
         match self {
             Self::English => "For you (host; keep it to yourself):",
-            Self::Japanese => "あなた用 (ホスト。ほかの 人に わたさないで ください):",
+            Self::Japanese => "あなた用 (進行役。ほかの 人に わたさないで ください):",
         }
     }
 
     pub(crate) const fn guest_link(self) -> &'static str {
         match self {
             Self::English => "For your guests:",
-            Self::Japanese => "ゲスト用:",
+            Self::Japanese => "参加する 人用:",
         }
     }
 
@@ -85,7 +85,7 @@ impl Language {
     pub(crate) const fn scan(self) -> &'static str {
         match self {
             Self::English => "Guest link to scan:",
-            Self::Japanese => "ゲスト用リンクの QRコード:",
+            Self::Japanese => "参加する 人の リンクの QRコード:",
         }
     }
 
@@ -200,12 +200,30 @@ fn japanese(error: &StartError) -> String {
         StartError::Data { path, source } => {
             format!("データの フォルダー {} を 使えません: {source}", path.display())
         }
-        StartError::Store(source) => format!("データベースを 開けません: {source}"),
+        StartError::NoData { path } => format!(
+            "{} に Enza の データが ありません。--data を 確かめて ください。データは、サーバーを はじめて 動かしたときに できます。",
+            path.display()
+        ),
+        StartError::Taken { path } => {
+            format!("{} は もう あります。上書きしないように、別の 名前に して ください。", path.display())
+        }
+        StartError::Copy { path, source } => format!("ファイル {} を 使えません: {source}", path.display()),
+        StartError::Store(StoreError::RoomUnknown) => {
+            "この ID の 部屋は ありません。enza room list で 部屋を、enza invite list で リンクを 見られます。".to_owned()
+        }
+        StartError::Store(StoreError::InviteUnknown) => {
+            "この 番号の リンクは ありません。enza invite list で 見られます。".to_owned()
+        }
+        StartError::Store(StoreError::Copy { path }) => {
+            format!("{} は Enza の バックアップでは ないか、こわれて います。別の ファイルを えらんで ください。", path.display())
+        }
+        StartError::Store(source) => format!("データベースを 使えません: {source}"),
         StartError::PortInUse { port } => format!(
             "ポート {port} は ほかの プログラムが 使っています。それを 止めるか、--port で 別の 番号を えらんで ください。"
         ),
-        StartError::Running { port } => format!(
-            "ポート {port} で サーバーが 動いています。戻した データを 上書きしないように、先に 止めて ください。"
+        StartError::Running { path } => format!(
+            "データの フォルダー {} を 使う サーバーが 動いています。戻した データを 上書きしないように、先に 止めて ください。",
+            path.display()
         ),
         StartError::FolderTaken { path } => format!(
             "データの フォルダー {} は ほかの サーバーが 使っています。それを 止めるか、--data で 別の フォルダーを えらんで ください。",

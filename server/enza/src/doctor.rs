@@ -5,6 +5,7 @@ mod machine;
 mod network;
 mod phone;
 mod shown;
+mod strain;
 
 pub(crate) use phone::{Ask, look as look_from_outside};
 
@@ -19,6 +20,8 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+
+pub(crate) use strain::{Room, Shown, Strain, Used, has_room_for_ten};
 
 /// What is looked at beside the settings.
 pub(crate) struct Wanted {
@@ -104,6 +107,11 @@ pub(crate) enum Found {
         host: String,
         leads: Vec<IpAddr>,
     },
+    /// The same, but the server tells people where the name leads.
+    DnsTold {
+        host: String,
+        leads: Vec<IpAddr>,
+    },
     DnsNothing {
         host: String,
         reason: String,
@@ -173,6 +181,21 @@ pub(crate) enum Found {
     BuffersSmall {
         bytes: u64,
     },
+    /// The authority has given none yet.
+    CertificateNone,
+    /// Of a running server; the doctor's own process has other numbers.
+    FilesUsed {
+        open: u64,
+        most: u64,
+    },
+    ConnectionsUsed {
+        now: u64,
+        most: u64,
+    },
+    /// The busiest media thread.
+    MediaBusy {
+        percent: u64,
+    },
     /// The situation as a phone sees it.
     Phone {
         situation: String,
@@ -201,6 +224,7 @@ impl Found {
             Self::Running { .. } | Self::NotReady { .. } | Self::NotRunning => "server",
             Self::UdpAnswers { .. } | Self::UdpSilent { .. } => "udp",
             Self::DnsFits { .. }
+            | Self::DnsTold { .. }
             | Self::DnsElsewhere { .. }
             | Self::DnsMixed { .. }
             | Self::DnsUncertain { .. }
@@ -210,6 +234,7 @@ impl Found {
             | Self::CertificateOver
             | Self::CertificateRefused { .. }
             | Self::CertificateOwn { .. }
+            | Self::CertificateNone
             | Self::NoCertificate { .. } => "certificate",
             Self::Public { .. }
             | Self::BehindNat { .. }
@@ -220,9 +245,11 @@ impl Found {
             Self::ClockKept | Self::ClockUnsure | Self::ClockWrong => "clock",
             Self::Disk { .. } | Self::DiskLow { .. } => "disk",
             Self::Memory { .. } | Self::MemoryLow { .. } => "memory",
-            Self::Files | Self::FilesFew { .. } => "files",
+            Self::Files | Self::FilesFew { .. } | Self::FilesUsed { .. } => "files",
             Self::Gso | Self::NoGso => "gso",
             Self::Buffers | Self::BuffersSmall { .. } => "buffers",
+            Self::ConnectionsUsed { .. } => "connections",
+            Self::MediaBusy { .. } => "processor",
             Self::Phone { .. } | Self::FromPhone(_) | Self::NoPhone { .. } => "outside",
         }
     }
@@ -234,6 +261,7 @@ impl Found {
             | Self::Running { .. }
             | Self::UdpAnswers { .. }
             | Self::DnsFits { .. }
+            | Self::DnsTold { .. }
             | Self::CertificateFits { .. }
             | Self::NoCertificate { alone: true }
             | Self::Public { .. }
@@ -260,6 +288,9 @@ impl Found {
             | Self::ClockUnsure
             | Self::MemoryLow { .. }
             | Self::FilesFew { .. }
+            | Self::FilesUsed { .. }
+            | Self::ConnectionsUsed { .. }
+            | Self::MediaBusy { .. }
             | Self::NoGso
             | Self::BuffersSmall { .. }
             | Self::FromPhone(Line { verdict: Rating::Warn, .. })
@@ -270,6 +301,7 @@ impl Found {
             | Self::DnsElsewhere { .. }
             | Self::DnsNothing { .. }
             | Self::CertificateOver
+            | Self::CertificateNone
             | Self::CertificateRefused { .. }
             | Self::BehindNat { told: false, .. }
             | Self::Symmetric { told: false, .. }
@@ -293,7 +325,7 @@ pub(crate) async fn look(config: &Config, wanted: &Wanted) -> Vec<Found> {
     let at: Option<SocketAddr> = running.as_ref().and_then(Running::address);
     // The server that holds the folder is the one that made the key in it.
     let key = operator_key::read(&config.data).ok().flatten();
-    found.extend(network::server(running.as_ref(), key.as_deref()).await);
+    found.extend(network::server(running.as_ref(), key.as_ref().map(|key| key.as_str())).await);
     found.extend(network::addresses(config, wanted).await);
     found.push(network::certificate(config, at, wanted.host.as_deref()).await);
     found.extend(machine::look(&config.data));

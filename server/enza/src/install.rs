@@ -178,6 +178,7 @@ RestartPreventExitStatus=2
 WatchdogSec=30
 TimeoutStopSec=15
 LimitNOFILE=65536
+LimitCORE=0
 
 # A user of its own, made by systemd, and one folder that it may write.
 DynamicUser=yes

@@ -10,6 +10,7 @@
 //! | two tasks | `attempts.rs` | who tried wrong invites; who made rooms |
 //! | four tasks per webhook URL | `webhook.rs` | the events on their way |
 //! | one task | `readiness.rs` | whether the database takes writes |
+//! | one task | `pace.rs` | what there was to count ten seconds ago |
 //! | one thread | `media/` | [`sfu::Shard`] and the UDP socket |
 //!
 //! It is a library too, so that tests run the real server inside their own process.
@@ -37,6 +38,7 @@ mod operate;
 mod operator_key;
 mod origin;
 mod outside;
+mod pace;
 mod passphrase;
 mod readiness;
 mod retention;

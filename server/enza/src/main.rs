@@ -85,7 +85,11 @@ async fn measure(arguments: load::Arguments) -> ExitCode {
 
 async fn serve(config: &Config, language: Language, notify: &Notify) -> Result<ExitCode, StartError> {
     let mut server = Server::start(config).await?;
-    print(&welcome::text(server.store(), config, server.port(), language).await?);
+    let links = welcome::text(server.store(), config, server.port(), language).await?;
+    // What a service prints is in the machine's log, and no log holds a link.
+    if !notify.is_service() {
+        print(&links);
+    }
     notify.ready();
     let asked = asked_to_stop();
     let telling = tell(server.notices(), language);

@@ -98,6 +98,29 @@ impl Beginning {
     }
 }
 
+/// Why the port let a connection go again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// Its household, or the machine, has too many.
+    TooMany,
+    /// It had shown nothing yet, and somebody newer needed the place.
+    GaveWay,
+    /// It did not show in time what it is.
+    Late,
+}
+
+impl Turned {
+    pub(crate) const ALL: [Self; 3] = [Self::TooMany, Self::GaveWay, Self::Late];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::TooMany => "too-many",
+            Self::GaveWay => "gave-way",
+            Self::Late => "late",
+        }
+    }
+}
+
 /// Why somebody was not let in: the API's codes, then what the sockets refuse. What is not in the list counts as the last.
 pub(crate) const REASONS: [&str; 16] = [
     "invite-unknown",
@@ -127,6 +150,7 @@ struct Counts {
     refused: [AtomicU64; REASONS.len()],
     overflows: [AtomicU64; Queue::ALL.len()],
     sessions: [AtomicU64; Beginning::ALL.len()],
+    turned: [AtomicU64; Turned::ALL.len()],
     joined: AtomicU64,
     /// These go down again.
     participants: AtomicU64,
@@ -159,6 +183,10 @@ impl Metrics {
         self.0.sessions[beginning as usize].fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn turned_away(&self, why: Turned) {
+        self.0.turned[why as usize].fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn requests(&self, route: Route, class: usize) -> u64 {
         self.0.requests[route as usize].get(class).map_or(0, |count| count.load(Relaxed))
     }
@@ -173,6 +201,10 @@ impl Metrics {
 
     pub(crate) fn sessions(&self, beginning: Beginning) -> u64 {
         self.0.sessions[beginning as usize].load(Relaxed)
+    }
+
+    pub(crate) fn turned(&self, why: Turned) -> u64 {
+        self.0.turned[why as usize].load(Relaxed)
     }
 
     pub(crate) fn joined(&self) -> u64 {

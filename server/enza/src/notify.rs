@@ -28,6 +28,15 @@ impl Notify {
         self.watchdog.map(|limit| limit / 2)
     }
 
+    /// Whether systemd runs the program, and keeps what it prints.
+    #[must_use]
+    pub const fn is_service(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.socket.is_some();
+        #[cfg(not(target_os = "linux"))]
+        false
+    }
+
     /// People can come in.
     pub fn ready(&self) {
         self.say("READY=1");
@@ -87,6 +96,7 @@ mod tests {
                 _ => None,
             });
             assert_eq!(notify.every(), Some(Duration::from_secs(15)));
+            assert!(notify.is_service());
             notify.ready();
             notify.stopping();
             let mut buffer = [0; 32];
@@ -98,5 +108,6 @@ mod tests {
         let nobody = Notify::from_environment(|_| None);
         nobody.ready();
         assert_eq!(nobody.every(), None);
+        assert!(!nobody.is_service());
     }
 }

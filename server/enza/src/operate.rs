@@ -264,7 +264,7 @@ impl RemoteFlags {
         let running = Running::read(&config.data);
         let key = match given {
             Some(key) => Some(key),
-            None => operator_key::read(&config.data)?,
+            None => operator_key::read(&config.data)?.map(|key| key.to_string()),
         };
         match (running, key) {
             (Some(running), Some(key)) => Ok(Remote::local(running, key)),

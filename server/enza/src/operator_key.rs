@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// The file in the data folder.
 const FILE: &str = "operator-key";
@@ -29,13 +30,13 @@ impl OperatorKey {
         let text = match read(data)? {
             Some(text) => text,
             None => {
-                let mut secret = [0_u8; 32];
-                getrandom::fill(&mut secret)?;
-                let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
+                let mut secret = Zeroizing::new([0_u8; 32]);
+                getrandom::fill(secret.as_mut())?;
+                let text = Zeroizing::new(format!("{PREFIX}{}\n", URL_SAFE_NO_PAD.encode(secret.as_ref())));
                 let path = data.join(FILE);
-                data_folder::write_private(&path, format!("{text}\n").as_bytes())
+                data_folder::write_private(&path, text.as_bytes())
                     .map_err(|source| StartError::Data { path, source })?;
-                text
+                Zeroizing::new(text.trim().to_owned())
             }
         };
         let mut blind = [0_u8; 32];
@@ -55,13 +56,14 @@ impl OperatorKey {
 ///
 /// # Errors
 /// [`StartError::Data`] or [`StartError::File`].
-pub(crate) fn read(data: &Path) -> Result<Option<String>, StartError> {
+pub(crate) fn read(data: &Path) -> Result<Option<Zeroizing<String>>, StartError> {
     let path = data.join(FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) => {
+            let text = Zeroizing::new(text);
             let text = text.trim();
             if text.starts_with(PREFIX) && text.len() > PREFIX.len() + 32 {
-                Ok(Some(text.to_owned()))
+                Ok(Some(Zeroizing::new(text.to_owned())))
             } else {
                 Err(StartError::File { file: path, reason: format!("it must hold a key {PREFIX}…") })
             }
@@ -82,7 +84,7 @@ mod tests {
         let text = read(folder.path()).unwrap().unwrap();
         let again = OperatorKey::load_or_create(folder.path()).unwrap();
         assert!(made.is(&text) && again.is(&text));
-        assert!(!again.is(&text[1..]) && !again.is("") && !again.is(&format!("{text}x")));
+        assert!(!again.is(&text[1..]) && !again.is("") && !again.is(&format!("{}x", *text)));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;

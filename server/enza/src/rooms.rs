@@ -33,7 +33,7 @@ const DEPARTURE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What LiveKit's clients compare features against (research of the protocol, section 1.6): the server version
 /// whose protocol this program speaks.
-const LIVEKIT_VERSION: &str = "1.13.5";
+pub(crate) const LIVEKIT_VERSION: &str = "1.13.5";
 
 /// What the program cannot survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +75,7 @@ enum Request {
     Enter { name: String, reply: oneshot::Sender<Result<(RoomHandle, ConnectionId), EnterError>> },
     Find { name: String, reply: oneshot::Sender<Option<RoomHandle>> },
     All { reply: oneshot::Sender<Vec<RoomHandle>> },
+    Numbered { reply: oneshot::Sender<Vec<(RoomId, RoomHandle)>> },
     Ended { name: String, id: RoomId },
     End { done: oneshot::Sender<()> },
 }
@@ -143,6 +144,15 @@ impl Rooms {
         answer.await.unwrap_or_default()
     }
 
+    /// All live rooms by the numbers that the log calls them by.
+    pub(crate) async fn numbered(&self) -> Vec<(RoomId, RoomHandle)> {
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(Request::Numbered { reply }).await.is_err() {
+            return Vec::new();
+        }
+        answer.await.unwrap_or_default()
+    }
+
     /// Tells everybody in every room that the server stops; returns when all rooms are gone.
     pub(crate) async fn end(&self) {
         let (done, answer) = oneshot::channel();
@@ -193,6 +203,10 @@ impl Directory {
                     }
                     Some(Request::All { reply }) => {
                         let _ = reply.send(self.live.values().filter_map(RoomControl::handle).collect());
+                    }
+                    Some(Request::Numbered { reply }) => {
+                        let rooms = self.live.iter();
+                        let _ = reply.send(rooms.filter_map(|(id, room)| Some((*id, room.handle()?))).collect());
                     }
                     Some(Request::Ended { name, id }) => self.forget(&name, id),
                     Some(Request::End { done }) => {

@@ -2,7 +2,7 @@
 
 use crate::attempts::Attempts;
 use crate::config::{Config, Transport};
-use crate::http::{self, App};
+use crate::http::{self, App, CertificateFrom, Observed};
 use crate::ice_servers::IceServers;
 use crate::listen::{self, Door, Listening, Places, Proxies, Redirect, also_listen_on, listen_on_http};
 use crate::media::{self, Media, MediaConfig, MediaThreads, RelayEnds};
@@ -19,7 +19,7 @@ use crate::start_error::StartError;
 use crate::tls::{Showing, Tls};
 use crate::token::{ApiKey, TokenAuthority};
 use crate::webhook::Webhooks;
-use crate::{data_folder, retention, rooms};
+use crate::{data_folder, pace, retention, rooms};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -140,6 +140,14 @@ impl Server {
         let readiness = Readiness::start(store.clone(), threads.clone(), stopping.subscribe());
         let (stopped, stopped_seen) = watch::channel(false);
         let (alive_sender, alive) = mpsc::channel(1);
+        let proxies = Proxies::new(&config.trusted_proxies, config.transport == Transport::Plain);
+        let places = Places::start(listen::allowed_descriptors(), proxies, metrics.clone());
+        let observed = Observed {
+            port,
+            places: places.clone(),
+            pace: pace::watch(threads.clone(), stopping.subscribe()),
+            certificate_from: CertificateFrom::of(config),
+        };
         let app = App {
             rooms: rooms.clone(),
             tokens,
@@ -154,6 +162,8 @@ impl Server {
             media: threads.clone(),
             metrics,
             readiness,
+            showing: tls.as_ref().map(Tls::showing),
+            observed,
             begun: SystemTime::now(),
             data: config.data.as_path().into(),
             https_alone: config.is_https_alone(),
@@ -175,8 +185,6 @@ impl Server {
         if let Some(tls) = tls {
             tokio::spawn(tls.keep(notices.clone(), stopping_seen.clone()));
         }
-        let proxies = Proxies::new(&config.trusted_proxies, config.transport == Transport::Plain);
-        let places = Places::start(listen::allowed_descriptors(), proxies);
         let listening = Listening::new(
             http::routes(app),
             acceptor,

@@ -4,6 +4,7 @@
 use crate::operate::OperateError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use store::StoreError;
 
 /// One reason not to start. `Display` is the English sentence.
 #[derive(Debug, thiserror::Error)]
@@ -24,14 +25,20 @@ pub enum StartError {
     SecretShort { length: usize },
     #[error("The data folder {} cannot be used: {source}", path.display())]
     Data { path: PathBuf, source: std::io::Error },
-    #[error("The database cannot be opened: {0}")]
-    Store(#[from] store::StoreError),
+    #[error("There is no Enza data in {}: check --data. A server makes it at its first start.", path.display())]
+    NoData { path: PathBuf },
+    #[error("{} is there already: choose another name, so that nothing is written over.", path.display())]
+    Taken { path: PathBuf },
+    #[error("The file {} cannot be used: {source}", path.display())]
+    Copy { path: PathBuf, source: std::io::Error },
+    #[error("{}", of_store(.0))]
+    Store(#[from] StoreError),
     #[error("Port {port} is in use by another program: stop it or choose another number with --port.")]
     PortInUse { port: u16 },
     #[error(
-        "A server answers on port {port}: stop it first, so that it does not write over what is restored."
+        "A server runs with the data folder {}: stop it first, so that it does not write over what is restored.", path.display()
     )]
-    Running { port: u16 },
+    Running { path: PathBuf },
     #[error("Another server runs with the data folder {}: stop it, or give this one its own with --data.", path.display())]
     FolderTaken { path: PathBuf },
     #[error("Listening on {address} failed: {source}")]
@@ -62,6 +69,23 @@ pub enum StartError {
     Media(String),
     #[error("{0}")]
     Operate(#[from] OperateError),
+}
+
+/// A thing that is not there is no fault of the database.
+fn of_store(error: &StoreError) -> String {
+    match error {
+        StoreError::RoomUnknown => {
+            "There is no room with this id: `enza room list` shows them, `enza invite list` their links."
+                .to_owned()
+        }
+        StoreError::InviteUnknown => {
+            "There is no invite with this number: `enza invite list` shows them.".to_owned()
+        }
+        StoreError::Copy { path } => {
+            format!("{} is no whole backup of Enza: choose another file.", path.display())
+        }
+        other => format!("The database cannot be used: {other}"),
+    }
 }
 
 impl StartError {

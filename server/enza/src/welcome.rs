@@ -246,7 +246,7 @@ mod tests {
         let config = config(Path::new("data"), "127.0.0.1");
         let bases = bases(&config, 7880);
         assert_eq!(bases, ["http://localhost:7880"]);
-        for (language, word) in [(Language::English, "guests"), (Language::Japanese, "ゲスト")] {
+        for (language, word) in [(Language::English, "guests"), (Language::Japanese, "参加する")] {
             let text = render(&links, &bases, &config, language);
             assert!(text.contains("http://localhost:7880/join#HOSTHOST\n"), "{text}");
             assert!(text.contains("http://localhost:7880/join#GUESTGUEST\n"), "{text}");

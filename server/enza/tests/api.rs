@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Answer, Daemon, ask, grants, token};
+use enza::catalogue::Language;
 use enza::config::RoomsRule;
 use enza::token::{ApiKey, TokenAuthority};
 use serde_json::{Value, json};
@@ -330,4 +331,36 @@ async fn a_link_tells_how_many_are_inside_only_where_the_room_says_so() {
     assert_eq!(live(&guest).await, Value::Null);
     assert_eq!(live(host.reveal()).await["people"], 1);
     daemon.server.stop().await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_what_one_gets_wrong_counts_for_them_alone() {
+    let guess = async |daemon: &Daemon, person: &str| {
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", person)];
+        let body = json!({"invite": "no such invite"}).to_string();
+        ask(daemon.port(), "POST", "/api/invite", &headers, &body).await.status
+    };
+    let proxied = Daemon::start_with(|settings| {
+        settings.trusted_proxies = Some(vec!["127.0.0.1".parse().unwrap()]);
+        settings.public_url = Some("https://circle.example".to_owned());
+    })
+    .await;
+    for _ in 0..20 {
+        // What they write themselves stands before what the proxy adds, and helps nobody.
+        assert_eq!(guess(&proxied, "198.51.100.9, 203.0.113.5").await, 404);
+    }
+    assert_eq!(guess(&proxied, "198.51.100.10, 203.0.113.5").await, 429);
+    assert_eq!(guess(&proxied, "203.0.113.6").await, 404);
+    let links =
+        enza::welcome::text(proxied.server.store(), &proxied.config, proxied.port(), Language::English);
+    let links = links.await.unwrap();
+    assert!(links.contains("https://circle.example/join#") && !links.contains("localhost"), "{links}");
+    proxied.server.stop().await;
+
+    let alone = Daemon::start().await;
+    for _ in 0..20 {
+        assert_eq!(guess(&alone, "203.0.113.5").await, 404);
+    }
+    assert_eq!(guess(&alone, "203.0.113.6").await, 429, "whoever is no proxy is not believed");
+    alone.server.stop().await;
 }

@@ -39,6 +39,12 @@ async fn validate_says_who_is_let_in_and_why_not_readably_for_any_page() {
     let wrong_room = daemon.get(&format!("/rtc/v1/validate?access_token={good}&room=b"), &[]).await;
     assert_eq!(wrong_room.status, 403);
     assert!(wrong_room.text().contains("another room"), "{}", wrong_room.text());
+    let key = enza::token::ApiKey::new("key".to_owned(), common::SECRET.to_owned()).unwrap();
+    let unseen = signal::Grants { hidden: true, ..common::grants("a", "ghost") };
+    let unseen = enza::token::TokenAuthority::new(&key).sign(&unseen, std::time::Duration::from_secs(600));
+    let unseen = daemon.get(&format!("/rtc/v1/validate?access_token={unseen}"), &[]).await;
+    assert_eq!(unseen.status, 403);
+    assert!(unseen.text().contains("Nobody listens unseen"), "{}", unseen.text());
     let forged = format!("{}AAAA", &good[..good.len() - 4]);
     let forged = daemon.get(&format!("/rtc/v1/validate?access_token={forged}"), &[]).await;
     assert_eq!(forged.status, 401);

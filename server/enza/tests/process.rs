@@ -154,7 +154,7 @@ fn the_welcome_speaks_japanese() {
     let mut command = enza(folder.path(), &["--port", "0"]);
     command.env("LANG", "ja_JP.UTF-8");
     let running = Running::start(command);
-    assert!(running.welcome.contains("ゲスト用"), "{}", running.welcome);
+    assert!(running.welcome.contains("参加する 人用"), "{}", running.welcome);
     running.terminate();
 }
 

@@ -24,6 +24,7 @@ mod process;
 mod report;
 mod run;
 mod sdp;
+mod slices;
 mod socket;
 
 use std::time::Duration;
@@ -80,6 +81,9 @@ pub struct Arguments {
     /// How long to measure once everybody is in: 20s, 5m [default: 20s, with --find-capacity 5s each time]
     #[arg(long, value_parser = parse_duration)]
     pub duration: Option<Duration>,
+    /// Also count each part of this length alone, in the JSON: what happens to the rooms while something else goes on
+    #[arg(long, value_parser = parse_duration, requires = "json", conflicts_with = "find_capacity")]
+    pub slice: Option<Duration>,
     /// Joins per second
     #[arg(long, default_value_t = 10.0)]
     pub join_rate: f64,
@@ -118,6 +122,8 @@ pub struct Options {
     pub key_frame_every: Duration,
     pub audio: bool,
     pub duration: Duration,
+    /// Length of the parts that are counted alone.
+    pub slice: Option<Duration>,
     /// Joins per second.
     pub join_rate: f64,
     pub server_pid: Option<u32>,
@@ -150,6 +156,13 @@ impl TryFrom<Arguments> for Options {
         let most_rooms =
             if arguments.no_limits { MAX_ROOMS } else { MAX_PARTICIPANTS / arguments.participants };
         ensure!(duration >= Duration::from_secs(1), "--duration must be at least 1s");
+        if let Some(slice) = arguments.slice {
+            let most = slice.saturating_mul(u32::try_from(slices::MAX_SLICES).unwrap_or(u32::MAX));
+            ensure!(
+                !slice.is_zero() && most >= duration,
+                "--slice must be 1s or longer, and --duration at most 1000 of it"
+            );
+        }
         ensure!((0.1..=1_000.0).contains(&arguments.join_rate), "--join-rate must be 0.1 to 1000");
         if !arguments.no_limits {
             ensure!(
@@ -170,6 +183,7 @@ impl TryFrom<Arguments> for Options {
             key_frame_every: Duration::from_secs(arguments.key_frame_every),
             audio: arguments.audio,
             duration,
+            slice: arguments.slice,
             join_rate: arguments.join_rate,
             server_pid: arguments.server_pid,
             room_prefix: arguments.room_prefix,
@@ -242,5 +256,7 @@ mod tests {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
         assert!(!parse(&["--audio", "off"]).unwrap().audio);
+        assert!(parse(&["--slice", "0", "--json"]).is_err() && parse(&["--slice", "1s"]).is_err());
+        assert_eq!(parse(&["--slice", "1s", "--json"]).unwrap().slice, Some(Duration::from_secs(1)));
     }
 }

@@ -169,6 +169,15 @@ pub(crate) struct Packet<'a> {
     pub arrival_ns: u64,
 }
 
+/// A packet that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub sent_ns: u64,
+    pub delay_ns: u64,
+    /// Video, and the first of its frame that came in order.
+    pub begins_frame: bool,
+}
+
 /// Packets that are not simply one more in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Irregular {
@@ -247,12 +256,19 @@ impl Meter {
         self.streams.get(&(sender, kind)).map_or(0, |stream| stream.received)
     }
 
-    pub(crate) fn record(&mut self, packet: &Packet<'_>) {
+    /// Returns what of it counts.
+    pub(crate) fn record(&mut self, packet: &Packet<'_>) -> Option<Counted> {
         let stamp = match inspect(packet.kind, packet.payload) {
             Content::Intact(stamp) => stamp,
             // Neither carries a send time one could trust, so these count over the whole run.
-            Content::Corrupt => return self.irregular.corrupt += 1,
-            Content::Foreign | Content::Empty => return self.irregular.foreign += 1,
+            Content::Corrupt => {
+                self.irregular.corrupt += 1;
+                return None;
+            }
+            Content::Foreign | Content::Empty => {
+                self.irregular.foreign += 1;
+                return None;
+            }
         };
         self.first_arrival_ns.get_or_insert(packet.arrival_ns);
         let counts = self.window.is_some_and(|window| window.contains(stamp.sent_ns));
@@ -262,9 +278,9 @@ impl Meter {
         {
             // Isolation is not a matter of the window: one such packet at any time is a fault.
             self.irregular.leaked += 1;
-            return;
+            return None;
         }
-        let mut first = false;
+        let (mut first, mut begins_frame) = (false, false);
         let stream = self.streams.entry((stamp.sender, stamp.kind)).or_insert_with(|| {
             first = true;
             Stream::new(stamp.counter)
@@ -272,6 +288,8 @@ impl Meter {
         let order = if first { Order::Next } else { stream.place(stamp.counter) };
         match order {
             Order::Next => {
+                let last = self.continuity.get(&packet.ssrc).map(|last| last.timestamp);
+                begins_frame = stamp.kind == Kind::Video && last != Some(packet.timestamp);
                 let (sequence, timestamp) = self.continue_rtp(packet, stamp);
                 irregular.sequence_breaks += u64::from(sequence);
                 irregular.timestamp_breaks += u64::from(timestamp);
@@ -280,11 +298,11 @@ impl Meter {
             Order::Copy => irregular.duplicates += 1,
         }
         if !counts {
-            return;
+            return None;
         }
         self.irregular += irregular;
         if matches!(order, Order::Copy) {
-            return;
+            return None;
         }
         if let Some(stream) = self.streams.get_mut(&(stamp.sender, stamp.kind)) {
             stream.received += 1;
@@ -295,6 +313,7 @@ impl Meter {
             Kind::Audio => self.audio_delay.record(delay),
             Kind::Video => self.video_delay.record(delay),
         }
+        Some(Counted { sent_ns: stamp.sent_ns, delay_ns: delay, begins_frame })
     }
 
     /// Whether the sequence number or the timestamp did not go on as the sender's did.

@@ -23,6 +23,7 @@ use crate::dtls::Identity;
 use crate::join::{Action, Negotiation, Track, join_url, token};
 use crate::measure::{Histogram, Meter, Packet, Window};
 use crate::media::{Kind, Source};
+use crate::slices::Slices;
 use crate::socket::{Batch, Socket};
 use crate::{Error, Options};
 
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub clock: Clock,
     pub identity: Identity,
     pub batch: RefCell<Batch>,
+    pub slices: RefCell<Slices>,
 }
 
 /// What the run may look at while a participant is at work. Times are of the run's clock; 0 is "not yet".
@@ -234,6 +236,7 @@ impl<'a> Participant<'a> {
                     Kind::Audio => &mut outcome.audio,
                     Kind::Video => &mut outcome.video,
                 };
+                shared.slices.borrow_mut().sent(sent.sent_ns);
                 count.packets += 1;
                 count.payload_bytes += sent.payload_len as u64;
                 outcome.late.record(u64::try_from(sent.late.as_nanos()).unwrap_or(u64::MAX));
@@ -314,7 +317,7 @@ fn receive(
         let more = socket.receive(&mut batch, &shared.clock, |datagram| {
             match client.handle_datagram(now, datagram.arrival_ns, datagram.from, datagram.bytes) {
                 Ok(Incoming::Media { kind, ssrc, sequence_number, timestamp, packet, payload_at }) => {
-                    outcome.meter.record(&Packet {
+                    let counted = outcome.meter.record(&Packet {
                         kind,
                         ssrc,
                         sequence_number,
@@ -322,6 +325,9 @@ fn receive(
                         payload: packet.get(payload_at..).unwrap_or_default(),
                         arrival_ns: datagram.arrival_ns,
                     });
+                    if let Some(counted) = counted {
+                        shared.slices.borrow_mut().received(counted);
+                    }
                 }
                 Ok(Incoming::Connected) => progress.connected_ns.set(shared.clock.now_ns()),
                 Ok(Incoming::Nothing) => {}

@@ -13,6 +13,7 @@ use crate::measure::{Histogram, Irregular};
 use crate::media::Kind;
 use crate::participant::{Outcome, Progress};
 use crate::process::{CpuTime, SocketDrops};
+use crate::slices::Slice;
 
 /// Failures spelled out; the rest is only counted.
 const MAX_FAILURES: usize = 5;
@@ -24,6 +25,9 @@ pub(crate) struct Observed {
     pub generator: CpuTime,
     pub server: Option<ServerObserved>,
     pub drops: SocketDrops,
+    /// The window's beginning, since 1970.
+    pub begun_unix: Duration,
+    pub slices: Vec<Slice>,
 }
 
 pub(crate) struct ServerObserved {
@@ -46,6 +50,8 @@ pub struct Report {
     /// Only with `--server-pid`.
     pub server: Option<Server>,
     pub generator: Generator,
+    /// Only with `--slice`.
+    pub slices: Vec<Slice>,
 }
 
 /// What was asked for.
@@ -58,6 +64,8 @@ pub struct Load {
     pub fps: u32,
     pub audio: bool,
     pub duration_s: f64,
+    /// Seconds since 1970 at which the window began.
+    pub begun_unix_s: f64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -212,6 +220,7 @@ impl Report {
                 fps: options.fps,
                 audio: options.audio,
                 duration_s: seconds,
+                begun_unix_s: observed.begun_unix.as_secs_f64(),
             },
             participants: Participants::count(options, outcomes, failures),
             join: Join::measure(options, outcomes, progress),
@@ -234,6 +243,7 @@ impl Report {
                 late_p99_ms: late_ms(0.99),
             },
             packets,
+            slices: observed.slices.clone(),
         })
     }
 
@@ -374,7 +384,7 @@ impl Delay {
 }
 
 impl Percentiles {
-    fn of(histogram: &Histogram) -> Option<Self> {
+    pub(crate) fn of(histogram: &Histogram) -> Option<Self> {
         let us = |fraction| Some(histogram.percentile(fraction)? as f64 / 1e3);
         Some(Self {
             p50_us: us(0.5)?,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use tokio::sync::{oneshot, watch};
@@ -17,6 +17,7 @@ use crate::measure::Window;
 use crate::participant::{self, Outcome, Phase, Progress, Shared};
 use crate::process::{CpuTime, SocketDrops, resident_kb};
 use crate::report::{Observed, Report, ServerObserved};
+use crate::slices::Slices;
 use crate::socket::Batch;
 
 /// After the last join was begun, for every track to be heard by everybody; what is missing then counts as lost.
@@ -54,13 +55,14 @@ struct Seat {
     task: JoinHandle<Outcome>,
 }
 
-async fn conduct(options: Options) -> Result<Report> {
+async fn conduct(mut options: Options) -> Result<Report> {
     let own_pid = std::process::id();
     let idle_kb = options.server_pid.map(resident_kb).transpose()?;
     let shared = Rc::new(Shared {
         clock: Clock::start(),
         identity: Identity::generate()?,
         batch: RefCell::new(Batch::new()),
+        slices: RefCell::new(Slices::new(options.slice.unwrap_or_default().as_nanos() as u64)),
         options: options.clone(),
     });
     let (phases, phase) = watch::channel(Phase::Joining);
@@ -72,6 +74,8 @@ async fn conduct(options: Options) -> Result<Report> {
     let (from, to) = (Instant::now() + ANNOUNCE, Instant::now() + ANNOUNCE + options.duration);
     let from_ns = now_ns + ANNOUNCE.as_nanos() as u64;
     let window = Window { from_ns, to_ns: from_ns + options.duration.as_nanos() as u64 };
+    shared.slices.borrow_mut().open(window);
+    let begun_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + ANNOUNCE;
     phases.send_replace(Phase::Measuring(window));
     sleep_until(from).await;
     let ports = Ports::of(&options, &seats);
@@ -79,7 +83,14 @@ async fn conduct(options: Options) -> Result<Report> {
     let own_before = CpuTime::read(own_pid)?;
     let server_before = options.server_pid.map(CpuTime::read).transpose()?;
     let measured_from = std::time::Instant::now();
-    sleep_until(to).await;
+    // A search has many windows; whoever ends it ends the program.
+    if options.most_rooms.is_some() {
+        sleep_until(to).await;
+    } else if let Some(sooner) = cut_short(to, &shared.clock).await {
+        phases.send_replace(Phase::Measuring(Window { to_ns: sooner, ..window }));
+        options.duration = Duration::from_nanos(sooner.saturating_sub(from_ns));
+        sleep(ANNOUNCE).await;
+    }
     let server_after = options.server_pid.map(CpuTime::read).transpose()?;
     let own = CpuTime::read(own_pid)?.since(own_before);
     let measured = measured_from.elapsed();
@@ -102,7 +113,19 @@ async fn conduct(options: Options) -> Result<Report> {
         }
         _ => None,
     };
-    Report::new(&options, &outcomes, &progress, &Observed { measured, generator: own, server, drops })
+    let slices = shared.slices.borrow().report(u64::from(options.participants - 1));
+    let observed = Observed { begun_unix, measured, generator: own, server, drops, slices };
+    Report::new(&options, &outcomes, &progress, &observed)
+}
+
+/// Waits for the end of the window. Ctrl-C ends it sooner: then the run's time at which it is to be over.
+async fn cut_short(to: Instant, clock: &Clock) -> Option<u64> {
+    tokio::select! {
+        () = sleep_until(to) => None,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.is_ok().then(|| clock.now_ns() + ANNOUNCE.as_nanos() as u64)
+        }
+    }
 }
 
 async fn seat_everybody(shared: &Rc<Shared>, phase: &watch::Receiver<Phase>) -> Vec<Seat> {

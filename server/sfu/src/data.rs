@@ -36,12 +36,13 @@ const MAX_STREAMS: u16 = 16;
 const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
 
 /// One message from the client.
-pub(crate) struct Received {
-    pub(crate) channel: DataChannel,
-    pub(crate) payload: Bytes,
+pub struct Received {
+    pub channel: DataChannel,
+    pub payload: Bytes,
 }
 
-pub(crate) struct Data {
+/// The association and its channels.
+pub struct Data {
     endpoint: Endpoint,
     association: Option<(AssociationHandle, Association)>,
     channels: Vec<(StreamId, DataChannel)>,
@@ -60,7 +61,8 @@ fn channel_of(label: &[u8]) -> Option<DataChannel> {
 }
 
 impl Data {
-    pub(crate) fn new() -> Self {
+    #[expect(clippy::new_without_default, reason = "public for the fuzz targets alone")]
+    pub fn new() -> Self {
         let transport = TransportConfig::default()
             .with_max_message_size(MAX_MESSAGE)
             .with_max_receive_buffer_size(RECEIVE_BUFFER)
@@ -86,7 +88,7 @@ impl Data {
     }
 
     /// Feeds one decrypted SCTP packet; returns whole messages.
-    pub(crate) fn handle_packet(&mut self, now: Instant, packet: BytesMut) -> Vec<Received> {
+    pub fn handle_packet(&mut self, now: Instant, packet: BytesMut) -> Vec<Received> {
         match self.endpoint.handle(now, PEER, None, packet.freeze()) {
             Some((handle, DatagramEvent::NewAssociation(association))) if self.association.is_none() => {
                 self.association = Some((handle, association));
@@ -150,7 +152,7 @@ impl Data {
 
     /// Queues one message. Dropped when the channel is not open or its buffer is full: one slow receiver never
     /// holds up the others. Returns whether it was queued.
-    pub(crate) fn send(&mut self, now: Instant, channel: DataChannel, payload: &Bytes) -> bool {
+    pub fn send(&mut self, now: Instant, channel: DataChannel, payload: &Bytes) -> bool {
         let Some((_, association)) = &mut self.association else { return false };
         let Some((id, _)) = self.channels.iter().find(|(_, known)| *known == channel) else { return false };
         let Ok(mut stream) = association.stream(*id) else { return false };
@@ -165,7 +167,7 @@ impl Data {
     }
 
     /// SCTP packets to encrypt and send.
-    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Vec<Bytes>> {
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Vec<Bytes>> {
         let (_, association) = self.association.as_mut()?;
         match association.poll_transmit(now)?.message {
             rtc_sctp::Payload::RawEncode(packets) => Some(packets),
@@ -173,11 +175,11 @@ impl Data {
         }
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         self.association.as_ref().and_then(|(_, association)| association.poll_timeout())
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<Received> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<Received> {
         if let Some((_, association)) = &mut self.association {
             association.handle_timeout(now);
         }

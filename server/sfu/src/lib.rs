@@ -64,6 +64,12 @@ pub use id::{PeerId, RoomId, TrackId};
 pub use shard::{Output, SHARDS_MAX, Shard, ShardConfig, ShardError};
 pub use transmit::Batch;
 
+/// For the fuzz targets alone, which reach by it what stands behind DTLS.
+#[doc(hidden)]
+pub mod inside {
+    pub use crate::data::{Data, Received};
+}
+
 /// A connected peer from which nothing authenticated came for this long is reported as
 /// [`Event::Silent`]. Higher: a closed tab lingers; lower: a listener who only sends consent checks
 /// (libwebrtc: every 2.5 s) flaps.

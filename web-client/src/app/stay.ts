@@ -25,6 +25,7 @@ import type { Answer } from '../protocol/socket';
 import { noTracks, noWish } from './arrival';
 import { CircleLine, PASS_SPARE_MS } from './circle_line';
 import { Door } from './door';
+import { sitHere } from './elsewhere';
 import { EarlyCall } from './early_call';
 import { listenTo } from './listen';
 import type { Screen } from './screen';
@@ -112,6 +113,7 @@ export class Stay {
     });
     this.#dialEarly();
     this.#ends = [
+      sitHere(this.ticket.invite),
       keepAwake(),
       watchDevices(() => void this.listDevices()),
       listenTo(window, 'offline', () => {
@@ -553,12 +555,12 @@ export class Stay {
     switch (event.type) {
       case 'people':
       case 'device':
-      case 'closed-by-host':
       case 'sound':
       case 'screen':
       case 'interrupted':
         this.#screen.tell(event);
         break;
+      case 'closed-by-host':
       case 'voices':
         this.#screen.tell({ ...event, at });
         break;

@@ -121,6 +121,8 @@ export function faultForRefusal(code: RefusalCode, message: string): Fault | nul
     case 'rooms-closed':
     case 'not-allowed':
     case 'too-many-attempts':
+    case 'key-needed':
+    case 'key-wrong':
       return { kind: 'broken', detail: message };
     case 'name-missing':
     case 'name-too-long':

@@ -3,7 +3,7 @@
  * read, what is being written, what a host asks of us. Pure; must never know media.
  */
 
-import type { Addressee, Deed, Message, Source } from '../protocol/circle';
+import type { Addressee, CircleRole, Deed, Message, Source } from '../protocol/circle';
 import type { Given } from './reactions';
 import { stillGiven, withReaction } from './reactions';
 import type { DeviceKind } from './room';
@@ -20,6 +20,8 @@ export type Told =
   /** `by`: null for the server's operator, who is not in the room. */
   | { readonly kind: 'deed'; readonly by: string | null; readonly deed: Deed; readonly source: Source | null; readonly names: readonly string[] }
   | { readonly kind: 'role'; readonly role: 'host' | 'co-host' | 'speaker' | 'listener' }
+  /** We made somebody a host; `was` is what they were before. */
+  | { readonly kind: 'host-made'; readonly participant: string; readonly name: string; readonly was: CircleRole }
   /** Sound and picture are encrypted no more. */
   | { readonly kind: 'unsealed' }
   | { readonly kind: 'spotlit' };

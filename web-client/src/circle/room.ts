@@ -9,7 +9,7 @@ import { noDevices } from './devices';
 import type { Looking, LookingEvent } from './looking';
 import { firstLook, followed, reduceLooking } from './looking';
 import type { Meeting, MeetingEvent } from './meeting';
-import { firstMeeting, reduceMeeting } from './meeting';
+import { TELL_FOR_MS, firstMeeting, reduceMeeting } from './meeting';
 import type { Mark, Person, Present } from './person';
 import { seated, unheard } from './person';
 import { ringOf, ringWithout } from './ring';
@@ -86,8 +86,10 @@ export interface RoomState {
   readonly keysTold: boolean;
   /** Something else took the sound away (a phone call): a press brings it back. */
   readonly interrupted: boolean;
-  /** A host closed this device of ours; shown until our next press. */
+  /** A host closed this device of ours; said for a while, or until it opens again. */
   readonly closedByHost: DeviceKind | null;
+  /** Until when that is said, milliseconds. */
+  readonly closedUntil: number | null;
   readonly devices: Devices;
   /** Our own screen, shown to the others. */
   readonly screen: OwnScreen;
@@ -115,7 +117,7 @@ export type RoomEvent =
   | { readonly type: 'lost'; readonly at: number }
   | { readonly type: 'interrupted'; readonly on: boolean }
   | { readonly type: 'device'; readonly kind: DeviceKind; readonly device: OwnDevice }
-  | { readonly type: 'closed-by-host'; readonly kind: DeviceKind }
+  | { readonly type: 'closed-by-host'; readonly kind: DeviceKind; readonly at: number }
   | { readonly type: 'dismiss'; readonly kind: DeviceKind }
   | { readonly type: 'sound'; readonly blocked: boolean }
   | { readonly type: 'devices'; readonly devices: Devices }
@@ -160,6 +162,7 @@ export function enterRoom(
     keysTold: false,
     interrupted: false,
     closedByHost: null,
+    closedUntil: null,
     devices: noDevices,
     screen: { at: 'off' },
     looking: firstLook,
@@ -188,7 +191,9 @@ function step(state: RoomState, event: RoomEvent): RoomState {
     case 'faded': {
       const meeting = reduceMeeting(state.meeting, event);
       if (meeting === state.meeting) return state;
-      const next: RoomState = { ...state, meeting };
+      // Asked to open it, nobody needs to hear that it was closed.
+      const asked = meeting.asked !== null && meeting.asked === state.closedByHost;
+      const next: RoomState = { ...state, meeting, ...(asked ? untold : {}) };
       return meeting.table === state.meeting.table ? next : reseated(next);
     }
     case 'people':
@@ -245,15 +250,15 @@ function step(state: RoomState, event: RoomEvent): RoomState {
       return state.interrupted === event.on ? state : { ...state, interrupted: event.on };
     case 'device': {
       const own = { ...state, [event.kind]: event.device };
-      return event.device.at === 'on' && state.closedByHost === event.kind ? { ...own, closedByHost: null } : own;
+      return isOpen(event.device) && state.closedByHost === event.kind ? { ...own, ...untold } : own;
     }
     case 'closed-by-host':
-      return { ...state, [event.kind]: { at: 'off' }, closedByHost: event.kind };
+      return { ...state, [event.kind]: { at: 'off' }, closedByHost: event.kind, closedUntil: event.at + TELL_FOR_MS };
     case 'dismiss':
       return {
         ...state,
         [event.kind]: state[event.kind].at === 'fault' ? { at: 'off' } : state[event.kind],
-        closedByHost: state.closedByHost === event.kind ? null : state.closedByHost,
+        ...(state.closedByHost === event.kind ? untold : {}),
       };
     case 'sound':
       return state.soundBlocked === event.blocked ? state : { ...state, soundBlocked: event.blocked };
@@ -273,6 +278,7 @@ function step(state: RoomState, event: RoomEvent): RoomState {
       return {
         ...state,
         now: event.at,
+        ...(state.closedUntil !== null && event.at >= state.closedUntil ? untold : {}),
         voices: settled(state.voices, event.at),
         backUntil: state.backUntil !== null && event.at >= state.backUntil ? null : state.backUntil,
         meeting: reduceMeeting(
@@ -284,6 +290,9 @@ function step(state: RoomState, event: RoomEvent): RoomState {
       };
   }
 }
+
+/** What a host closed is said no more. */
+const untold = { closedByHost: null, closedUntil: null } as const;
 
 function wasUnopened(state: RoomState, identity: string): boolean {
   return state.present.some((person) => person.unopened && person.identity === identity);
@@ -338,6 +347,7 @@ export function nextTick(state: RoomState): number | null {
   const voice = nextVoiceChange(state.voices);
   if (voice !== null) due.push(voice);
   if (state.backUntil !== null) due.push(state.backUntil);
+  if (state.closedUntil !== null) due.push(state.closedUntil);
   if (state.meeting.toldUntil !== null) due.push(state.meeting.toldUntil);
   due.push(...state.meeting.given.map((one) => one.until));
   const since = lostSince(state.line);

@@ -35,6 +35,8 @@ export interface Ring extends Arrangement {
   readonly mat: { readonly x: number; readonly y: number; readonly rx: number; readonly ry: number };
   /** Width free for text in the middle of the ring. */
   readonly centre: number;
+  /** Height free for it, between the names above and the discs below. */
+  readonly centreHeight: number;
 }
 
 export interface Rows extends Arrangement {
@@ -85,6 +87,7 @@ function ring(area: Area): Ring | null {
       plate: Math.max(plate.width, Math.min(seat + (phone ? 30 : 72) * text, 260 * text)),
       mat: { x: width / 2, y, rx, ry },
       centre,
+      centreHeight: Math.max(0, 2 * (ry - seat / 2 - plate.height)),
     };
   }
   return null;

@@ -63,6 +63,8 @@ export const refusalCodes = [
   'rooms-closed',
   'not-allowed',
   'too-many-attempts',
+  'key-needed',
+  'key-wrong',
 ] as const;
 export type RefusalCode = (typeof refusalCodes)[number];
 

@@ -13,6 +13,8 @@ export interface Stage {
   readonly level: (report: (level: number) => void) => () => void;
   /** Whether this browser can show a screen to the others. */
   readonly canShareScreen: boolean;
+  /** Whether this browser is in the room of that invite already, in another window. */
+  readonly sitsElsewhere: (invite: string) => Promise<boolean>;
   /** The invites of the room we are in; null outside one. */
   readonly invites: () => InviteDesk | null;
   /** The link we came with, with the key of the room's sound and picture in it; null without a key. */

@@ -12,13 +12,15 @@ import { marks } from '../../src/circle/person';
 import type { Line, OwnDevice, RoomEvent } from '../../src/circle/room';
 import { enterRoom, reduceRoom } from '../../src/circle/room';
 import { firstSettings } from '../../src/circle/settings';
-import { begin, speak } from '../../src/strings';
+import { begin, speak, speakAlso } from '../../src/strings';
+import { operatorPart } from '../../src/strings/operator';
 import App from '../../src/view/App.svelte';
 import type { Stage } from '../../src/view/stage';
 import '../../src/view/style/index.css';
 import { desk, invites } from './desks';
 import { meetingEvents } from './meeting';
 import { devices, guest, pageNamed } from './pages';
+import { operatorPage } from './server';
 
 const wanted = new URLSearchParams(location.search);
 const number = (name: string, otherwise: number): number => Number(wanted.get(name) ?? otherwise);
@@ -67,7 +69,7 @@ const events: RoomEvent[] = [
   ...meetingEvents(people, wanted, now),
   { type: 'screen', screen: { at: wanted.has('sharing') ? 'on' : 'off' } },
   { type: 'sound', blocked: wanted.has('sound-blocked') },
-  ...(wanted.has('muted') ? [{ type: 'closed-by-host', kind: 'microphone' } as const] : []),
+  ...(wanted.has('muted') ? [{ type: 'closed-by-host', kind: 'microphone', at: now } as const] : []),
 ];
 let room = events.reduce(
   reduceRoom,
@@ -113,6 +115,7 @@ const stage: Stage = {
   desk: () => desk,
   preview: (element) => portrait(element, 30, 'camera'),
   canShareScreen: true,
+  sitsElsewhere: () => Promise.resolve(wanted.has('elsewhere')),
   invites: () => invites,
   ownLink: () => null,
   picture: (identity, source, element) => portrait(element, (Number(identity.slice(5)) * 67) % 360, source),
@@ -134,8 +137,11 @@ const send: Send = (intent) => {
   journey.set({ at: 'room', ticket: guest, room });
 };
 async function draw(): Promise<void> {
+  speakAlso(operatorPart);
   await (wanted.has('lang') ? speak(wanted.get('lang') === 'en' ? 'en' : 'ja') : begin());
   const root = document.getElementById('app');
-  if (root !== null) mount(App, { target: root, props: { journey, settings, send, stage } });
+  if (root === null) return;
+  if (wanted.get('screen')?.startsWith('operator') === true) await operatorPage(root, wanted.get('screen') === 'operator');
+  else mount(App, { target: root, props: { journey, settings, send, stage } });
 }
 void draw();

@@ -114,6 +114,10 @@ fn english(found: &Found) -> (String, Option<String>) {
             format!("{host} leads here, and to {} as well, which this machine does not have.", list(others)),
             "Remove those records, often an AAAA of an address that was never set up: some people would try them first.",
         ),
+        Found::DnsTold { host, leads } => fine(format!(
+            "{host} leads to {}; people are told so, since this machine carries private addresses only.",
+            list(leads)
+        )),
         Found::DnsUncertain { host, leads } => but(
             format!("{host} leads to {}; this machine knows no public address of its own to compare.", list(leads)),
             "Give --stun-server HOST:PORT of a server that you trust, or --announce with the public address.",
@@ -214,6 +218,22 @@ fn english(found: &Found) -> (String, Option<String>) {
             format!("Sockets may have buffers of {} KiB only; bursts in large rooms may be cut.", bytes >> 10),
             "sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304, and the same into /etc/sysctl.d/enza.conf",
         ),
+        Found::CertificateNone => but(
+            "There is no certificate yet: nobody can open the page by its name.".to_owned(),
+            "Read the log (journalctl -u enza): it says what the authority answered; enza doctor says whether the name leads here.",
+        ),
+        Found::FilesUsed { open, most } => but(
+            format!("{open} of {most} files and connections are open: soon newcomers have to wait."),
+            "The service of `enza install` has 65536; by hand: ulimit -n 65536, then start again.",
+        ),
+        Found::ConnectionsUsed { now, most } => but(
+            format!("{now} of {most} places for connections are taken: soon newcomers have to wait."),
+            "If fewer people are here than that suggests, somebody floods the port: stop them at the firewall.",
+        ),
+        Found::MediaBusy { percent } => but(
+            format!("Sound and picture keep a processor busy for {percent} % of the time: with many more people they would falter."),
+            "Let no further meeting begin now, or ask people to turn cameras off; for the next time take a machine with more or faster processors.",
+        ),
     }
 }
 
@@ -247,6 +267,10 @@ fn japanese(found: &Found) -> (String, Option<String>) {
             format!("{host} は この コンピューターの ほかに {} も さしています。", list(others)),
             "その 行を 消して ください。使っていない AAAA が 残っていることが よく あります。先に そちらへ 行く 人が います。",
         ),
+        Found::DnsTold { host, leads } => fine(format!(
+            "{host} は {} を さしています。この コンピューターには 内側の アドレスしか ないので、参加する 人には その アドレスを 知らせています。",
+            list(leads)
+        )),
         Found::DnsUncertain { host, leads } => but(
             format!("{host} は {} を さしています。この コンピューターは 自分の 公開アドレスを 知らないので、くらべられません。", list(leads)),
             "信頼できる サーバーを --stun-server HOST:PORT で 指定するか、公開アドレスを --announce で 指定して ください。",
@@ -346,6 +370,22 @@ fn japanese(found: &Found) -> (String, Option<String>) {
         Found::BuffersSmall { bytes } => but(
             format!("ソケットの バッファーは {} KiB までです。大きい 部屋で とぎれる ことが あります。", bytes >> 10),
             "sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304　同じ 行を /etc/sysctl.d/enza.conf にも 書いて ください。",
+        ),
+        Found::CertificateNone => but(
+            "証明書が まだ ありません。名前では だれも ページを ひらけません。".to_owned(),
+            "認証局の 返事が 記録に あります (journalctl -u enza)。名前が ここを さしているかは enza doctor で わかります。",
+        ),
+        Found::FilesUsed { open, most } => but(
+            format!("ファイルと 接続が {most} のうち {open} ひらいています。もうすぐ、新しい 人が 待つことに なります。"),
+            "`enza install` の サービスでは 65536 です。自分で 始めるときは ulimit -n 65536 の あとで もう一度 始めて ください。",
+        ),
+        Found::ConnectionsUsed { now, most } => but(
+            format!("接続の 席が {most} のうち {now} うまっています。もうすぐ、新しい 人が 待つことに なります。"),
+            "人数の わりに 多すぎるなら、だれかが 大量に つないでいます。ファイアウォールで 止めて ください。",
+        ),
+        Found::MediaBusy { percent } => but(
+            format!("声と 映像で プロセッサーが {percent} % の 時間 はたらいています。人が もっと ふえると とぎれます。"),
+            "いまは 新しい 集まりを 始めないか、カメラを 切るよう お願いして ください。次からは、プロセッサーの 多い、または 速い ものを 使って ください。",
         ),
     }
 }

@@ -12,7 +12,8 @@ impl Language {
                 let copied =
                     copied.map_or_else(String::new, |binary| format!("The program is {binary} now.\n"));
                 let next = if done.started {
-                    "It runs, and starts with the machine. See it: systemctl status enza, its log: journalctl -u enza"
+                    "It runs, and starts with the machine. See it: systemctl status enza, its log: journalctl -u enza\n\
+                     A link for you, the host: sudo enza invite create --role host --data /var/lib/enza/data"
                 } else {
                     "Start it where systemd runs: systemctl daemon-reload && systemctl enable --now enza"
                 };
@@ -25,7 +26,8 @@ impl Language {
                 let copied = copied
                     .map_or_else(String::new, |binary| format!("プログラムを {binary} に 置きました。\n"));
                 let next = if done.started {
-                    "動いています。コンピューターを つけたときも 自動で 始まります。ようすを 見る: systemctl status enza　記録を 見る: journalctl -u enza"
+                    "動いています。コンピューターを つけたときも 自動で 始まります。ようすを 見る: systemctl status enza　記録を 見る: journalctl -u enza\n\
+                     あなた用の (進行役の) リンクを つくる: sudo enza invite create --role host --data /var/lib/enza/data"
                 } else {
                     "systemd が 動いている コンピューターで 始めて ください: systemctl daemon-reload && systemctl enable --now enza"
                 };

@@ -128,7 +128,10 @@ pub(super) fn japanese(error: &OperateError) -> String {
             "「{given}」は 使えません。https://circle.example.org のような URL を 書いて ください。http:// は、鍵が そのまま \
              ネットワークに 流れるので、この コンピューターだけで 使えます。"
         ),
-        OperateError::Refused { message, .. } => format!("サーバーが 断りました: {message}"),
+        OperateError::Refused { code, message } => match refused(code) {
+            Some(sentence) => sentence.to_owned(),
+            None => format!("サーバーが 断りました: {message}"),
+        },
         OperateError::Strange { url, status } => {
             format!("{url} から 来た 答え (状態 {status}) は Enza の ものでは ないか、版が ちがいます。")
         }
@@ -143,4 +146,29 @@ pub(super) fn japanese(error: &OperateError) -> String {
                 .to_owned()
         }
     }
+}
+
+/// What an operator meets, by the API's code for it.
+fn refused(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "room-unknown" => "この ID の 部屋は ありません。enza room list で 見られます。",
+        "participant-unknown" => "その 人は いま 部屋に いません。enza participant list で 見られます。",
+        "nobody-inside" => "いま この 部屋には だれも いません。",
+        "ban-unknown" => "その 番号の 入室禁止は ありません。enza ban list で 見られます。",
+        "invite-unknown" => "この 番号の リンクは ありません。enza invite list で 見られます。",
+        "invites-full" => {
+            "この 部屋の 使える リンクが いっぱいです。いらない リンクを enza invite revoke で 止めて ください。"
+        }
+        "rooms-full" => "部屋が いっぱいです。いらない 部屋を enza room delete で 消して ください。",
+        "title-unusable" => "部屋の 名前は 1 文字から 100 文字まで、1 行で 書いて ください。",
+        "setting-out-of-bounds" => "設定の 値が 使える 範囲に ありません。",
+        "key-wrong" => {
+            "管理者の 鍵が ちがいます。サーバーの データの フォルダーの operator-key を 見て ください。"
+        }
+        "too-many-attempts" => "まちがいが 続きました。1 分 待ってから もう一度 ためして ください。",
+        "unavailable" => {
+            "サーバーが いま できません (ディスクが いっぱい、など)。もう一度 ためして ください。くわしくは ログに あります。"
+        }
+        _ => return None,
+    })
 }

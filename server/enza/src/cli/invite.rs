@@ -76,7 +76,7 @@ impl InviteCommands {
     ) -> Result<Command, StartError> {
         let (Self::List { common, .. } | Self::Create { common, .. } | Self::Revoke { common, .. }) = &self;
         let config = common.config(variable)?;
-        data_folder::prepare(&config.data)?;
+        data_folder::found(&config.data)?;
         let store = Store::open(&data_folder::database(&config.data)).await?;
         let now = i64::try_from(rooms::now().unix_millis).unwrap_or(i64::MAX);
         let said = match self {

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const MIB: u64 = 1 << 20;
 /// Below: texts that are kept, a backup beside the database and the journal may not find room.
-const DISK_LOW: u64 = 200 * MIB;
+pub(super) const DISK_LOW: u64 = 200 * MIB;
 /// A server with some rooms has about 60 MiB, and the system wants some, too.
-const MEMORY_LOW: u64 = 128 * MIB;
+pub(super) const MEMORY_LOW: u64 = 128 * MIB;
 /// Connections at once (4,096), with the files beside them.
 const FILES_FEW: u64 = 4500;
 /// No clock that is kept shows a moment before this program was made: 2026-01-01.
@@ -40,21 +40,31 @@ fn clock() -> Found {
     if kept { Found::ClockKept } else { Found::ClockUnsure }
 }
 
-#[cfg(unix)]
 fn disk(data: &Path) -> Option<Found> {
-    let there = data.ancestors().find(|folder| folder.exists() && !folder.as_os_str().is_empty());
-    let room = rustix::fs::statvfs(there.unwrap_or(Path::new("."))).ok()?;
-    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    let (free, _) = room_on_disk(data)?;
     Some(if free < DISK_LOW { Found::DiskLow { free } } else { Found::Disk { free } })
 }
 
+/// Bytes that are free where this folder is or will be, and bytes in all.
+#[cfg(unix)]
+pub(super) fn room_on_disk(data: &Path) -> Option<(u64, u64)> {
+    let there = data.ancestors().find(|folder| folder.exists() && !folder.as_os_str().is_empty());
+    let room = rustix::fs::statvfs(there.unwrap_or(Path::new("."))).ok()?;
+    Some((room.f_bavail.saturating_mul(room.f_frsize), room.f_blocks.saturating_mul(room.f_frsize)))
+}
+
 #[cfg(not(unix))]
-fn disk(_: &Path) -> Option<Found> {
+pub(super) fn room_on_disk(_: &Path) -> Option<(u64, u64)> {
     None
 }
 
-/// What is free on the machine, or below the limit of the container.
 fn memory() -> Option<Found> {
+    let free = memory_free()?;
+    Some(if free < MEMORY_LOW { Found::MemoryLow { free } } else { Found::Memory { free } })
+}
+
+/// What is free on the machine, or below the limit of the container.
+pub(super) fn memory_free() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let free = number_after(&text, "MemAvailable:")?.saturating_mul(1024);
     let number = |name: &str| {
@@ -63,8 +73,7 @@ fn memory() -> Option<Found> {
     };
     let within =
         number("memory.max").zip(number("memory.current")).map(|(most, used)| most.saturating_sub(used));
-    let free = within.map_or(free, |within| within.min(free));
-    Some(if free < MEMORY_LOW { Found::MemoryLow { free } } else { Found::Memory { free } })
+    Some(within.map_or(free, |within| within.min(free)))
 }
 
 fn files() -> Option<Found> {

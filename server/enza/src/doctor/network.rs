@@ -7,7 +7,7 @@ use crate::operate::remote::Remote;
 use crate::running::Running;
 use crate::tls::validity::{self, Validity};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::net::{UdpSocket, lookup_host};
 use tokio::time::timeout;
 
@@ -95,14 +95,20 @@ pub(super) async fn addresses(config: &Config, wanted: &Wanted) -> Vec<Found> {
             None => found.push(Found::StunSilent { server: server.clone() }),
         }
     }
-    found.extend(private_port(config, &known, mappings.first().map(SocketAddr::ip)));
+    // Where nothing else says the address, the server tells where its domain leads.
+    let by_name = match &config.stun_server {
+        None if config.is_found_by_name() => media::named(config.domains()).await,
+        _ => Vec::new(),
+    };
+    let seen_as = by_name.first().copied().or_else(|| mappings.first().map(SocketAddr::ip));
+    found.extend(private_port(config, &known, seen_as));
     let own_port = socket.and_then(|socket| socket.local_addr().ok()).map(|address| address.port());
     match mappings.first() {
         Some(first) => {
             let mapped = first.ip();
             // Without --announce the server asks by itself and tells what it hears.
             let asks = config.stun_server.is_some() && config.announce.is_empty();
-            let told = asks || config.announce.contains(&mapped);
+            let told = asks || config.announce.contains(&mapped) || by_name.contains(&mapped);
             found.push(if own.contains(&mapped) {
                 Found::Public { address: mapped }
             } else if mappings.iter().any(|other| other != first) {
@@ -116,11 +122,18 @@ pub(super) async fn addresses(config: &Config, wanted: &Wanted) -> Vec<Found> {
             Some(address) => found.push(Found::Public { address: *address }),
             // On loopback nobody else is meant to come.
             None if config.bind.is_loopback() => {}
+            // The name is looked at below.
+            None if !by_name.is_empty() => {}
             None => found.push(Found::PrivateOnly),
         },
     }
     if let Some(host) = &wanted.host {
-        found.push(name(host, &known).await);
+        found.push(match name(host, &known).await {
+            Found::DnsUncertain { host, leads } if leads.iter().any(|ip| by_name.contains(ip)) => {
+                Found::DnsTold { host, leads }
+            }
+            other => other,
+        });
     }
     found
 }
@@ -183,15 +196,24 @@ pub(super) async fn certificate(config: &Config, at: Option<SocketAddr>, host: O
     let Some(Validity { until, .. }) = chain.first().and_then(|first| validity::of(first)) else {
         return Found::CertificateRefused { reason: "there is none".to_owned() };
     };
-    let days = until.duration_since(std::time::SystemTime::now()).map(|left| left.as_secs() / 86_400);
-    match days {
-        Err(_) => Found::CertificateOver,
-        Ok(days) if own => Found::CertificateOwn { days },
-        Ok(days) => match host.map(|host| shown::judge(&chain, host)) {
+    match ending(until) {
+        Found::CertificateOver => Found::CertificateOver,
+        Found::CertificateSoon { days } | Found::CertificateFits { days } if own => {
+            Found::CertificateOwn { days }
+        }
+        found => match host.map(|host| shown::judge(&chain, host)) {
             Some(Err(reason)) => Found::CertificateRefused { reason },
-            _ if days < SOON_DAYS => Found::CertificateSoon { days },
-            _ => Found::CertificateFits { days },
+            _ => found,
         },
+    }
+}
+
+/// What a certificate's end alone says of it.
+pub(super) fn ending(until: SystemTime) -> Found {
+    match until.duration_since(SystemTime::now()).map(|left| left.as_secs() / 86_400) {
+        Err(_) => Found::CertificateOver,
+        Ok(days) if days < SOON_DAYS => Found::CertificateSoon { days },
+        Ok(days) => Found::CertificateFits { days },
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) async fn look(data: &Path, ask: Ask, language: Language) -> Vec<Found
         return Vec::new();
     };
     let links = running.links.clone();
-    let remote = Remote::local(running, key);
+    let remote = Remote::local(running, key.to_string());
     let word = match remote.outside_word().await {
         Ok(word) => word,
         Err(error) => return vec![Found::NoPhone { reason: error.to_string() }],

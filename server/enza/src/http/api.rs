@@ -6,7 +6,7 @@ use super::invites::InviteRole;
 use super::problem::{ApiError, read};
 use super::{App, Peer};
 use crate::origin::Origin;
-use crate::passphrase::PASSPHRASE_MAX;
+use crate::passphrase::{PASSPHRASE_MAX, wiped};
 use crate::room::{Question, ROLE};
 use crate::rooms;
 use axum::Extension;
@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use store::{Ban, InviteId, Resolved, Role, Room, Trace};
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 /// How long a room token from an invite lives. It is used at once, and refreshed inside the room. Higher: a
 /// revoked invite still opens the room for longer; lower: somebody who tests their camera for a while is late.
@@ -57,7 +58,9 @@ struct JoinQuestion {
     /// Without control characters; blanks around it do not count.
     #[schema(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
-    passphrase: Option<String>,
+    #[serde(default, deserialize_with = "wiped")]
+    #[schema(value_type = Option<String>)]
+    passphrase: Option<Zeroizing<String>>,
     /// What the browser keeps, random: by it somebody who was banned is known again, in this room alone.
     #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
     mark: Option<String>,
@@ -190,7 +193,8 @@ pub(super) async fn join(
     let identity = match earlier {
         Some(earlier) => earlier.identity,
         None => {
-            check_passphrase(&app, peer, &room, question.passphrase.as_deref()).await?;
+            check_passphrase(&app, peer, &room, question.passphrase.as_ref().map(|words| words.as_str()))
+                .await?;
             if !app.store.use_invite(invite).await? {
                 return Err(ApiError::InviteUsedUp);
             }
@@ -216,10 +220,17 @@ pub(super) async fn join(
 async fn check_passphrase(app: &App, peer: Peer, room: &Room, given: Option<&str>) -> Result<(), ApiError> {
     let Some(kept) = app.store.passphrase(&room.id).await? else { return Ok(()) };
     let given = given.filter(|words| !words.trim().is_empty()).ok_or(ApiError::PassphraseNeeded)?;
-    if given.chars().count() <= PASSPHRASE_MAX && app.passphrases.fits(given, kept).await? {
-        return Ok(());
+    let turn = app.passphrases.turn().await?;
+    // Asked again: whoever sends a thousand at once has not failed yet when they come in. And counted before it is known:
+    // whoever goes away meanwhile has tried all the same.
+    if !app.attempts.may_try(peer.0).await {
+        return Err(ApiError::TooManyAttempts);
     }
     app.attempts.failed(peer.0).await;
+    if given.chars().count() <= PASSPHRASE_MAX && turn.fits(given, kept).await? {
+        app.attempts.forgive(peer.0).await;
+        return Ok(());
+    }
     Err(ApiError::PassphraseWrong)
 }
 

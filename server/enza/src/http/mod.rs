@@ -15,7 +15,10 @@ mod page;
 mod problem;
 mod rooms;
 mod rtc;
+mod state;
 mod twirp;
+
+pub(crate) use state::{CertificateFrom, Observed};
 
 use crate::attempts::Attempts;
 use crate::config::RoomsRule;
@@ -28,6 +31,7 @@ use crate::outside::Outside;
 use crate::passphrase::Passphrases;
 use crate::readiness::Readiness;
 use crate::rooms::Rooms;
+use crate::tls::Showing;
 use crate::token::TokenAuthority;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -67,6 +71,9 @@ pub(crate) struct App {
     pub(crate) media: MediaThreads,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
+    /// `None` for a server that speaks HTTP.
+    pub(crate) showing: Option<Showing>,
+    pub(crate) observed: Observed,
     pub(crate) begun: SystemTime,
     /// The data folder.
     pub(crate) data: Arc<Path>,
@@ -113,6 +120,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(api::invite))
         .routes(routes!(api::join))
         .routes(routes!(rooms::server))
+        .routes(routes!(state::show))
         .routes(routes!(rooms::list, rooms::create))
         .routes(routes!(rooms::show, rooms::change, rooms::erase))
         .routes(routes!(rooms::participants))

@@ -65,7 +65,7 @@ fn problems(operation: &str) -> Option<(&'static [ApiError], &'static [ApiError]
     Some(match operation {
         "showServer" | "openCircle" => (&[], &[]),
         "createRoom" => (&OPERATOR, &[BadRequest, Title, RoomsClosed, RoomsFull]),
-        "listRooms" => (&OPERATOR, &[]),
+        "listRooms" | "showState" => (&OPERATOR, &[]),
         "showRoom" | "showAudit" | "listParticipants" | "listBans" | "listInvites" => (&HOST, &[]),
         "changeRoom" => (&HOST, &[BadRequest, Title, Setting]),
         "eraseRoom" | "exportRoom" => (&OPERATOR, &[RoomUnknown]),

@@ -8,6 +8,7 @@ use super::problem::ApiError;
 use super::{App, Peer};
 use crate::logs;
 use crate::metrics::{Facts, MEDIA_TYPE, Process, Route, text};
+use crate::tls::Showing;
 use axum::Extension;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -74,6 +75,11 @@ async fn figures(State(app): State<App>) -> Response {
         warnings,
         errors,
         ready: app.readiness.now().await.is_ok(),
+        certificate_ends: app
+            .showing
+            .as_ref()
+            .and_then(Showing::validity)
+            .and_then(|validity| validity.until.duration_since(UNIX_EPOCH).ok()),
         begun: app.begun.duration_since(UNIX_EPOCH).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION"),
     };

@@ -1,9 +1,17 @@
 //! The web client, embedded by `build.rs`: nothing is read from disk at run time.
 
 use crate::catalogue;
+use axum::body::{Body, Bytes};
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse as _, Response};
+use flate2::read::GzDecoder;
+use futures_util::stream;
+use std::io::{self, Read as _};
+
+/// How much of a file is unpacked at a time for a client that takes no gzip: no browser of today. Higher: each of them costs
+/// more memory; lower: more pieces.
+const PIECE: usize = 16 * 1024;
 
 /// One file of the web client.
 struct Asset {
@@ -14,9 +22,10 @@ struct Asset {
     etag: &'static str,
     /// The name carries a hash of the content, so it may be kept for ever.
     immutable: bool,
-    plain: &'static [u8],
-    /// Compressed when that is smaller.
-    gzip: Option<&'static [u8]>,
+    /// The file, compressed where that makes it smaller. Not both: the program stays small.
+    bytes: &'static [u8],
+    /// How long it is unpacked, where it is compressed.
+    unpacked: Option<usize>,
 }
 
 // Defines `ASSETS: &[Asset]`, sorted by path; empty when built with `ENZA_WEB=skip`.
@@ -78,9 +87,13 @@ fn serve(asset: &'static Asset, request: &HeaderMap) -> Response {
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        match asset.gzip.filter(|_| accepts_gzip) {
-            Some(gzip) => ([(header::CONTENT_ENCODING, "gzip")], gzip).into_response(),
-            None => asset.plain.into_response(),
+        match asset.unpacked {
+            None => asset.bytes.into_response(),
+            Some(_) if accepts_gzip => ([(header::CONTENT_ENCODING, "gzip")], asset.bytes).into_response(),
+            Some(length) => {
+                let content = Body::from_stream(stream::iter(pieces(asset.bytes)));
+                ([(header::CONTENT_LENGTH, HeaderValue::from(length))], content).into_response()
+            }
         }
     };
     let headers = response.headers_mut();
@@ -90,4 +103,64 @@ fn serve(asset: &'static Asset, request: &HeaderMap) -> Response {
     let caching = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     response
+}
+
+/// What is in it, piece by piece.
+fn pieces(gzip: &'static [u8]) -> impl Iterator<Item = io::Result<Bytes>> {
+    let mut reader = GzDecoder::new(gzip);
+    std::iter::from_fn(move || {
+        let mut piece = vec![0; PIECE];
+        match reader.read(&mut piece) {
+            Ok(0) => None,
+            Ok(length) => {
+                piece.truncate(length);
+                Some(Ok(piece.into()))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write as _;
+
+    fn packed(content: &[u8]) -> &'static Asset {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(content).unwrap();
+        let asset = Asset {
+            path: "a.js",
+            media_type: "text/javascript",
+            etag: "W/\"1\"",
+            immutable: true,
+            bytes: encoder.finish().unwrap().leak(),
+            unpacked: Some(content.len()),
+        };
+        Box::leak(Box::new(asset))
+    }
+
+    async fn served(asset: &'static Asset, coding: &str) -> (Response<()>, Bytes) {
+        let mut request = HeaderMap::new();
+        request.insert(header::ACCEPT_ENCODING, HeaderValue::from_str(coding).unwrap());
+        let (parts, body) = serve(asset, &request).into_parts();
+        (Response::from_parts(parts, ()), axum::body::to_bytes(body, usize::MAX).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_gzip_gets_the_file_unpacked() {
+        let content: Vec<u8> = (0..5 * PIECE + 7).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let asset = packed(&content);
+        for refusing in ["identity", "br", "gzip;q=0"] {
+            let (response, body) = served(asset, refusing).await;
+            assert_eq!(response.headers().get(header::CONTENT_ENCODING), None);
+            assert_eq!(response.headers()[header::CONTENT_LENGTH], content.len().to_string());
+            assert_eq!(body, content);
+        }
+        let (response, body) = served(asset, "br, gzip").await;
+        assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
+        assert!(body.len() < content.len());
+    }
 }

@@ -6,7 +6,7 @@ use super::invites::{InviteView, link, views};
 use super::problem::{ApiError, read};
 use super::{App, Peer};
 use crate::config::RoomsRule;
-use crate::passphrase::PASSPHRASE_MAX;
+use crate::passphrase::{PASSPHRASE_MAX, wiped};
 use crate::room::Question;
 use crate::welcome;
 use axum::body::Bytes;
@@ -19,6 +19,7 @@ use circle::{Knock, Order, Person, Settings, SettingsChange};
 use serde::{Deserialize, Serialize};
 use store::{BanId, Role, Room, Terms};
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 #[derive(Serialize, ToSchema)]
 struct ServerAnswer {
@@ -147,8 +148,9 @@ struct Export {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PassphraseOrder {
-    #[schema(min_length = 1, max_length = 128)]
-    passphrase: Option<String>,
+    #[serde(default, deserialize_with = "wiped")]
+    #[schema(min_length = 1, max_length = 128, value_type = Option<String>)]
+    passphrase: Option<Zeroizing<String>>,
 }
 
 /// `GET /api/server`.
@@ -500,7 +502,7 @@ pub(super) async fn set_passphrase(
 ) -> Result<StatusCode, ApiError> {
     let order: PassphraseOrder = read(body)?;
     app.store.room(&room).await?;
-    let hash = match order.passphrase.as_deref() {
+    let hash = match order.passphrase.as_ref().map(|words| words.as_str()) {
         None => None,
         Some(words) if words.trim().is_empty() || words.chars().count() > PASSPHRASE_MAX => {
             return Err(ApiError::Passphrase);

@@ -100,6 +100,8 @@ enum NotAdmitted {
     Parameters,
     #[error("{0}")]
     Token(#[from] Refusal),
+    #[error("Nobody listens unseen here: a token with the grant hidden opens no room.")]
+    Hidden,
     #[error("The parameter join_request is missing.")]
     NoJoinRequest,
     #[error("The parameter join_request cannot be read: {0}.")]
@@ -111,6 +113,7 @@ impl NotAdmitted {
         tracing::debug!(reason = %self, "a connection is not let in");
         let status = match &self {
             Self::Token(refusal) => refusal.status(),
+            Self::Hidden => StatusCode::FORBIDDEN,
             Self::Parameters | Self::NoJoinRequest | Self::JoinRequest(_) => StatusCode::BAD_REQUEST,
         };
         sentence(status, &self.to_string())
@@ -204,6 +207,9 @@ fn admit(app: &App, headers: &HeaderMap, parameters: MaybeParameters) -> Result<
     let token = bearer(headers).or(parameters.access_token.as_deref()).unwrap_or_default();
     let room = parameters.room.as_deref().filter(|room| !room.is_empty());
     let grants = app.tokens.verify(token, room)?;
+    if grants.hidden {
+        return Err(NotAdmitted::Hidden);
+    }
     let mut request = parameters.join_request.as_deref().map(signal::decode_join_request).transpose()?;
     if let Some(request) = &mut request {
         browser::note(headers, request.client_info.get_or_insert_default());

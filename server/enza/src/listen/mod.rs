@@ -19,6 +19,7 @@ pub(crate) use redirect::{Redirect, also_listen_on, bind, listen_on_http};
 
 use crate::http::Slot;
 use crate::media::{self, Behind, MediaThreads, RelayHandle};
+use crate::metrics::Turned;
 use crate::server::raised;
 use crate::tls;
 use axum::Router;
@@ -108,7 +109,10 @@ impl Listening {
         let _ = stream.set_nodelay(true);
         let shown = tokio::select! {
             shown = timeout(HANDSHAKE_PATIENCE, self.greet(stream, door)) => shown,
-            () = place.taken() => return tracing::debug!("a silent connection gave way to a newer one"),
+            () = place.taken() => {
+                self.places.turned_away(Turned::GaveWay);
+                return tracing::debug!("a silent connection gave way to a newer one");
+            }
         };
         place.settled();
         let slot = Slot::of(place);
@@ -129,7 +133,10 @@ impl Listening {
                 drop(slot);
             }
             Ok(None) => {}
-            Err(_) => tracing::debug!("a connection did not show in time what it is"),
+            Err(_) => {
+                self.places.turned_away(Turned::Late);
+                tracing::debug!("a connection did not show in time what it is");
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! a moment, so the oldest is whoever only holds the line.
 
 use super::Proxies;
+use crate::metrics::{Metrics, Turned};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ const NEWCOMERS_PER_NETWORK: usize = 64;
 #[derive(Clone)]
 pub(crate) struct Places {
     permits: Arc<Semaphore>,
+    most: usize,
+    metrics: Metrics,
     pub(super) proxies: Proxies,
     /// [`Word::Enter`] holds a permit until it was read, and the place made of it says two words at most: so there are no
     /// more than three words for each permit, and it needs no other bound.
@@ -74,7 +77,7 @@ enum Kind {
 
 impl Places {
     /// `descriptors`: how many files and sockets the process may have open.
-    pub(crate) fn start(descriptors: usize, proxies: Proxies) -> Self {
+    pub(crate) fn start(descriptors: usize, proxies: Proxies, metrics: Metrics) -> Self {
         let most = CONNECTIONS.min(descriptors.saturating_sub(DESCRIPTORS_KEPT)).max(1);
         let (words, mut inbox) = mpsc::unbounded_channel();
         // The table ends with the last who may ask it.
@@ -99,7 +102,17 @@ impl Places {
                 }
             }
         });
-        Self { permits: Arc::new(Semaphore::new(most)), proxies, words }
+        Self { permits: Arc::new(Semaphore::new(most)), most, metrics, proxies, words }
+    }
+
+    /// How many are taken, and how many there may be.
+    pub(crate) fn taken(&self) -> (usize, usize) {
+        (self.most.saturating_sub(self.permits.available_permits()), self.most)
+    }
+
+    /// Counts a connection that was let go again.
+    pub(super) fn turned_away(&self, why: Turned) {
+        self.metrics.turned_away(why);
     }
 
     /// Waits until one more connection may be accepted.
@@ -109,13 +122,23 @@ impl Places {
 
     /// A place for a connection from `address`; `None`: its household has too many.
     pub(super) async fn enter(&self, permit: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
-        self.ask(permit, address, Kind::Newcomer).await
+        let place = self.ask(permit, address, Kind::Newcomer).await;
+        if place.is_none() {
+            self.turned_away(Turned::TooMany);
+        }
+        place
     }
 
     /// A place for a socket inside of a connection from `address`.
     pub(super) async fn enter_inside(&self, address: IpAddr) -> Option<Place> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        self.ask(permit, address, Kind::Inside).await
+        let place = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => self.ask(permit, address, Kind::Inside).await,
+            Err(_) => None,
+        };
+        if place.is_none() {
+            self.turned_away(Turned::TooMany);
+        }
+        place
     }
 
     async fn ask(&self, permit: OwnedSemaphorePermit, address: IpAddr, kind: Kind) -> Option<Place> {
@@ -285,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_whose_asker_is_gone_before_the_answer_is_seen_is_free_again() {
-        let places = Places::start(usize::MAX, Proxies::new(&[], false));
+        let places = Places::start(usize::MAX, Proxies::new(&[], false), Metrics::default());
         for _ in 0..PER_NETWORK {
             let permit = places.free().await.unwrap();
             let mut asking = Box::pin(places.enter(permit, ip(1)));
@@ -295,7 +318,9 @@ mod tests {
             tokio::task::yield_now().await;
             drop(asking);
         }
-        assert!(places.enter(places.free().await.unwrap(), ip(1)).await.is_some());
+        let place = places.enter(places.free().await.unwrap(), ip(1)).await;
+        assert!(place.is_some() && places.taken() == (1, CONNECTIONS));
+        drop(place);
         for _ in 0..4 {
             tokio::task::yield_now().await;
         }

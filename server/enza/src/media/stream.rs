@@ -3,6 +3,7 @@
 
 use super::{MediaThreads, Outbox, RelayHandle, relay};
 use bytes::{Buf as _, BytesMut};
+use sfu::rtp::framing::{Cut, HEAD, cut};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -158,17 +159,17 @@ enum Frame {
 
 /// Takes the next frame (RFC 4571 §2) off `buffer`.
 fn take_frame(buffer: &mut BytesMut) -> Frame {
-    let Some([high, low]) = buffer.first_chunk().copied() else { return Frame::Partial };
-    let length = usize::from(u16::from_be_bytes([high, low]));
-    if length > FRAME_MAX {
-        return Frame::TooLong;
+    match cut(buffer, FRAME_MAX) {
+        Cut::Whole { length } => {
+            buffer.advance(HEAD);
+            Frame::Whole(buffer.split_to(length).to_vec())
+        }
+        Cut::Partial { missing } => {
+            buffer.reserve(missing);
+            Frame::Partial
+        }
+        Cut::TooLong => Frame::TooLong,
     }
-    if buffer.len() < 2 + length {
-        buffer.reserve(2 + length - buffer.len());
-        return Frame::Partial;
-    }
-    buffer.advance(2);
-    Frame::Whole(buffer.split_to(length).to_vec())
 }
 
 #[cfg(test)]

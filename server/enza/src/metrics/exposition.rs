@@ -1,6 +1,6 @@
 //! The counts as Prometheus reads them (text format 0.0.4): names with their units, and labels that have few values.
 
-use super::{Beginning, Metrics, Process, Queue, Route, STATUS_CLASSES};
+use super::{Beginning, Metrics, Process, Queue, Route, STATUS_CLASSES, Turned};
 use crate::media::Report;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) warnings: u64,
     pub(crate) errors: u64,
     pub(crate) ready: bool,
+    /// Of the certificate that is shown, since 1970-01-01 UTC; `None` for a server that has none.
+    pub(crate) certificate_ends: Option<Duration>,
     /// Since 1970-01-01 UTC.
     pub(crate) begun: Duration,
     pub(crate) version: &'static str,
@@ -37,6 +39,10 @@ pub(crate) fn text(metrics: &Metrics, facts: &Facts) -> String {
     page.value("enza_log_lines_total", &[("level", "error")], facts.errors);
     page.family("enza_ready", "gauge", "1 while people can come in and what they do is kept.");
     page.value("enza_ready", &[], u8::from(facts.ready));
+    if let Some(ends) = facts.certificate_ends {
+        let help = "End of the certificate that is shown, in seconds since 1970 UTC.";
+        page.single("enza_certificate_end_time_seconds", "gauge", help, ends.as_secs());
+    }
     page.family("enza_build_info", "gauge", "The version as a label; always 1.");
     page.value("enza_build_info", &[("version", facts.version)], 1);
     page.0
@@ -81,6 +87,12 @@ impl Page {
         for beginning in Beginning::ALL {
             let kind = [("kind", beginning.name())];
             self.value("enza_media_sessions_total", &kind, metrics.sessions(beginning));
+        }
+        let help = "Connections that the port let go again, by reason.";
+        self.family("enza_connections_refused_total", "counter", help);
+        for why in Turned::ALL {
+            let reason = [("reason", why.name())];
+            self.value("enza_connections_refused_total", &reason, metrics.turned(why));
         }
         self.family("enza_http_requests_total", "counter", "HTTP requests by kind of address and of answer.");
         for route in Route::ALL {

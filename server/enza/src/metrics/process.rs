@@ -20,21 +20,39 @@ impl Process {
     /// `None` where the kernel does not tell.
     pub(crate) fn now() -> Option<Self> {
         let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).ok();
-        let stat = read("stat")?;
-        // The name before it, in parentheses, may hold anything.
-        let fields: Vec<u64> =
-            stat.rsplit_once(')')?.1.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-        let field = |number: usize| fields.get(number.checked_sub(3)?).copied();
-        let ticks = |count: u64| TICK.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        let fields = fields()?;
         let resident = number_after(&read("status")?, "VmRSS:")?.saturating_mul(1024);
         Some(Self {
-            processor: ticks(field(14)?.saturating_add(field(15)?)),
+            processor: processor(&fields)?,
             resident,
             open_files: std::fs::read_dir("/proc/self/fd").ok()?.count() as u64,
             open_files_max: number_after(&read("limits")?, "Max open files").unwrap_or(u64::MAX),
-            threads: field(20)?,
+            threads: field(&fields, 20)?,
         })
     }
+
+    /// How long all threads ran, alone.
+    pub(crate) fn processor_time() -> Option<Duration> {
+        processor(&fields()?)
+    }
+}
+
+/// `/proc/self/stat`, from its third field on.
+fn fields() -> Option<Vec<u64>> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name before it, in parentheses, may hold anything.
+    let fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some(fields.map(|field| field.parse().unwrap_or(0)).collect())
+}
+
+/// By its number in the manual (proc_pid_stat(5)).
+fn field(fields: &[u64], number: usize) -> Option<u64> {
+    fields.get(number.checked_sub(3)?).copied()
+}
+
+fn processor(fields: &[u64]) -> Option<Duration> {
+    let count = field(fields, 14)?.saturating_add(field(fields, 15)?);
+    Some(TICK.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)))
 }
 
 /// The first number after `label`.

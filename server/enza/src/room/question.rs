@@ -23,6 +23,10 @@ pub(crate) enum Question {
     People {
         reply: oneshot::Sender<usize>,
     },
+    /// How many are inside, and how many wait for a host.
+    Count {
+        reply: oneshot::Sender<(usize, usize)>,
+    },
     /// Who is inside and who waits for a host, each in the order they came.
     Everybody {
         reply: oneshot::Sender<(Vec<Person>, Vec<Knock>)>,
@@ -83,6 +87,9 @@ impl RoomTask {
         match question {
             Question::People { reply } => {
                 let _ = reply.send(self.circle.people());
+            }
+            Question::Count { reply } => {
+                let _ = reply.send((self.circle.people(), self.circle.waiting().len()));
             }
             Question::Everybody { reply } => {
                 let _ = reply.send((self.circle.everybody(), self.circle.waiting()));

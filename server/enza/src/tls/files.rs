@@ -13,6 +13,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
 
 /// How often the files are read. Higher: a renewed certificate is shown later; lower: more reading for nothing. Links to
 /// elsewhere change without a trace in their own dates, so it is the content that is compared.
@@ -27,14 +28,14 @@ pub(super) struct Pair {
     cert: PathBuf,
     key: PathBuf,
     chain: Vec<u8>,
-    private: Vec<u8>,
+    private: Zeroizing<Vec<u8>>,
 }
 
 impl Pair {
     /// # Errors
     /// [`StartError::Certificate`] for a file that cannot be read.
     pub(super) fn read(cert: PathBuf, key: PathBuf) -> Result<Self, StartError> {
-        let (chain, private) = (read(&cert)?, read(&key)?);
+        let (chain, private) = (read(&cert)?, Zeroizing::new(read(&key)?));
         Ok(Self { cert, key, chain, private })
     }
 

@@ -9,7 +9,9 @@
 
 pub(crate) mod acme;
 mod development;
+mod ending;
 mod files;
+mod names;
 pub(crate) mod validity;
 
 use crate::config::{Config, Transport};
@@ -106,11 +108,20 @@ impl Tls {
 
     /// Keeps what is shown up to date until the program stops.
     pub(crate) async fn keep(self, notices: Notices, stopping: watch::Receiver<bool>) {
-        match self.keeper {
-            Keeper::Nobody => {}
-            Keeper::Files(pair) => pair.watch(&self.shown, stopping).await,
-            Keeper::Acme(keeper, proofs) => keeper.keep(&self.shown, &proofs, notices, stopping).await,
-        }
+        let renewal = match &self.keeper {
+            Keeper::Nobody => ending::Renewal::AtStart,
+            Keeper::Files(_) => ending::Renewal::Files,
+            Keeper::Acme(..) => ending::Renewal::Authority,
+        };
+        let ending = ending::watch(self.showing(), renewal, stopping.clone());
+        let keeping = async {
+            match self.keeper {
+                Keeper::Nobody => {}
+                Keeper::Files(pair) => pair.watch(&self.shown, stopping).await,
+                Keeper::Acme(keeper, proofs) => keeper.keep(&self.shown, &proofs, notices, stopping).await,
+            }
+        };
+        tokio::join!(ending, keeping);
     }
 }
 
@@ -124,9 +135,20 @@ impl Showing {
         self.0.borrow().is_some()
     }
 
+    /// Waits for another one; false: there will be none.
+    async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+
     /// When it begins and ends.
     pub(crate) fn validity(&self) -> Option<validity::Validity> {
         self.0.borrow().as_ref().and_then(|shown| shown.cert.first()).and_then(|der| validity::of(der))
+    }
+
+    /// For which names and addresses it is.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let shown = self.0.borrow();
+        shown.as_ref().and_then(|shown| shown.cert.first()).map(|der| names::of(der)).unwrap_or_default()
     }
 }
 

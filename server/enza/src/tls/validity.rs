@@ -1,11 +1,12 @@
-//! From when until when a certificate holds (RFC 5280 section 4.1.2.5). Reads nothing else of it.
+//! From when until when a certificate holds (RFC 5280 section 4.1.2.5). Reads nothing else of it; whom it is for reads
+//! `names.rs`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::{Date, Month, PrimitiveDateTime, Time};
 
-const SEQUENCE: u8 = 0x30;
-const VERSION: u8 = 0xa0;
-const INTEGER: u8 = 0x02;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const VERSION: u8 = 0xa0;
+pub(super) const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
@@ -20,6 +21,11 @@ impl Validity {
     /// Whole days that are left; 0 for a certificate that has run out.
     pub(crate) fn days_left(&self) -> u64 {
         self.until.duration_since(SystemTime::now()).unwrap_or_default().as_secs() / 86_400
+    }
+
+    /// When one that is got by itself is asked for again: two thirds of its time have passed.
+    pub(crate) fn renewal(&self) -> SystemTime {
+        self.from + self.until.duration_since(self.from).unwrap_or_default() * 2 / 3
     }
 }
 
@@ -41,7 +47,7 @@ pub(crate) fn of(certificate: &[u8]) -> Option<Validity> {
 }
 
 /// The content of the first element, which has this tag, and what stands behind it (X.690 section 8.1, DER).
-fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(super) fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match usize::from(*first) {

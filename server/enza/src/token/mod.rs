@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use signal::Grants;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use zeroize::Zeroizing;
 
 /// How far the clocks of whoever signed and of this server may differ. Higher: an expired token lives longer;
 /// lower: people whose token server's clock is a little ahead cannot enter.
@@ -28,11 +29,11 @@ const NAME_MAX: usize = 256;
 /// The file in the data folder that keeps the generated key.
 const KEY_FILE: &str = "api-key.toml";
 
-/// A name and a secret that sign room tokens. `Debug` does not show the secret.
+/// A name and a secret that sign room tokens. `Debug` does not show the secret, and dropped it is wiped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     key: String,
-    secret: String,
+    secret: Zeroizing<String>,
 }
 
 impl std::fmt::Debug for ApiKey {
@@ -51,6 +52,7 @@ impl ApiKey {
     /// # Errors
     /// [`StartError::SecretShort`] for a secret of fewer than 32 characters.
     pub fn new(key: String, secret: String) -> Result<Self, StartError> {
+        let secret = Zeroizing::new(secret);
         let length = secret.chars().count();
         if length < SECRET_MIN {
             return Err(StartError::SecretShort { length });
@@ -72,14 +74,17 @@ impl ApiKey {
             Some(key) => Ok(key),
             None => {
                 let path = data.join(KEY_FILE);
-                let (mut key, mut secret) = ([0_u8; 6], [0_u8; 32]);
+                let (mut key, mut secret) = ([0_u8; 6], Zeroizing::new([0_u8; 32]));
                 getrandom::fill(&mut key)?;
-                getrandom::fill(&mut secret)?;
+                getrandom::fill(secret.as_mut())?;
                 let made = Self::new(
                     format!("enza-{}", URL_SAFE_NO_PAD.encode(key)),
-                    URL_SAFE_NO_PAD.encode(secret),
+                    URL_SAFE_NO_PAD.encode(secret.as_ref()),
                 )?;
-                let text = format!("api_key = \"{}\"\napi_secret = \"{}\"\n", made.key, made.secret);
+                let text = Zeroizing::new(format!(
+                    "api_key = \"{}\"\napi_secret = \"{}\"\n",
+                    made.key, *made.secret
+                ));
                 data_folder::write_private(&path, text.as_bytes())
                     .map_err(|source| StartError::Data { path, source })?;
                 Ok(made)
@@ -95,6 +100,7 @@ impl ApiKey {
         let path = data.join(KEY_FILE);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
+                let text = Zeroizing::new(text);
                 let file: KeyFile = toml::from_str(&text)
                     .map_err(|error| StartError::File { file: path, reason: error.message().to_owned() })?;
                 Self::new(file.api_key, file.api_secret).map(Some)

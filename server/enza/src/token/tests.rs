@@ -136,7 +136,7 @@ fn a_short_secret_is_refused_and_a_generated_one_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let made = ApiKey::load_or_create(folder.path()).unwrap();
     assert!(made == ApiKey::load_or_create(folder.path()).unwrap());
-    assert!(made.secret.len() >= 32 && !format!("{made:?}").contains(&made.secret));
+    assert!(made.secret.len() >= 32 && !format!("{made:?}").contains(made.secret.as_str()));
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -6,6 +6,7 @@
 pub mod av1;
 pub mod dependency_descriptor;
 pub mod extension;
+pub mod framing;
 pub mod h264;
 pub mod red;
 pub mod rtcp;

@@ -10,6 +10,7 @@ use crate::tls::files;
 use instant_acme::AccountCredentials;
 use std::path::{Path, PathBuf};
 use tokio_rustls::rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
 
 const ACCOUNT: &str = "account.json";
 
@@ -49,12 +50,12 @@ impl Folder {
 
     /// `None` where there is none, or something else stands in the file: then another is asked for.
     pub(super) fn certificate(&self) -> Option<CertifiedKey> {
-        self.read(&std::fs::read(&self.certificate).ok()?).ok()
+        self.read(&Zeroizing::new(std::fs::read(&self.certificate).ok()?)).ok()
     }
 
     /// Keeps a new chain and its key, both PEM.
     pub(super) fn keep(&self, chain: &str, key: &str) -> Result<CertifiedKey, Trouble> {
-        let text = format!("{key}{chain}");
+        let text = Zeroizing::new(format!("{key}{chain}"));
         let unusable = |reason: String| Trouble::new(What::Unusable, &reason);
         let certified = self.read(text.as_bytes()).map_err(|error| unusable(error.to_string()))?;
         // It is good for as long as the process lives; without the file the next start asks for another.
@@ -69,12 +70,13 @@ impl Folder {
     }
 
     pub(super) fn account(&self) -> Option<AccountCredentials> {
-        serde_json::from_slice(&std::fs::read(&self.account).ok()?).ok()
+        serde_json::from_slice(&Zeroizing::new(std::fs::read(&self.account).ok()?)).ok()
     }
 
     pub(super) fn keep_account(&self, account: &AccountCredentials) -> Result<(), Trouble> {
         let text =
             serde_json::to_vec(account).map_err(|error| Trouble::new(What::Unusable, &error.to_string()))?;
+        let text = Zeroizing::new(text);
         // An account for each start is what authorities limit first.
         write_private(&self.account, &text).map_err(|error| Trouble::new(What::Unusable, &error.to_string()))
     }

@@ -145,10 +145,7 @@ impl Keeper {
     fn took(&mut self, certified: CertifiedKey) -> Arc<CertifiedKey> {
         let validity = certified.cert.first().and_then(|der| validity::of(der));
         self.until = validity.map(|validity| validity.until);
-        self.renew = validity.map(|validity| {
-            let whole = validity.until.duration_since(validity.from).unwrap_or_default();
-            validity.from + whole * 2 / 3
-        });
+        self.renew = validity.map(|validity| validity.renewal());
         Arc::new(certified)
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
 
 /// How an order is looked at: soon, then less and less often. Let's Encrypt needs a few seconds.
 const LOOKS: RetryPolicy = RetryPolicy::new()
@@ -72,7 +73,7 @@ async fn ordered(
     let wish = wish.serialize_request(&key).map_err(unusable)?;
     order.finalize_csr(wish.der()).await?;
     let chain = order.poll_certificate(&LOOKS).await?;
-    folder.keep(&chain, &key.serialize_pem())
+    folder.keep(&chain, &Zeroizing::new(key.serialize_pem()))
 }
 
 /// The one from before, or a new one.

@@ -19,17 +19,17 @@ thread_local! {
 }
 
 /// The shard, and what the client of its newest peer would know.
-pub struct World {
+pub(crate) struct World {
     shard: Shard,
     now: Instant,
     peer: PeerId,
     username: String,
     password: String,
-    pub client: SocketAddr,
+    pub(crate) client: SocketAddr,
 }
 
 /// Runs one input against a new peer.
-pub fn with_peer(input: impl FnOnce(&mut World)) {
+pub(crate) fn with_peer(input: impl FnOnce(&mut World)) {
     WORLD.with_borrow_mut(|world| {
         world.connect();
         input(world);
@@ -43,7 +43,8 @@ impl World {
         let now = Instant::now();
         let certificate = Certificate::generate().expect("a certificate");
         let candidates = vec![SocketAddr::from(([127, 0, 0, 1], 7880))];
-        let config = ShardConfig { now, index: 0, seed: [7; 32], certificate, candidates, tcp_candidates: Vec::new() };
+        let config =
+            ShardConfig { now, index: 0, seed: [7; 32], certificate, candidates, tcp_candidates: Vec::new() };
         Self {
             shard: Shard::new(config).expect("a shard"),
             now,
@@ -58,21 +59,23 @@ impl World {
         self.pass(BETWEEN_INPUTS);
         self.peer = PeerId(self.peer.0 + 1);
         let peer = self.peer;
-        self.shard.handle_command(self.now, Command::Connect { peer, room: RoomId(1), role: DtlsRole::Server });
+        self.shard
+            .handle_command(self.now, Command::Connect { peer, room: RoomId(1), role: DtlsRole::Server });
         self.shard.handle_command(self.now, Command::Offer { peer, offer_id: 1, sdp: OFFER.to_owned() });
         let answer = self.answer();
-        self.username = format!("{}:{}", attribute(&answer, "ice-ufrag"), attribute(OFFER, "ice-ufrag"));
-        self.password = attribute(&answer, "ice-pwd").to_owned();
+        let of = |sdp, name| attribute(sdp, name).expect("the attribute").to_owned();
+        self.username = format!("{}:{}", of(&answer, "ice-ufrag"), of(OFFER, "ice-ufrag"));
+        self.password = of(&answer, "ice-pwd");
     }
 
     /// One datagram from `source`; returns how many datagrams went out.
-    pub fn receive(&mut self, source: SocketAddr, datagram: &[u8]) -> usize {
+    pub(crate) fn receive(&mut self, source: SocketAddr, datagram: &[u8]) -> usize {
         self.shard.handle_datagram(self.now, source, &mut datagram.to_vec());
         self.drain()
     }
 
     /// Lets time go by.
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.now += time;
         self.shard.handle_timeout(self.now);
         self.drain();
@@ -100,24 +103,29 @@ impl World {
     }
 
     /// A binding request that the client could have sent, with more attributes.
-    pub fn check(&self, more: &[(u16, &[u8])]) -> Vec<u8> {
-        let mut message = Message::new();
-        message.set_type(BINDING_REQUEST);
-        message.write_header();
-        message.add(ATTR_USERNAME, self.username.as_bytes());
-        for (kind, value) in more {
-            message.add(AttrType(*kind), value);
-        }
-        let crypto = rtc_crypto::default_provider().expect("a provider");
-        MessageIntegrity::new_short_term_integrity_with_provider(self.password.clone(), crypto.crypto())
-            .add_to(&mut message)
-            .expect("integrity");
-        FINGERPRINT.add_to(&mut message).expect("fingerprint");
-        message.raw
+    pub(crate) fn check(&self, more: &[(u16, &[u8])]) -> Vec<u8> {
+        signed_check(&self.username, &self.password, more)
     }
 }
 
-fn attribute<'a>(sdp: &'a str, name: &str) -> &'a str {
+/// A binding request with this name, more attributes, and a signature by this password.
+pub(crate) fn signed_check(username: &str, password: &str, more: &[(u16, &[u8])]) -> Vec<u8> {
+    let mut message = Message::new();
+    message.set_type(BINDING_REQUEST);
+    message.write_header();
+    message.add(ATTR_USERNAME, username.as_bytes());
+    for (kind, value) in more {
+        message.add(AttrType(*kind), value);
+    }
+    let crypto = rtc_crypto::default_provider().expect("a provider");
+    MessageIntegrity::new_short_term_integrity_with_provider(password.to_owned(), crypto.crypto())
+        .add_to(&mut message)
+        .expect("integrity");
+    FINGERPRINT.add_to(&mut message).expect("fingerprint");
+    message.raw
+}
+
+pub(crate) fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
     let prefix = format!("a={name}:");
-    sdp.lines().find_map(|line| line.trim_end().strip_prefix(prefix.as_str())).expect("the attribute")
+    sdp.lines().find_map(|line| line.trim_end().strip_prefix(prefix.as_str()))
 }

@@ -1,0 +1,25 @@
+/** How much of the question of the day stands in the room. Pure; sizes in CSS pixels. */
+
+/** Longer ones are set smaller; a sign of Chinese or Japanese is as wide as two letters. */
+const LONG = 64;
+/** Elsewhere than in the middle of a ring. */
+export const LINES_ON_TOP = 3;
+const LINES_MAX = 6;
+/** Heights at the page's own size of words: a line of a short question, of a long one, and what stands around them. */
+const LINE = { short: 39, long: 27 } as const;
+const AROUND = 34;
+const READ_ALL = 44;
+const SPEAKING = 66;
+
+export function isLong(question: string): boolean {
+  let width = 0;
+  for (const sign of question) width += /[\u1100-\uffdc]/u.test(sign) ? 2 : 1;
+  return width > LONG;
+}
+
+/** How many lines of it fit into the middle of a ring; never fewer than two, which say what it is about. */
+export function linesWithin(height: number, question: string, text: number): number {
+  const long = isLong(question);
+  const free = height - (AROUND + SPEAKING) * text - (long ? READ_ALL : 0);
+  return Math.min(LINES_MAX, Math.max(2, Math.floor(free / ((long ? LINE.long : LINE.short) * text))));
+}
