@@ -200,15 +200,12 @@ function certified() {
 /** A home folder in which Chromium trusts this authority, for TURN as well, where no warning can be passed. Needs libnss3-tools. */
 function trusting(authority) {
   const made = join(folder, 'home');
-  trustedIn(join(made, '.pki', 'nssdb'), authority);
-  return made;
-}
-
-function trustedIn(store, authority) {
+  const store = join(made, '.pki', 'nssdb');
   mkdirSync(store, { recursive: true });
   const certutil = (...args) => execFileSync('certutil', ['-d', `sql:${store}`, ...args], { stdio: 'pipe' });
   certutil('-N', '--empty-password');
   certutil('-A', '-n', 'enza', '-t', 'C,,', '-i', authority);
+  return made;
 }
 
 const browserIn = (space, colour) => launch('chromium', {
@@ -218,18 +215,6 @@ const browserIn = (space, colour) => launch('chromium', {
     // Without a certificate this one address counts as secure, so camera and microphone work.
     : { moreArgs: [`--unsafely-treat-insecure-origin-as-secure=${site}`] }),
 });
-
-/** The same far away, for somebody whose device does not trust the certificate. */
-export const doubtingBrowser = () => launch('chromium', {
-  language: 'en', pipe: true, acceptInsecureCerts: false, executablePath: inside(away, browserPath('chromium')),
-});
-
-/** Firefox far away; its profile trusts the authority, too. */
-export function farFirefox() {
-  const profile = join(folder, 'firefox');
-  trustedIn(profile, join(folder, 'authority.pem'));
-  return launch('firefox', { language: 'en', acceptInsecureCerts: false, userDataDir: profile, executablePath: inside(away, browserPath('firefox')) });
-}
 
 /** A browser behind the cable, without a page yet. */
 export const farBrowser = (colour) => browserIn(away, colour);

@@ -14,7 +14,7 @@ const device = { there: true, permission: 'prompt' } as const;
 const outside = '203.0.113.2:4000';
 
 const good: Looked = {
-  able: true, secure: true, https: true, local: false, port: 443, certificate: 'trusted', http: 'h2', contact: 'line', made: 'domain',
+  able: true, secure: true, https: true, local: false, port: 443, http: 'h2', contact: 'line', made: 'domain',
   privateOnly: false, roundTrip: 30, ahead: 120, udp: open, tcp: open, relay: open,
   seen: { mapped: [outside], second: { udp: [outside], tcp: true } }, microphone: device, camera: device,
 };
@@ -32,10 +32,9 @@ describe('the situation', () => {
     ['only-tls', { udp: closed, tcp: closed, seen: walled }],
     ['nothing', { udp: closed, tcp: closed, relay: closed }],
     ['some', { tcp: closed }],
-    ['some', { relay: closed, certificate: 'unknown' }],
-    ['certificate', { relay: closed, certificate: 'refused' }],
-    ['certificate', { relay: closed, certificate: 'unknown', made: 'own' }],
-    ['open', { certificate: 'unknown', made: 'own' }],
+    ['some', { relay: closed }],
+    ['certificate', { relay: closed, made: 'own' }],
+    ['open', { made: 'own' }],
     ['open', { relay: { way: 'absent' } }],
     ['this-computer', { local: true, https: false, tcp: { way: 'absent' }, relay: { way: 'absent' } }],
     ['no-line', { contact: 'none' }],

@@ -22,8 +22,6 @@ export interface Looked {
   /** The page came from this very computer. */
   readonly local: boolean;
   readonly port: number;
-  /** What the browser thinks of the certificate, where a page can find that out. */
-  readonly certificate: 'trusted' | 'refused' | 'unknown';
   /** `h2`, `http/1.1`; null where the browser does not say. */
   readonly http: string | null;
   readonly contact: Contact;
@@ -84,9 +82,8 @@ export function natOf(seen: Seen | null): Nat {
   return seen.mapped.every((address) => asked.includes(address)) ? 'same' : 'symmetric';
 }
 
-/** The browser says that the certificate is not trusted, or it is one that nobody trusts and what cannot pass a warning fails. */
-const distrusted = (looked: Looked): boolean =>
-  looked.certificate === 'refused' || (looked.https && looked.made === 'own' && looked.relay.way === 'closed');
+/** One that nobody trusts by itself, and what cannot pass a warning fails. No browser tells a page what it thinks of the certificate. */
+const distrusted = (looked: Looked): boolean => looked.https && looked.made === 'own' && looked.relay.way === 'closed';
 
 export function situationOf(looked: Looked): Situation {
   if (!looked.able) return 'old-browser';
@@ -125,8 +122,8 @@ export function findingsOf(looked: Looked): readonly Finding[] {
 function https(looked: Looked): Finding {
   if (!looked.secure) return finding('https', 'bad', 'out.https.none', 'out.https.none.do');
   if (!looked.https) return finding('https', 'ok', 'out.https.local');
-  if (distrusted(looked)) return finding('certificate', 'bad', 'out.certificate.refused', looked.made === 'own' ? 'out.certificate.own.do' : 'out.certificate.refused.do');
-  return finding('certificate', 'ok', looked.certificate === 'trusted' || looked.relay.way === 'open' ? 'out.certificate' : 'out.https');
+  if (distrusted(looked)) return finding('certificate', 'bad', 'out.certificate.refused', 'out.certificate.own.do');
+  return finding('certificate', 'ok', looked.relay.way === 'open' ? 'out.certificate' : 'out.https');
 }
 
 function ways(looked: Looked): Finding[] {

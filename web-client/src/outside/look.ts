@@ -13,9 +13,8 @@ const CLOCK_TRIES = 3;
 
 export async function look(): Promise<Looked> {
   const absent: Trial = { way: 'absent' };
-  const [opened, certificate, microphone, camera] = await Promise.all([
+  const [opened, microphone, camera] = await Promise.all([
     canTakePart() ? Line.open(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/doctor/line`) : { kind: 'none' as const },
-    certificateOf(),
     deviceOf('audioinput', 'microphone'),
     deviceOf('videoinput', 'camera'),
   ]);
@@ -25,7 +24,6 @@ export async function look(): Promise<Looked> {
     https: location.protocol === 'https:',
     local: /^(localhost|127\..*|\[::1\])$/.test(location.hostname),
     port: Number(location.port === '' ? (location.protocol === 'https:' ? 443 : 80) : location.port),
-    certificate,
     http: httpVersion(),
     microphone,
     camera,
@@ -65,23 +63,6 @@ function httpVersion(): string | null {
   const [navigation] = performance.getEntriesByType('navigation');
   const version = navigation instanceof PerformanceNavigationTiming ? navigation.nextHopProtocol : '';
   return version === '' ? null : version;
-}
-
-/**
- * Somebody who passed a browser's warning has a page, but not everything that belongs to it: Chromium lets no service worker in.
- * None is there to be let in; how it is refused is the answer.
- */
-async function certificateOf(): Promise<Looked['certificate']> {
-  const workers = (navigator as Partial<Navigator>).serviceWorker;
-  if (location.protocol !== 'https:' || workers === undefined || !('chrome' in window)) return 'unknown';
-  try {
-    const registration = await workers.register('/doctor/none.js');
-    await registration.unregister();
-    return 'unknown';
-  } catch (error) {
-    const refused = error instanceof DOMException && error.name === 'SecurityError';
-    return refused ? 'refused' : 'trusted';
-  }
 }
 
 /** Whether there is one and whether we may use it, without asking for it. */
