@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { arrange } from '../src/layout/circle';
-import { isLong, linesWithin } from '../src/layout/question';
+import { isLong, linesWithin, standsWithin } from '../src/layout/question';
 
 describe('the question of the day', () => {
   it('is long by how wide it is', () => {
@@ -17,6 +17,14 @@ describe('the question of the day', () => {
     expect(linesWithin(10_000, long, 1)).toBe(6);
     expect(linesWithin(260, long, 1)).toBe(4);
     expect(linesWithin(260, long, 1.5)).toBeLessThan(linesWithin(260, long, 1));
+  });
+
+  it('stands above the ring where its middle is too small for it, if it is long', () => {
+    const long = 'あ'.repeat(200);
+    expect(standsWithin(94, long, 1)).toBe(false);
+    expect(standsWithin(220, long, 1)).toBe(true);
+    expect(standsWithin(220, long, 1.4)).toBe(false);
+    expect(standsWithin(94, 'あ', 1)).toBe(true);
   });
 
   it('lies between the names above and the discs below', () => {
