@@ -48,7 +48,7 @@ const REQUESTS: usize = 256;
 const EVENTS: usize = 32;
 
 /// Rooms count from one, so this is nobody's: the trials' peers have it in the upper half of their numbers.
-pub(crate) const NO_ROOM: RoomId = RoomId(0);
+pub(crate) const NO_ROOM: RoomId = RoomId::NOBODY;
 
 /// What is true of the server for everybody who looks.
 #[derive(Clone)]

@@ -32,6 +32,16 @@ const RECEIVE_BUFFER: u32 = 256 * 1024;
 /// Streams that a client may open. LiveKit clients open three.
 const MAX_STREAMS: u16 = 16;
 
+/// Messages that a client may send in a second, and as many at once. Beyond it lossy ones are dropped, and a client that
+/// sends reliable ones, which must not be lost, is. Lower: a file sent in small pieces ends its sender; higher: a few
+/// who mean harm fill the queue that everybody's events take.
+pub const MESSAGES_PER_SECOND: u32 = 2_000;
+
+/// Of a peer in [`crate::RoomId::NOBODY`]: its receive window, and SCTP packets that are read at all. It sends a handshake and
+/// nothing else.
+const TRIAL_BUFFER: u32 = 4 * 1024;
+const TRIAL_PACKETS: u32 = 64;
+
 /// SCTP only wants the address as a key; DTLS has one peer.
 const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
 
@@ -49,6 +59,12 @@ pub struct Data {
     /// Whether the server opens the channels, and has not yet.
     opens: bool,
     closed: bool,
+    /// More reliable messages came than may.
+    flooded: bool,
+    /// Messages that may still come, and since when that is counted.
+    allowance: (u32, Option<Instant>),
+    /// SCTP packets that are still read; `None` for all.
+    packets: Option<u32>,
 }
 
 fn channel_of(label: &[u8]) -> Option<DataChannel> {
@@ -63,9 +79,18 @@ fn channel_of(label: &[u8]) -> Option<DataChannel> {
 impl Data {
     #[expect(clippy::new_without_default, reason = "public for the fuzz targets alone")]
     pub fn new() -> Self {
+        Self::with(RECEIVE_BUFFER)
+    }
+
+    /// For a peer that only tries whether there is a way.
+    pub(crate) fn trial() -> Self {
+        Self { packets: Some(TRIAL_PACKETS), ..Self::with(TRIAL_BUFFER) }
+    }
+
+    fn with(receive_buffer: u32) -> Self {
         let transport = TransportConfig::default()
             .with_max_message_size(MAX_MESSAGE)
-            .with_max_receive_buffer_size(RECEIVE_BUFFER)
+            .with_max_receive_buffer_size(receive_buffer)
             .with_max_num_inbound_streams(MAX_STREAMS)
             .with_max_num_outbound_streams(MAX_STREAMS);
         Self {
@@ -79,7 +104,15 @@ impl Data {
             channels: Vec::new(),
             opens: false,
             closed: false,
+            flooded: false,
+            allowance: (MESSAGES_PER_SECOND, None),
+            packets: None,
         }
+    }
+
+    /// Whether this client sent more than may be lost.
+    pub(crate) const fn flooded(&self) -> bool {
+        self.flooded
     }
 
     /// For a client that waits for the server to open the channels.
@@ -89,6 +122,10 @@ impl Data {
 
     /// Feeds one decrypted SCTP packet; returns whole messages.
     pub fn handle_packet(&mut self, now: Instant, packet: BytesMut) -> Vec<Received> {
+        if let Some(left) = &mut self.packets {
+            let Some(fewer) = left.checked_sub(1) else { return Vec::new() };
+            *left = fewer;
+        }
         match self.endpoint.handle(now, PEER, None, packet.freeze()) {
             Some((handle, DatagramEvent::NewAssociation(association))) if self.association.is_none() => {
                 self.association = Some((handle, association));
@@ -130,6 +167,10 @@ impl Data {
                 if chunks.ppi == PayloadProtocolIdentifier::Dcep {
                     open(association, &mut self.channels, now, id, &payload);
                 } else if let Some((_, channel)) = self.channels.iter().find(|(stream, _)| *stream == id) {
+                    if !spend(&mut self.allowance, now) {
+                        self.flooded |= *channel == DataChannel::Reliable;
+                        continue;
+                    }
                     let empty = matches!(
                         chunks.ppi,
                         PayloadProtocolIdentifier::StringEmpty | PayloadProtocolIdentifier::BinaryEmpty
@@ -184,6 +225,24 @@ impl Data {
             association.handle_timeout(now);
         }
         self.drain(now)
+    }
+}
+
+/// One more message; false when there were too many.
+fn spend((left, since): &mut (u32, Option<Instant>), now: Instant) -> bool {
+    let began = *since.get_or_insert(now);
+    let earned =
+        now.saturating_duration_since(began).as_millis().saturating_mul(MESSAGES_PER_SECOND.into()) / 1_000;
+    if earned > 0 {
+        *left = left.saturating_add(u32::try_from(earned).unwrap_or(u32::MAX)).min(MESSAGES_PER_SECOND);
+        *since = Some(now);
+    }
+    match left.checked_sub(1) {
+        Some(fewer) => {
+            *left = fewer;
+            true
+        }
+        None => false,
     }
 }
 

@@ -67,6 +67,8 @@ pub enum DisconnectReason {
     HandshakeFailed,
     /// The client closed DTLS or SCTP.
     ClosedByPeer,
+    /// More reliable messages than anybody may send at once.
+    TooManyMessages,
 }
 
 /// LiveKit's `ConnectionQuality`.

@@ -5,6 +5,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomId(pub u64);
 
+impl RoomId {
+    /// Nobody's room. Its peers only try whether there is a way: no message of theirs is reported.
+    pub const NOBODY: Self = Self(0);
+}
+
 /// One participant's transport (ICE, DTLS, SRTP, SCTP). A full reconnect is a new peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub u64);

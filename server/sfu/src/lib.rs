@@ -57,6 +57,7 @@ mod uplink;
 
 pub use command::{Command, DataChannel, Layer, MediaKind, Quality, TrackDescription, TrackSetting};
 pub use counters::{Counters, Population};
+pub use data::MESSAGES_PER_SECOND;
 pub use dtls::{Certificate, CertificateError, DtlsRole};
 pub use event::{ConnectionQuality, DisconnectReason, Event, Speaker};
 pub use ice::shard_of;

@@ -16,7 +16,7 @@ use crate::shard::Shard;
 use crate::srtp::{Opener, Sealer};
 use crate::transmit::SendSlab;
 use crate::uplink::{Arrival, Track};
-use crate::{DisconnectReason, Event};
+use crate::{DisconnectReason, Event, RoomId};
 use slab::Slab;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -83,7 +83,11 @@ impl Shard {
                 for packet in packets {
                     let Some(peer) = self.peers.get_mut(slot) else { break };
                     let received = peer.data.handle_packet(now, packet);
+                    let flooded = peer.data.flooded();
                     self.deliver(slot, received);
+                    if flooded {
+                        return self.lose_peer(now, slot, DisconnectReason::TooManyMessages);
+                    }
                 }
             }
             Progressed::Closed => return self.lose_peer(now, slot, DisconnectReason::ClosedByPeer),
@@ -96,7 +100,10 @@ impl Shard {
     }
 
     pub(crate) fn deliver(&mut self, slot: usize, received: Vec<crate::data::Received>) {
-        let Some(peer) = self.peers.get(slot).map(|peer| peer.id) else { return };
+        let Some(peer) = self.peers.get(slot).filter(|peer| peer.room != RoomId::NOBODY).map(|peer| peer.id)
+        else {
+            return;
+        };
         for message in received {
             self.events.push_back(Event::Data { peer, channel: message.channel, payload: message.payload });
         }

@@ -307,7 +307,11 @@ impl Shard {
             room,
             agent: Agent::new(credentials),
             dtls: Box::new(Dtls::new(self.certificate.clone(), role.unwrap_or(DtlsRole::Server))),
-            data: Box::new(if role.is_none() { Data::opening() } else { Data::new() }),
+            data: Box::new(match role {
+                _ if room == RoomId::NOBODY => Data::trial(),
+                None => Data::opening(),
+                Some(_) => Data::new(),
+            }),
             opener: None,
             sealer: None,
             link: Link::New,
@@ -390,6 +394,13 @@ impl Shard {
         if let Some(peer) = self.peers.get(slot).map(|peer| peer.id) {
             self.remove_peer(now, slot);
             self.events.push_back(Event::Disconnected { peer, reason });
+        }
+    }
+
+    /// Ends a peer whose reliable messages found no place: to lose some and go on would be a lie.
+    pub fn drop_flooder(&mut self, now: Instant, peer: PeerId) {
+        if let Some(slot) = self.peer_slots.get(&peer).copied() {
+            self.lose_peer(now, slot, DisconnectReason::TooManyMessages);
         }
     }
 

@@ -50,6 +50,10 @@ const EVENTS: usize = 8192;
 /// From this fill level on, messages of lossy data channels are dropped so that they never push out the rest.
 const EVENTS_LOSSY: usize = EVENTS / 2;
 
+/// Places that messages never take, reliable ones neither: who sends one then is sent out, and everybody else's events still
+/// find room.
+const EVENTS_KEPT: usize = EVENTS / 4;
+
 /// Datagrams of TCP connections that wait for the shard; more are dropped, as by a full socket. Higher: a flood over TCP
 /// delays what waits behind it; lower: a burst of key frames is cut.
 const STREAM_DATAGRAMS: usize = 4096;
@@ -459,10 +463,16 @@ impl Loop {
                     self.dropped += self.outboxes.send(&mut self.socket, || batch.iter());
                 }
                 Output::Event(event) => {
-                    let lossy = matches!(event, Event::Data { channel: DataChannel::Lossy, .. });
-                    if lossy && self.ends.outbox.capacity() < EVENTS - EVENTS_LOSSY {
-                        self.dropped += 1;
-                        continue;
+                    if let Event::Data { peer, channel, .. } = event {
+                        let left = self.ends.outbox.capacity();
+                        let reliable = channel == DataChannel::Reliable;
+                        if left < if reliable { EVENTS_KEPT } else { EVENTS - EVENTS_LOSSY } {
+                            self.dropped += 1;
+                            if reliable {
+                                self.shard.drop_flooder(Instant::now(), peer);
+                            }
+                            continue;
+                        }
                     }
                     match self.ends.outbox.try_send(event) {
                         Ok(()) => {}

@@ -164,3 +164,41 @@ fn a_closing_association_ends_quietly_and_media_of_others_goes_on() {
     world.run_for(Duration::from_secs(1));
     assert_eq!(received(&world, handles[1], DataChannel::Reliable).len(), 1);
 }
+
+/// Whoever sends far more messages than may be is stopped, and nobody else's events are in the way of it.
+#[test]
+fn too_many_messages_at_once_are_not_reported() {
+    let (mut world, handles) = open_channels(9, 3);
+    let limit = usize::try_from(sfu::MESSAGES_PER_SECOND).unwrap();
+    for (handle, channel) in [(handles[0], DataChannel::Reliable), (handles[1], DataChannel::Lossy)] {
+        world.with(handle, |peer, now| {
+            for _ in 0..limit * 4 {
+                peer.send_data(now, channel, b"x");
+            }
+        });
+    }
+    world.run_for(Duration::from_millis(800));
+    let ended = |handle: Handle| {
+        let id = world[handle].id;
+        world.events.iter().any(|(_, event)| {
+            *event == Event::Disconnected { peer: id, reason: sfu::DisconnectReason::TooManyMessages }
+        })
+    };
+    let came = |handle, channel| reported(&world, handle, channel).len();
+    assert!(ended(handles[0]), "{} reliable ones were reported", came(handles[0], DataChannel::Reliable));
+    assert!(!ended(handles[1]) && !ended(handles[2]));
+    assert!((limit / 2..=limit * 2).contains(&came(handles[1], DataChannel::Lossy)));
+}
+
+#[test]
+fn in_nobodys_room_there_is_a_way_and_nothing_is_reported() {
+    let mut world = World::new(10);
+    let handle = world.join(RoomId::NOBODY, Client::chromium());
+    world.connect(&[handle]);
+    world.run_for(Duration::from_secs(2));
+    for _ in 0..100 {
+        world.with(handle, |peer, now| peer.send_data(now, DataChannel::Reliable, b"x"));
+        world.run_for(Duration::from_millis(20));
+    }
+    assert!(world.events.iter().all(|(_, event)| !matches!(event, Event::Data { .. })));
+}
