@@ -152,7 +152,7 @@ POST = b"POST /api/join HTTP/1.1\r\nHost: localhost\r\nContent-Type: application
 
 def sizes(server: Server) -> None:
     line, _ = answer_to(server, b"GET / HTTP/1.1\r\nHost: localhost\r\nx: " + b"y" * 400_000 + b"\r\n\r\n")
-    check("headers of 400 kB are refused", " 431 " in line + " " or "reset" in line.lower(), line)
+    check("headers of 400 kB are refused", " 431 " in line + " " or any(end in line for end in ("reset", "EOF")), line)
     line, took = answer_to(server, POST + b"Content-Length: 1000000000\r\n\r\n{")
     check("a body of 1 GB is refused before it is sent", " 413 " in line and took < 2, f"{line}, {took:.1f} s")
     line, _ = answer_to(server, POST + b"Transfer-Encoding: chunked\r\n\r\n" + (b"8000\r\n" + b"x" * 0x8000 + b"\r\n") * 4)
