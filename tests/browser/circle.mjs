@@ -158,6 +158,15 @@ async function door(host, ann, ben) {
   await knock(ben);
   await tap(host, `${id('door')} .person .btn.main`);
   check('asking again is possible', (await until(() => isLive(ben), 10_000)) !== null);
+
+  const twice = await ben.browserContext().newPage();
+  await twice.goto(ben.url(), { waitUntil: 'load' });
+  await twice.waitForSelector(id('agreement'), { timeout: 15_000 });
+  await twice.click(`${id('agreement')} input`);
+  await twice.click(`${id('agreement')} .btn.main`);
+  check('a second window of the same browser is told of the first', (await until(() => twice.$(id('elsewhere')), 5000)) !== null);
+  await isAccessible(twice, 'circle', 'elsewhere');
+  await twice.close();
 }
 
 async function voices(host, ann, ben) {
@@ -187,6 +196,8 @@ async function handsAndTexts(host, ann, ben) {
   await press(ann, 'hand');
   const nth = await until(async () => (await ann.$eval(id('hand'), (one) => one.dataset.place)) === '2', 5000);
   check('the second hand knows its place', nth !== null, seconds(nth));
+  const aloud = await until(async () => (await textOf(ann, id('said-hand'))).includes('2 in line'), 3000);
+  check('and is told so aloud', aloud !== null, seconds(aloud));
   const [first, second] = await places(host);
   const annId = (await seat(host, names[1])).identity;
   check('the host sees hands in the order in which they went up', second === annId && first !== undefined && first !== annId);
@@ -224,11 +235,19 @@ async function roomForAll(host, ann, ben, carl) {
     && (await ben.$eval(id('large'), (one) => one.dataset.identity)) === (await seat(host, names[1])).identity, 8000);
   check('spotlight: everybody sees her large', shown !== null, seconds(shown));
   await forSeat(host, names[1], 'Stop showing large');
+  await forSeat(host, names[1], 'Make a host too');
+  const role = () => ann.$eval(id('room'), (room) => room.dataset.role);
+  const made = await until(async () => await role() === 'host' && await host.$(id('undo')), 5000);
+  await tap(host, id('undo'));
+  check('a host made by mistake is none again after “Undo”', made !== null && (await until(async () => await role() === 'speaker', 5000)) !== null);
   await press(host, 'people');
   await tap(host, id('room-actions'));
   await tap(host, id('room-settings'));
   await tap(host, '#rule-held');
+  await host.type('#question', ' And now?');
   await host.keyboard.press('Escape');
+  const asked = await until(async () => (await textOf(ann, id('said-question'))).includes('And now?'), 5000);
+  check('what was typed is kept by Esc, too, and said to the others', asked !== null, seconds(asked));
   await until(async () => (await ann.$eval(id('microphone'), (one) => one.getAttribute('aria-disabled'))) === 'true', 5000);
   await ann.keyboard.press('Escape');
   await press(ann, 'microphone');
