@@ -79,7 +79,7 @@ pub(crate) async fn run(
             () = raised(&mut stopped) => return close(socket, close_code::AWAY, "").await,
             () = sleep_until(until) => return close(socket, close_code::NORMAL, "").await,
             () = async { match &mut second { Some(second) => second.work().await, None => std::future::pending().await } } => {}
-            Some(event) = visit.events.recv() => says = answered(&visit, visitor.from, event),
+            Some(event) = visit.next() => says = answered(&visit, visitor.from, event),
             received = socket.recv() => {
                 messages += 1;
                 let asked = match received {
