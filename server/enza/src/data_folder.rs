@@ -117,6 +117,15 @@ pub(crate) fn give_to_owner(file: &File, folder: &Path) -> std::io::Result<()> {
 /// # Errors
 /// Those of the file system.
 pub fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    std::fs::rename(write_beside(path, content)?, path)
+}
+
+/// Writes what shall take the place of `path`, wholly and onto the disk; a rename puts it there. What cannot be written whole is
+/// taken away.
+///
+/// # Errors
+/// Those of the file system.
+pub(crate) fn write_beside(path: &Path, content: &[u8]) -> std::io::Result<PathBuf> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
@@ -124,9 +133,11 @@ pub fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     remove_left_over(&temporary)?;
     let mut file = new_private(&temporary)?;
     give_to_owner(&file, path.parent().unwrap_or(Path::new("")))?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)
+    if let Err(error) = file.write_all(content).and_then(|()| file.sync_all()) {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    Ok(temporary)
 }
 
 #[cfg(all(test, unix))]
