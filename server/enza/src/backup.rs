@@ -55,6 +55,8 @@ pub(crate) async fn restore(config: &Config, from: &Path) -> Result<(), StartErr
         other => other,
     })?;
     let copy = std::fs::read(from).map_err(failed(from))?;
+    // All of it is on the disk before the old one leaves its place: a full disk then changes nothing.
+    let written = data_folder::write_beside(&database(&config.data), &copy).map_err(failed(&config.data))?;
     let target = database(&config.data);
     // Writes out what the journal still holds, so that the old file is whole by itself. One that is broken, or of a newer
     // version, is what a copy is put back for: it is kept with its journal.
@@ -70,7 +72,7 @@ pub(crate) async fn restore(config: &Config, from: &Path) -> Result<(), StartErr
     absent_or(std::fs::rename(beside(&target, "-wal"), beside(&kept, "-wal")))?;
     absent_or(std::fs::remove_file(beside(&target, "-shm")))?;
     std::fs::rename(&target, &kept).map_err(failed(&target))?;
-    data_folder::write_private(&target, &copy).map_err(failed(&target))?;
+    std::fs::rename(&written, &target).map_err(failed(&target))?;
     // Brings an older copy forward now, not at the next start.
     Store::open(&target).await?.close().await;
     Ok(())
@@ -187,6 +189,24 @@ mod tests {
         {
             assert_eq!(std::fs::read_to_string(config.data.join(name)).unwrap(), was);
         }
+    }
+
+    /// Something stands in the way of the copy, as a full disk would.
+    #[tokio::test]
+    async fn what_cannot_be_written_leaves_the_old_database_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, copy) = (config(folder.path()), folder.path().join("copy.db"));
+        data_folder::prepare(&config.data).unwrap();
+        let store = Store::open(&database(&config.data)).await.unwrap();
+        store.create_room("Mine", 1).await.unwrap();
+        backup(&config, &copy).await.unwrap();
+        store.create_room("Later", 2).await.unwrap();
+        store.close().await;
+        std::fs::create_dir(config.data.join("enza.db.new")).unwrap();
+        assert!(matches!(restore(&config, &copy).await, Err(StartError::Data { .. })));
+        let store = Store::open(&database(&config.data)).await.unwrap();
+        assert_eq!(store.rooms().await.unwrap().len(), 2);
+        store.close().await;
     }
 
     #[tokio::test]

@@ -5,6 +5,10 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+/// A symbolic link is an error.
+#[cfg(unix)]
+const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
 /// Makes the folder when it is absent and checks that it can be written.
 ///
 /// # Errors
@@ -20,13 +24,40 @@ pub fn prepare(data: &Path) -> Result<(), StartError> {
     }
     // Asking for permissions would not see a read-only or full disk.
     let probe = data.join(".writable");
-    std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(failed)?;
+    remove_left_over(&probe)
+        .and_then(|()| new_private(&probe))
+        .and_then(|_| std::fs::remove_file(&probe))
+        .map_err(failed)?;
     // SQLite takes an empty file for a new database, and gives its journals the same permissions.
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(database(data)).and_then(|file| give_to_owner(&file, data)).map_err(failed)
+    let path = database(data);
+    open_or_new(&path, data).map(drop).map_err(|source| StartError::Data { path, source })
+}
+
+/// Opens a file of the folder to write at its end, and makes it where it is absent. Whoever owns the folder may be less than who
+/// asks here: a link that they laid is not followed, and what was there already is given to nobody.
+///
+/// # Errors
+/// Those of the file system; a symbolic link stands there.
+pub(crate) fn open_or_new(path: &Path, folder: &Path) -> std::io::Result<File> {
+    match new_private(path) {
+        Ok(file) => give_to_owner(&file, folder).map(|()| file),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let mut options = OpenOptions::new();
+            options.append(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NO_FOLLOW);
+            options.open(path)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What a program left that was killed.
+fn remove_left_over(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// That a server has been at home here: commands that only look make nothing, or a mistyped folder would look like an empty server.
@@ -86,17 +117,59 @@ pub(crate) fn give_to_owner(file: &File, folder: &Path) -> std::io::Result<()> {
 /// # Errors
 /// Those of the file system.
 pub fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    std::fs::rename(write_beside(path, content)?, path)
+}
+
+/// Writes what shall take the place of `path`, wholly and onto the disk; a rename puts it there. What cannot be written whole is
+/// taken away.
+///
+/// # Errors
+/// Those of the file system.
+pub(crate) fn write_beside(path: &Path, content: &[u8]) -> std::io::Result<PathBuf> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     // A left-over may have been made with other permissions.
-    match std::fs::remove_file(&temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_left_over(&temporary)?;
     let mut file = new_private(&temporary)?;
     give_to_owner(&file, path.parent().unwrap_or(Path::new("")))?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)
+    if let Err(error) = file.write_all(content).and_then(|()| file.sync_all()) {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    Ok(temporary)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    #[test]
+    fn links_that_somebody_laid_in_the_folder_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, theirs) = (folder.path().join("data"), folder.path().join("theirs"));
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(&theirs, "kept").unwrap();
+        symlink(&theirs, data.join(".writable")).unwrap();
+        prepare(&data).unwrap();
+        assert!(data.join(".writable").symlink_metadata().is_err(), "the link is gone");
+        for target in [theirs.clone(), folder.path().join("absent")] {
+            std::fs::remove_file(database(&data)).unwrap();
+            symlink(&target, database(&data)).unwrap();
+            assert!(matches!(prepare(&data), Err(StartError::Data { path, .. }) if path == database(&data)));
+        }
+        assert_eq!(std::fs::read_to_string(theirs).unwrap(), "kept");
+        assert!(!folder.path().join("absent").exists(), "nothing is made elsewhere");
+    }
+
+    #[test]
+    fn a_file_is_made_for_its_owner_and_opened_again_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        open_or_new(&path, folder.path()).unwrap().write_all(b"one").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        open_or_new(&path, folder.path()).unwrap().write_all(b" two").unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "one two");
+    }
 }

@@ -16,7 +16,7 @@ use crate::media::{MediaHandle, MediaThreads};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sfu::{Command, DtlsRole, Event, PeerId, RoomId};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -27,6 +27,10 @@ const VISITS_MAX: usize = 12;
 
 /// The same from one household or company. Higher: one can keep the others waiting; lower: two phones behind one router wait.
 const VISITS_PER_NETWORK: usize = 3;
+
+/// How long a place is taken at the least. Higher: who looks again at once is told to wait; lower: more visits in a second, and
+/// more connections begun for strangers.
+const VISIT: Duration = Duration::from_secs(1);
 
 /// Connections that one visit tries: over UDP, TCP and the relay, and one more. Higher: more peers for nothing.
 const TRIALS: u32 = 4;
@@ -41,7 +45,7 @@ const WORD_LIFETIME: Duration = Duration::from_secs(600);
 /// Random bytes of a word.
 const WORD: usize = 16;
 
-/// Questions and events that wait for the task. Full: events are dropped and the trial fails.
+/// Questions and answers that wait for the task. Full: answers are dropped and the trial fails.
 const REQUESTS: usize = 256;
 
 /// Events that wait for one visit: an answer and a connection for each trial, and their ends.
@@ -110,8 +114,12 @@ impl Outside {
         answer.await.ok().flatten()
     }
 
-    /// Something happened to a trial.
+    /// Something happened to a trial. Only what becomes of its offer is told: a client can cause much else, and it would take the
+    /// place of others' answers.
     pub(crate) fn media(&self, event: Event) {
+        if !matches!(event, Event::Answer { .. } | Event::OfferRefused { .. }) {
+            return;
+        }
         // Full: that trial fails.
         let _ = self.requests.try_send(Request::Media(event));
     }
@@ -142,23 +150,49 @@ impl Outside {
 /// Somebody who looks. When it is dropped their trials end and their place is free.
 pub(crate) struct Visit {
     number: u32,
+    /// Offers taken, and those of them whose trials began.
+    offers: u32,
     trials: u32,
+    /// An offer is at the media plane: a visit has one there at a time, and the others wait here.
+    asks: bool,
+    waiting: VecDeque<(u32, String)>,
     media: MediaHandle,
     events: mpsc::Receiver<Event>,
     server: Facts,
 }
 
 impl Visit {
-    /// Begins one more trial with the client's offer, answered under `id`; false when it had enough.
+    /// One more trial with the client's offer, answered under `id`; false when it had enough.
     fn offer(&mut self, id: u32, sdp: String) -> bool {
-        if self.trials >= TRIALS {
+        if self.offers >= TRIALS {
             return false;
         }
+        self.offers += 1;
+        self.waiting.push_back((id, sdp));
+        self.begin()
+    }
+
+    /// What became of an offer; then the next one's trial begins.
+    async fn next(&mut self) -> Option<Event> {
+        let event = self.events.recv().await?;
+        self.asks = false;
+        // Whoever waits notices that it does not begin.
+        let _ = self.begin();
+        Some(event)
+    }
+
+    /// The next trial, when no offer is unanswered; false when the media plane takes nothing any more.
+    fn begin(&mut self) -> bool {
+        if self.asks {
+            return true;
+        }
+        let Some((offer_id, sdp)) = self.waiting.pop_front() else { return true };
         let peer = self.peer(self.trials);
         self.trials += 1;
+        self.asks = true;
         let begun = self.media.send(Command::Connect { peer, room: NO_ROOM, role: DtlsRole::Server });
         // The rooms notice as well when the media plane takes nothing any more, and end the program.
-        begun.and_then(|()| self.media.send(Command::Offer { peer, offer_id: id, sdp })).is_ok()
+        begun.and_then(|()| self.media.send(Command::Offer { peer, offer_id, sdp })).is_ok()
     }
 
     fn peer(&self, trial: u32) -> PeerId {
@@ -181,11 +215,18 @@ struct Waited {
     report: Option<Box<Report>>,
 }
 
+/// Where somebody looks from, since when, and the way to them. A closed one has gone.
+struct Place {
+    from: IpAddr,
+    since: Instant,
+    events: mpsc::Sender<Event>,
+}
+
 struct Table {
     threads: MediaThreads,
     server: Facts,
-    /// By number: from where, and the way there. A closed one has gone.
-    visits: HashMap<u32, (IpAddr, mpsc::Sender<Event>)>,
+    /// By number.
+    visits: HashMap<u32, Place>,
     next: u32,
     /// The oldest first.
     words: Vec<Waited>,
@@ -196,7 +237,7 @@ impl Table {
         while let Some(request) = inbox.recv().await {
             // `Err` below: whoever asked is gone.
             match request {
-                Request::Come { from, reply } => drop(reply.send(self.come(network(from)))),
+                Request::Come { from, reply } => drop(reply.send(self.come(Instant::now(), network(from)))),
                 Request::Media(event) => self.route(event),
                 Request::Word { reply } => drop(reply.send(self.word(Instant::now()))),
                 Request::Tell { word, report, reply } => {
@@ -207,9 +248,9 @@ impl Table {
         }
     }
 
-    fn come(&mut self, from: IpAddr) -> Option<Visit> {
-        self.visits.retain(|_, (_, events)| !events.is_closed());
-        let near = self.visits.values().filter(|(other, _)| *other == from).count();
+    fn come(&mut self, now: Instant, from: IpAddr) -> Option<Visit> {
+        self.visits.retain(|_, place| !place.events.is_closed() || now < place.since + VISIT);
+        let near = self.visits.values().filter(|place| place.from == from).count();
         if self.visits.len() >= VISITS_MAX || near >= VISITS_PER_NETWORK {
             return None;
         }
@@ -217,16 +258,17 @@ impl Table {
         // So that every peer's number has 32 bits.
         self.next = (number + 1) % (u32::MAX / TRIALS);
         let (sender, events) = mpsc::channel(EVENTS);
-        self.visits.insert(number, (from, sender));
-        let media = self.threads.for_room();
-        Some(Visit { number, trials: 0, media, events, server: self.server.clone() })
+        self.visits.insert(number, Place { from, since: now, events: sender });
+        let (media, server) = (self.threads.for_room(), self.server.clone());
+        let waiting = VecDeque::new();
+        Some(Visit { number, offers: 0, trials: 0, asks: false, waiting, media, events, server })
     }
 
     fn route(&self, event: Event) {
         let (Event::Answer { peer, .. } | Event::OfferRefused { peer, .. }) = &event else { return };
         let number = u32::try_from(peer.0).map(|number| number / TRIALS);
-        if let Some((_, events)) = number.ok().and_then(|number| self.visits.get(&number)) {
-            let _ = events.try_send(event);
+        if let Some(place) = number.ok().and_then(|number| self.visits.get(&number)) {
+            let _ = place.events.try_send(event);
         }
     }
 
@@ -289,34 +331,74 @@ mod tests {
         Box::new(Report::read(text.as_bytes()).unwrap())
     }
 
+    fn answer(peer: PeerId, offer_id: u32) -> Event {
+        Event::Answer { peer, offer_id, sdp: String::new(), mid_to_track: Vec::new() }
+    }
+
     #[test]
     fn so_many_look_at_once_and_the_next_ones_when_they_have_gone() {
-        let (mut table, _poll, commands) = table();
+        let (mut table, _poll, _commands) = table();
+        let now = Instant::now();
         let mut all = Vec::new();
         for household in 0..20 {
-            all.extend((0..5).filter_map(|_| table.come(IpAddr::from([192, 0, 2, household]))));
+            all.extend((0..5).filter_map(|_| table.come(now, IpAddr::from([192, 0, 2, household]))));
         }
         assert_eq!(all.len(), VISITS_MAX);
         let first: Vec<u32> = all.iter().take(VISITS_PER_NETWORK + 1).map(|visit| visit.number).collect();
         assert!(first.windows(2).all(|pair| pair[0] != pair[1]));
-        let mut last = all.pop().unwrap();
-        for trial in 0..TRIALS {
-            assert!(last.offer(trial, String::new()));
-        }
-        assert!(!last.offer(9, String::new()), "it had enough");
-        let (from, peers) = (table.visits[&last.number].0, last.peer(0).0..=last.peer(TRIALS - 1).0);
+        let last = all.pop().unwrap();
+        let (from, peers) = (table.visits[&last.number].from, last.peer(0).0..=last.peer(TRIALS - 1).0);
+        assert!(table.come(now + VISIT, from).is_none(), "they still look");
         drop(last);
+        let early = now + VISIT - Duration::from_millis(1);
+        assert!(table.come(early, from).is_none(), "so many in a second, however short they stay");
+        let mut again = table.come(now + VISIT, from).unwrap();
+        assert!(!peers.contains(&again.peer(0).0), "a late answer is for nobody");
+        table.route(answer(again.peer(1), 7));
+        assert!(matches!(again.events.try_recv(), Ok(Event::Answer { offer_id: 7, .. })));
+    }
+
+    #[test]
+    fn only_what_becomes_of_an_offer_waits_for_the_task() {
+        let (requests, mut inbox) = mpsc::channel(2);
+        let outside = Outside { requests };
+        for peer in 0..10 {
+            outside.media(Event::Connected { peer: PeerId(peer) });
+        }
+        outside.media(answer(PeerId(3), 7));
+        assert!(matches!(inbox.try_recv(), Ok(Request::Media(Event::Answer { offer_id: 7, .. }))));
+        assert!(inbox.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_visit_has_one_offer_at_the_media_plane_and_so_many_trials() {
+        let (mut table, _poll, commands) = table();
+        let mut visit = table.come(Instant::now(), IpAddr::from([192, 0, 2, 1])).unwrap();
+        let begun = || {
+            let offers = commands.try_iter().filter_map(|command| match command {
+                Command::Offer { peer, offer_id, .. } => Some((peer, offer_id)),
+                _ => None,
+            });
+            offers.collect::<Vec<_>>()
+        };
+        for id in 10..10 + TRIALS {
+            assert!(visit.offer(id, String::new()));
+        }
+        assert!(!visit.offer(9, String::new()), "it had enough");
+        for trial in 0..TRIALS - 1 {
+            assert_eq!(begun(), [(visit.peer(trial), 10 + trial)], "the others wait");
+            table.route(answer(visit.peer(trial), 10 + trial));
+            assert!(matches!(visit.next().await, Some(Event::Answer { offer_id, .. }) if offer_id == 10 + trial));
+        }
+        drop(visit);
         let gone = commands.try_iter().filter(|command| matches!(command, Command::Disconnect { .. }));
         assert_eq!(gone.count(), TRIALS as usize);
-        let mut again = table.come(from).unwrap();
-        assert!(!peers.contains(&again.peer(0).0), "a late answer is for nobody");
-        table.route(Event::Answer {
-            peer: again.peer(1),
-            offer_id: 7,
-            sdp: String::new(),
-            mid_to_track: Vec::new(),
-        });
-        assert!(matches!(again.events.try_recv(), Ok(Event::Answer { offer_id: 7, .. })));
+
+        let mut early = table.come(Instant::now(), IpAddr::from([192, 0, 2, 1])).unwrap();
+        assert!(early.offer(1, String::new()) && early.offer(2, String::new()));
+        drop(early);
+        let gone = commands.try_iter().filter(|command| matches!(command, Command::Disconnect { .. }));
+        assert_eq!(gone.count(), 1, "the other one never began");
     }
 
     #[test]

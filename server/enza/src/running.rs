@@ -3,7 +3,7 @@
 //! holds a lock as well, which ends with its process.
 
 use crate::config::{Config, Transport};
-use crate::data_folder::{give_to_owner, write_private};
+use crate::data_folder::{open_or_new, write_private};
 use crate::start_error::StartError;
 use crate::{health, welcome};
 use serde::{Deserialize, Serialize};
@@ -32,12 +32,7 @@ impl Lock {
     pub(crate) async fn take(data: &Path) -> Result<Self, StartError> {
         let path = data.join(LOCK);
         let failed = |source| StartError::Data { path: path.clone(), source };
-        let mut options = File::options();
-        options.append(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(failed)?;
-        give_to_owner(&file, data).map_err(failed)?;
+        let file = open_or_new(&path, data).map_err(failed)?;
         for _ in 0..TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),

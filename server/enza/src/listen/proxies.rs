@@ -15,8 +15,7 @@ pub(crate) struct Proxies(Arc<Known>);
 
 struct Known {
     trusted: Vec<IpAddr>,
-    /// HTTP may come by a proxy that was not named.
-    may_be_hidden: bool,
+    is_plain: bool,
     told: AtomicBool,
 }
 
@@ -24,8 +23,7 @@ impl Proxies {
     /// `is_plain`: HTTP, so that there may be a proxy even where none is named.
     pub(crate) fn new(trusted: &[IpAddr], is_plain: bool) -> Self {
         let trusted: Vec<IpAddr> = trusted.iter().map(IpAddr::to_canonical).collect();
-        let may_be_hidden = is_plain && trusted.is_empty();
-        Self(Arc::new(Known { trusted, may_be_hidden, told: AtomicBool::new(false) }))
+        Self(Arc::new(Known { trusted, is_plain, told: AtomicBool::new(false) }))
     }
 
     /// Whom a request is from that came from `peer`: behind trusted proxies the last whom one of them names and who is none
@@ -33,7 +31,7 @@ impl Proxies {
     pub(super) fn person(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.is_trusted(peer) {
-            self.tell_of_hidden(headers);
+            self.tell_of_hidden(peer, headers);
             return peer;
         }
         let mut person = peer;
@@ -50,7 +48,9 @@ impl Proxies {
 
     /// As whom a connection from `peer` is counted: those of a proxy are everybody's, and the proxy's to limit.
     pub(super) fn household(&self, peer: IpAddr) -> IpAddr {
-        if self.0.may_be_hidden || self.is_trusted(peer.to_canonical()) {
+        // HTTP may come by a proxy that was not named.
+        let may_be_hidden = self.0.is_plain && self.0.trusted.is_empty();
+        if may_be_hidden || self.is_trusted(peer.to_canonical()) {
             return Ipv4Addr::UNSPECIFIED.into();
         }
         network(peer)
@@ -60,13 +60,21 @@ impl Proxies {
         self.0.trusted.contains(&address)
     }
 
-    fn tell_of_hidden(&self, headers: &HeaderMap) {
-        if self.0.may_be_hidden
-            && headers.contains_key(FORWARDED_FOR)
-            && !self.0.told.swap(true, Ordering::Relaxed)
+    /// Once: a proxy that was not named, or by another address than the one it has here (as in a network of containers).
+    fn tell_of_hidden(&self, peer: IpAddr, headers: &HeaderMap) {
+        if !self.0.is_plain
+            || !headers.contains_key(FORWARDED_FOR)
+            || self.0.told.swap(true, Ordering::Relaxed)
         {
+            return;
+        }
+        if self.0.trusted.is_empty() {
             tracing::warn!(
                 "requests come by a proxy: name its address with --trusted-proxy, otherwise what one person gets wrong counts for all"
+            );
+        } else {
+            tracing::warn!(
+                "a request that names another person comes from {peer}, another address than the one you named with --trusted-proxy: name this one if it is your proxy's, otherwise what one person gets wrong counts for all"
             );
         }
     }
@@ -115,6 +123,23 @@ mod tests {
             ("127.0.0.1", &[], "127.0.0.1"),
         ] {
             assert_eq!(proxies.person(ip(peer), &named(lines)), ip(person), "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_is_not_the_named_one_is_told_of_over_plain_http() {
+        let header = named(&["203.0.113.5"]);
+        for (trusted, is_plain, headers, told) in [
+            (&[][..], true, &header, true),
+            (&["192.0.2.9"], true, &header, true),
+            (&["192.0.2.9"], true, &HeaderMap::new(), false),
+            (&["192.0.2.9"], false, &header, false),
+            (&["198.51.100.7"], true, &header, false),
+        ] {
+            let trusted: Vec<IpAddr> = trusted.iter().map(|address| ip(address)).collect();
+            let proxies = Proxies::new(&trusted, is_plain);
+            proxies.person(ip("198.51.100.7"), headers);
+            assert_eq!(proxies.0.told.load(Ordering::Relaxed), told, "{trusted:?} {is_plain}");
         }
     }
 

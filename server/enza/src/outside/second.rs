@@ -2,6 +2,7 @@
 //! whether it lets more through than the server's own port. It gives nothing away: it says as whom it sees somebody (STUN), and closes
 //! what connects.
 
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpListener, UdpSocket};
@@ -22,7 +23,10 @@ const QUESTION_MAX: usize = 576;
 /// See the module.
 pub(super) struct Second {
     udp: UdpSocket,
-    tcp: TcpListener,
+    /// `None` after an error: it would come again at once.
+    tcp: Option<TcpListener>,
+    /// The ports for UDP and for TCP.
+    pub(super) ports: (u16, u16),
     answers: u32,
     knocks: u32,
     /// Who asked over UDP.
@@ -35,12 +39,9 @@ impl Second {
     /// On ports that the system picks.
     pub(super) async fn open(ip: IpAddr) -> io::Result<Self> {
         let (udp, tcp) = (UdpSocket::bind((ip, 0)).await?, TcpListener::bind((ip, 0)).await?);
-        Ok(Self { udp, tcp, answers: 0, knocks: 0, seen: Vec::new(), connected: false })
-    }
-
-    /// The ports for UDP and for TCP.
-    pub(super) fn ports(&self) -> io::Result<(u16, u16)> {
-        Ok((self.udp.local_addr()?.port(), self.tcp.local_addr()?.port()))
+        let ports = (udp.local_addr()?.port(), tcp.local_addr()?.port());
+        let tcp = Some(tcp);
+        Ok(Self { udp, tcp, ports, answers: 0, knocks: 0, seen: Vec::new(), connected: false })
     }
 
     /// Answers whoever comes, until it is dropped.
@@ -52,7 +53,10 @@ impl Second {
                     self.answer(buffer.get(..length).unwrap_or_default(), from).await;
                 }
             }
-            came = self.tcp.accept() => self.connected |= came.is_ok(),
+            came = async { match &self.tcp { Some(tcp) => tcp.accept().await, None => pending().await } } => match came {
+                Ok(_) => self.connected = true,
+                Err(_) => self.tcp = None,
+            },
         }
     }
 
@@ -88,7 +92,7 @@ mod tests {
     async fn it_says_as_whom_it_sees_somebody_and_notices_who_connects() {
         let loopback = IpAddr::from([127, 0, 0, 1]);
         let mut second = Second::open(loopback).await.unwrap();
-        let (udp, tcp) = second.ports().unwrap();
+        let (udp, tcp) = second.ports;
         let socket = UdpSocket::bind((loopback, 0)).await.unwrap();
         socket.send_to(b"no question", (loopback, udp)).await.unwrap();
         socket.send_to(&turn::binding_request([7; 12]), (loopback, udp)).await.unwrap();
@@ -104,6 +108,18 @@ mod tests {
         let _connected = tokio::net::TcpStream::connect((loopback, tcp)).await.unwrap();
         second.work().await;
         assert!(second.connected);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_fails_is_not_asked_again() {
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        let mut second = Second::open(loopback).await.unwrap();
+        let tcp = socket2::SockRef::from(second.tcp.as_ref().unwrap());
+        tcp.shutdown(std::net::Shutdown::Both).unwrap();
+        second.work().await;
+        assert!(!second.connected);
+        let more = timeout(Duration::from_millis(100), second.work()).await;
+        assert!(more.is_err(), "it waits for UDP");
     }
 
     #[tokio::test]

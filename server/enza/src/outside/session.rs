@@ -79,7 +79,7 @@ pub(crate) async fn run(
             () = raised(&mut stopped) => return close(socket, close_code::AWAY, "").await,
             () = sleep_until(until) => return close(socket, close_code::NORMAL, "").await,
             () = async { match &mut second { Some(second) => second.work().await, None => std::future::pending().await } } => {}
-            Some(event) = visit.events.recv() => says = answered(&visit, visitor.from, event),
+            Some(event) = visit.next() => says = answered(&visit, visitor.from, event),
             received = socket.recv() => {
                 messages += 1;
                 let asked = match received {
@@ -95,9 +95,8 @@ pub(crate) async fn run(
                         (!begun).then(|| json!({"type": "refused", "id": id}))
                     }
                     Ok(Asked::Reached { address }) => {
-                        // At nobody else's.
                         if let Some(second) = &mut second
-                            && address.ip().to_canonical() == visitor.from.to_canonical()
+                            && is_own(address, visitor.from)
                         {
                             second.knock(address).await;
                         }
@@ -113,13 +112,18 @@ pub(crate) async fn run(
     }
 }
 
+/// Whether a visitor from `from` may have us knock at `address`: at nobody else's.
+fn is_own(address: SocketAddr, from: IpAddr) -> bool {
+    address.ip().to_canonical() == from.to_canonical()
+}
+
 fn hello(visit: &Visit, visitor: &Visitor, second: Option<&Second>) -> Value {
     let v4 = visit.server.candidates.iter().filter(|address| address.is_ipv4());
     let asked: Vec<&SocketAddr> = v4
         .filter(|address| is_told(address.ip(), &visit.server.candidates, visitor.from))
         .take(ASKED_MAX)
         .collect();
-    let ports = second.and_then(|second| second.ports().ok());
+    let ports = second.map(|second| second.ports);
     let ice_servers: Vec<Value> = visitor
         .ice_servers
         .iter()
@@ -181,6 +185,22 @@ mod tests {
         assert_eq!(without_private(&sdp, &all, far), sdp.replace(&line("10.0.0.5"), ""));
         let inside = &all[1..];
         assert_eq!(without_private(&sdp, inside, far), sdp, "the relay reaches it by this address");
+    }
+
+    #[test]
+    fn we_knock_at_nobody_else_s_address() {
+        let from: IpAddr = "192.0.2.1".parse().unwrap();
+        for (address, own) in [
+            ("192.0.2.1:9", true),
+            ("[::ffff:192.0.2.1]:9", true),
+            ("192.0.2.77:9", false),
+            ("[::ffff:192.0.2.77]:9", false),
+            ("127.0.0.1:9", false),
+            ("[::1]:9", false),
+            ("[2001:db8::1]:9", false),
+        ] {
+            assert_eq!(is_own(address.parse().unwrap(), from), own, "{address}");
+        }
     }
 
     #[test]
