@@ -9,7 +9,7 @@ DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGE
                     *(ROOT / "server").glob("*.md")])
 # Flags of other programs that the documents name.
 FOREIGN_FLAGS = {"--release", "--build", "--since", "--reference", "--renew", "--locked", "--format-version", "--sbom-format",
-                 "--bench", "--example", "--profile", "--prefix", "--workspace", "--all", "--rm"}
+                 "--bench", "--example", "--profile", "--prefix", "--workspace", "--all", "--rm", "--volumes-from"}
 # A command of ours, as it stands between backticks.
 OURS = re.compile(r"(?:sudo )?(?:\./)?enza(?:-before)? \S.*")
 

@@ -17,8 +17,10 @@ import time
 import urllib.request
 from pathlib import Path
 
+from certificates import free_port
+
 BINARY = Path(sys.argv[1]).resolve()
-PORT = 7897
+PORT = free_port()
 # mmap(2) and mprotect(2).
 PROT_WRITE, PROT_EXEC = 2, 4
 count = {True: 0, False: 0}

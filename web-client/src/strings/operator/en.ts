@@ -61,7 +61,7 @@ export const en: Translated<typeof ja> = {
   'op.files': 'Files and connections open',
   'op.connections': 'TCP connections',
   'op.certificate': 'Certificate',
-  'op.cert.none': 'HTTP without a certificate: for this computer alone, or behind a proxy that adds HTTPS.',
+  'op.cert.none': 'HTTP without a certificate: for the server’s own computer alone, or behind a proxy that adds HTTPS.',
   'op.cert.names': 'Names',
   'op.cert.ends': 'Ends',
   'op.cert.days': '{date} (in {n} days)',

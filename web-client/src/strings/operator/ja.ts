@@ -3,9 +3,9 @@
  */
 export const ja = {
   'op.title': 'サーバーのようす',
-  'op.lead': 'サーバーを守る人のためのページです。人数、混みぐあい、証明書、ディスクがわかります。',
+  'op.lead': 'サーバーの管理者のためのページです。人数、混みぐあい、証明書、ディスクがわかります。',
   'op.no-ear': 'ここから部屋の声を聞いたり、名前を見たりすることはできません。わざと、そう作ってあります。',
-  'op.key': 'サーバーの鍵',
+  'op.key': '管理者の鍵',
   'op.key.hint': 'データのフォルダーの「operator-key」というファイルにあります。',
   'op.key.remember': 'このタブをとじるまで、おぼえておく',
   'op.open': 'ひらく',
@@ -60,7 +60,7 @@ export const ja = {
   'op.files': 'ひらいているファイルと接続',
   'op.connections': 'TCPの接続',
   'op.certificate': '証明書',
-  'op.cert.none': '証明書のないHTTPです。この端末だけで使うか、HTTPSをつけるプロキシーのうしろで使います。',
+  'op.cert.none': '証明書のないHTTPです。サーバーのコンピューターだけで使うか、HTTPSをつけるプロキシーのうしろで使います。',
   'op.cert.names': '名前',
   'op.cert.ends': '終わり',
   'op.cert.days': '{date}（あと {n} 日）',
