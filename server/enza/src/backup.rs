@@ -67,10 +67,8 @@ pub(crate) async fn restore(config: &Config, from: &Path) -> Result<(), StartErr
     // A database that is broken, or of a newer version, is what a copy is put back for: it is kept with its journal, which
     // SQLite may take away some time after it gave up.
     absent_or(std::fs::remove_file(&kept_journal))?;
-    if std::fs::hard_link(&journal, &kept_journal).is_err() {
-        // Absent, or on a file system without a second name.
-        absent_or(std::fs::copy(&journal, &kept_journal).map(drop))?;
-    }
+    // Where there is none, or the file system knows no second names, it stays as SQLite leaves it.
+    let _ = std::fs::hard_link(&journal, &kept_journal);
     // Writes out what the journal still holds, so that the old file is whole by itself.
     if let Ok(store) = Store::open(&target).await {
         store.close().await;
