@@ -58,18 +58,25 @@ pub(crate) async fn restore(config: &Config, from: &Path) -> Result<(), StartErr
     // All of it is on the disk before the old one leaves its place: a full disk then changes nothing.
     let written = data_folder::write_beside(&database(&config.data), &copy).map_err(failed(&config.data))?;
     let target = database(&config.data);
-    // Writes out what the journal still holds, so that the old file is whole by itself. One that is broken, or of a newer
-    // version, is what a copy is put back for: it is kept with its journal.
-    if let Ok(store) = Store::open(&target).await {
-        store.close().await;
-    }
     let kept = beside(&target, ".before-restore");
+    let (journal, kept_journal) = (beside(&target, "-wal"), beside(&kept, "-wal"));
     let absent_or = |done: std::io::Result<()>| match done {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&target)(error)),
         _ => Ok(()),
     };
-    absent_or(std::fs::remove_file(beside(&kept, "-wal")))?;
-    absent_or(std::fs::rename(beside(&target, "-wal"), beside(&kept, "-wal")))?;
+    // A database that is broken, or of a newer version, is what a copy is put back for: it is kept with its journal, which
+    // SQLite may take away some time after it gave up.
+    absent_or(std::fs::remove_file(&kept_journal))?;
+    // Where there is none, or the file system knows no second names, it stays as SQLite leaves it.
+    let _ = std::fs::hard_link(&journal, &kept_journal);
+    // Writes out what the journal still holds, so that the old file is whole by itself.
+    if let Ok(store) = Store::open(&target).await {
+        store.close().await;
+        absent_or(std::fs::remove_file(&kept_journal))?;
+    }
+    // Where both are one file, both names stay.
+    absent_or(std::fs::rename(&journal, &kept_journal))?;
+    absent_or(std::fs::remove_file(&journal))?;
     absent_or(std::fs::remove_file(beside(&target, "-shm")))?;
     std::fs::rename(&target, &kept).map_err(failed(&target))?;
     std::fs::rename(&written, &target).map_err(failed(&target))?;

@@ -1,5 +1,5 @@
 //! How this server looks from somebody's device: what the page `/doctor` asks while it looks, and the report that an operator at
-//! the command line waits for. One task owns who is looking and which words are waited for; nothing of it is kept.
+//! the command line waits for. One task owns who is looking and which words are waited for; nothing of it outlives them.
 //!
 //! Anybody may look. They see what every visitor sees; what it costs is bounded here.
 
@@ -89,7 +89,7 @@ enum Request {
 pub(crate) enum Heard {
     Unknown,
     Waiting,
-    /// Said once; the word is used up.
+    /// Told once, and said as long as the word is good: an answer may be lost on its way.
     Report(Box<Report>),
 }
 
@@ -302,10 +302,8 @@ impl Table {
 
     fn ask(&mut self, now: Instant, word: &str) -> Heard {
         let Some(at) = self.find(now, word) else { return Heard::Unknown };
-        match self.words.get(at).is_some_and(|waited| waited.report.is_some()) {
-            true => self.words.remove(at).report.map_or(Heard::Waiting, Heard::Report),
-            false => Heard::Waiting,
-        }
+        let report = self.words.get(at).and_then(|waited| waited.report.clone());
+        report.map_or(Heard::Waiting, Heard::Report)
     }
 }
 
@@ -388,7 +386,9 @@ mod tests {
         for trial in 0..TRIALS - 1 {
             assert_eq!(begun(), [(visit.peer(trial), 10 + trial)], "the others wait");
             table.route(answer(visit.peer(trial), 10 + trial));
-            assert!(matches!(visit.next().await, Some(Event::Answer { offer_id, .. }) if offer_id == 10 + trial));
+            assert!(
+                matches!(visit.next().await, Some(Event::Answer { offer_id, .. }) if offer_id == 10 + trial)
+            );
         }
         drop(visit);
         let gone = commands.try_iter().filter(|command| matches!(command, Command::Disconnect { .. }));
@@ -411,8 +411,11 @@ mod tests {
         assert!(matches!(table.ask(now, &word), Heard::Waiting));
         assert!(table.tell(now, &word, report()));
         assert!(!table.tell(now, &word, report()), "once");
-        assert!(matches!(table.ask(now, &word), Heard::Report(_)));
-        assert!(matches!(table.ask(now, &word), Heard::Unknown), "it is kept by nobody");
+        for _ in 0..2 {
+            assert!(matches!(table.ask(now, &word), Heard::Report(_)), "the first answer may be lost");
+        }
+        assert!(!table.tell(now, &word, report()), "not once more either");
+        assert!(matches!(table.ask(now + WORD_LIFETIME, &word), Heard::Unknown), "it ends with its word");
         let late = table.word(now).unwrap();
         assert!(!table.tell(now + WORD_LIFETIME, &late, report()));
         let all: Vec<String> = (0..=WORDS_MAX).map(|_| table.word(now).unwrap()).collect();

@@ -77,8 +77,12 @@ async fn a_device_is_told_the_time_and_what_two_ports_see() {
         port("udp"),
         "it knocks where the visitor is"
     );
-    say(&mut line, json!({"type": "reached", "address": "192.0.2.77:9"})).await;
-    drop(line);
+    let other = UdpSocket::bind("127.0.0.2:0").unwrap();
+    other.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    say(&mut line, json!({"type": "reached", "address": other.local_addr().unwrap().to_string()})).await;
+    say(&mut line, json!({"type": "ping"})).await;
+    assert_eq!(hear(&mut line).await["type"], "pong");
+    assert!(other.recv_from(&mut buffer).is_err(), "and at nobody else's address");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,8 +94,15 @@ async fn who_looks_has_bounds() {
     assert_eq!(hear(&mut first).await, json!({"type": "refused", "id": 7}), "media is not for strangers");
     for id in 0..6 {
         say(&mut first, json!({"type": "offer", "id": id, "sdp": "no offer"})).await;
-        assert_eq!(hear(&mut first).await, json!({"type": "refused", "id": id}));
     }
+    let mut refused = Vec::new();
+    for _ in 0..6 {
+        let said = hear(&mut first).await;
+        assert_eq!(said["type"], "refused");
+        refused.push(said["id"].as_u64().unwrap());
+    }
+    refused.sort_unstable();
+    assert_eq!(refused, [0, 1, 2, 3, 4, 5], "those that come together wait for each other, and none is lost");
     let mut others = vec![come(&daemon).await, come(&daemon).await];
     for other in &mut others {
         assert_eq!(hear(other).await["type"], "hello");
@@ -133,8 +144,10 @@ async fn a_report_is_taken_under_the_operator_s_word_alone() {
     let told = json!({"word": word, "report": report}).to_string();
     assert_eq!(daemon.post("/doctor/reports", &told).await.status, 204);
     assert_eq!(daemon.post("/doctor/reports", &told).await.status, 404, "once");
-    assert_eq!(daemon.get(&path, &authority).await.json(), report);
-    assert_eq!(daemon.get(&path, &authority).await.status, 404, "it is kept nowhere");
+    for _ in 0..2 {
+        assert_eq!(daemon.get(&path, &authority).await.json(), report, "an answer may be lost");
+    }
+    assert_eq!(daemon.get(&path, &[]).await.status, 401, "the word alone reads nothing");
     for _ in 0..25 {
         daemon.post("/doctor/reports", &stranger).await;
     }
