@@ -31,7 +31,7 @@ impl Proxies {
     pub(super) fn person(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.is_trusted(peer) {
-            self.tell_of_hidden(peer, headers);
+            self.tell_of_hidden(headers);
             return peer;
         }
         let mut person = peer;
@@ -61,7 +61,7 @@ impl Proxies {
     }
 
     /// Once: a proxy that was not named, or by another address than the one it has here (as in a network of containers).
-    fn tell_of_hidden(&self, peer: IpAddr, headers: &HeaderMap) {
+    fn tell_of_hidden(&self, headers: &HeaderMap) {
         if !self.0.is_plain
             || !headers.contains_key(FORWARDED_FOR)
             || self.0.told.swap(true, Ordering::Relaxed)
@@ -74,7 +74,7 @@ impl Proxies {
             );
         } else {
             tracing::warn!(
-                "a request that names another person comes from {peer}, another address than the one you named with --trusted-proxy: name this one if it is your proxy's, otherwise what one person gets wrong counts for all"
+                "requests come by a proxy at another address than the one you named with --trusted-proxy (`ss -tn` shows it): name that one, otherwise what one person gets wrong counts for all"
             );
         }
     }
