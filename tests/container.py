@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The image of server/Dockerfile, run by Docker as docker-compose.yml says and with its one variable: a certificate by ACME, two
-people in a call, a stop, a crash, and everything still there.
+"""The image of server/Dockerfile, run by Docker as docker-compose.yml says and by the commands that the documents
+give: a certificate by ACME, two people in a call, a stop, a crash, and everything still there.
 
 Usage: container.py BINARY FOLDER    BINARY goes into the image in place of what the Dockerfile would build: a static one as it
                                      is, an ordinary one without its symbols and with this machine's C library lent to it.
@@ -14,6 +14,7 @@ server and the browser, is another one. No Docker of this machine is touched, an
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -30,14 +31,24 @@ from certificates import check, closing_line, until
 
 DOMAIN, MACHINE, WORLD = "circle.example", "203.0.113.10", "203.0.113.20"
 TOP = Path(__file__).resolve().parent.parent
+TEXT = (TOP / "server/SELF_HOSTING.md").read_text()
 SIZE_MAX = 30_000_000  # bytes
 NOBODY = "65532:65532"
+# The documents' name, and the line by which they write it down.
+TOLD = "circle.example.jp"
+DOMAIN_LINE = f"echo ENZA_DOMAIN={TOLD} > .env"
 # The project's name: the container is enza_enza_1, or enza-enza-1 for newer ones.
 PROJECT = "enza"
 
 
 def run(*command: object, **more) -> subprocess.CompletedProcess:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, **{"timeout": 60, **more})
+
+
+def documented(line: str) -> str:
+    """A line that the documents have, as it is."""
+    assert f"{line}\n" in TEXT or f"`{line}`" in TEXT, f"server/SELF_HOSTING.md does not say: {line}"
+    return line
 
 
 class Docker:
@@ -61,9 +72,15 @@ class Docker:
     def do(self, *words: object, **more) -> subprocess.CompletedProcess:
         return run(self.client, *words, env=self.environment, cwd=TOP, **more)
 
-    def compose(self, *words: object, files: tuple = (), **variables: str) -> subprocess.CompletedProcess:
-        given = [part for file in ("docker-compose.yml", *files) for part in ("-f", file)]
-        return run(*self.composing, *given, *words, env={**self.environment, **variables}, cwd=TOP, timeout=120)
+    def compose(self, *words: object) -> subprocess.CompletedProcess:
+        """In the folder that holds docker-compose.yml, and nothing else of ours but what the reader is told to write there."""
+        return run(*self.composing, *words, env=self.environment, cwd=self.folder / "here", timeout=120)
+
+    def typed(self, line: str) -> subprocess.CompletedProcess:
+        """A line of the documents, at a terminal."""
+        given = line.replace("docker compose", shlex.join(self.composing))
+        return run("script", "--quiet", "--return", "--command", given, "/dev/null", env=self.environment, cwd=self.folder / "here",
+                   stdin=subprocess.DEVNULL)
 
     def inspect(self, what: str) -> dict:
         return json.loads(self.do("inspect", what).stdout)[0]
@@ -144,8 +161,11 @@ def live(docker: Docker, binary: str, programs: Path, folder: Path) -> None:
     build(docker, binary, folder)
     look_at_image(docker, folder)
 
+    here = folder / "here"
+    here.mkdir()
+    shutil.copy(TOP / "docker-compose.yml", here)
     said = docker.compose("config").stderr
-    check("without a domain it says which variable is missing", "ENZA_DOMAIN=circle.example.jp" in said, said.strip()[-120:])
+    check("without a domain it says what to write", DOMAIN_LINE in said, said.strip()[-70:])
     authority = Authority(folder, programs, 443, here=WORLD, dns=53, valid=86_400)
     authority.lead(DOMAIN, MACHINE)
     # What a real server has of itself: a name server, and an authority that the program knows. Its health is asked more often.
@@ -153,16 +173,17 @@ def live(docker: Docker, binary: str, programs: Path, folder: Path) -> None:
     print("the program is", "an ordinary build: this machine's C library is lent to it" if lent else "static")
     (folder / "root").mkdir()
     (folder / "root/root.pem").write_bytes(authority.root.read_bytes())
-    around = folder / "around.yml"
-    around.write_text(json.dumps({"services": {"enza": {
+    (here / "docker-compose.override.yml").write_text(json.dumps({"services": {"enza": {
         "dns": [WORLD], "healthcheck": {"interval": "1s"},
         "volumes": [f"{folder}/root:/root:ro", *(f"{file}:{file}:ro" for file in lent)],
         "environment": {"ENZA_ACME_DIRECTORY": authority.directory, "ENZA_ACME_ROOT": "/root/root.pem"}}}}))
 
+    docker.typed(documented(DOMAIN_LINE).replace(TOLD, DOMAIN))
+
     def up() -> str:
-        done = docker.compose("up", "--detach", "--no-build", files=(around,), ENZA_DOMAIN=DOMAIN)
+        done = docker.compose("up", "--detach", "--no-build")
         check("docker compose up", done.returncode == 0, done.stderr.strip()[-200:] if done.returncode else "")
-        return docker.compose("ps", "--quiet", files=(around,), ENZA_DOMAIN=DOMAIN).stdout.strip()
+        return docker.compose("ps", "--quiet").stdout.strip()
 
     def state(container: str) -> dict:
         return docker.inspect(container)["State"]
@@ -185,6 +206,11 @@ def live(docker: Docker, binary: str, programs: Path, folder: Path) -> None:
     printed = docker.do("logs", container)
     links = re.findall(rf"https://{DOMAIN}/join#[\w-]+", printed.stdout)
     check("its log has the links", len(set(links)) == 2, f"{len(set(links))} links")
+    shows = docker.typed(documented("docker compose logs enza"))
+    check("docker compose logs shows them, as the documents say", all(link in shows.stdout for link in links))
+    made = docker.typed(documented("docker compose exec enza /enza invite create --role host"))
+    check("docker compose exec makes the host's link", made.returncode == 0 and f"https://{DOMAIN}/join#" in made.stdout,
+          made.stdout.strip()[-200:] if made.returncode else "")
     wrong = [line for line in printed.stderr.splitlines() if " WARN " in line or " ERROR " in line]
     check("and no complaint", not wrong, wrong[:2])
 
@@ -206,26 +232,27 @@ def live(docker: Docker, binary: str, programs: Path, folder: Path) -> None:
           [(name, one["verdict"]) for name, one in found.items() if one["verdict"] != "ok"])
     made = docker.do("exec", container, "/enza", "room", "create", "One")
     check("a room is made", made.returncode == 0 and f"https://{DOMAIN}/join#" in made.stdout, made.stderr.strip()[-200:])
-    saved = docker.do("exec", container, "/enza", "backup", "saved.db")
-    check("the database is saved into the volume", saved.returncode == 0, saved.stderr.strip()[-200:])
+    saved = docker.typed(documented("docker compose exec enza /enza backup copy.db"))
+    check("the database is saved into the volume", saved.returncode == 0, saved.stdout.strip()[-200:] if saved.returncode else "")
 
     joined = run("node", TOP / "tests/browser/container.mjs", DOMAIN, MACHINE, *dict.fromkeys(links), timeout=180)
     for line in joined.stdout.splitlines():
         if line.startswith(("pass", "FAIL")):
             check(line[4:].strip(), line.startswith("pass"))
+    check("the page's own test ran to its end", joined.returncode == 0, (joined.stderr or joined.stdout).strip()[-300:] if joined.returncode else "")
 
     os.kill(state(container)["Pid"], signal.SIGKILL)
     came = until(lambda: docker.inspect(container)["RestartCount"] == 1 and health(container) == "healthy", 60)
     check("killed, it is started again by itself", came is not None, f"after {came or 0:.1f} s")
     check("and serves", until(lambda: certificate(authority.trust()) == serial) is not None)
     began = time.monotonic()
-    docker.compose("stop", files=(around,), ENZA_DOMAIN=DOMAIN)
+    docker.compose("stop")
     took, ended = time.monotonic() - began, state(container)
     # What does not end in time is killed, and that is no 0.
     check("a stop is a graceful one", (ended["Status"], ended["ExitCode"]) == ("exited", 0), f"{took:.1f} s, with docker compose's own")
     check("and the log says so", "stopped" in docker.do("logs", "--tail", "3", container).stderr)
 
-    docker.compose("down", files=(around,), ENZA_DOMAIN=DOMAIN)
+    docker.compose("down")
     fresh = up()
     check("a new container finds the certificate", fresh != container and
           until(lambda: certificate(authority.trust()) == serial) is not None and authority.issued() == 1)

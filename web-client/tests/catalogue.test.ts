@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { reactions } from '../src/circle/reactions';
 import { marks } from '../src/circle/person';
+import { REASONS } from '../src/operator/reasons';
 import { pickLanguage, wordsOf } from '../src/strings';
 import { en } from '../src/strings/en';
 import { ja } from '../src/strings/ja';
@@ -51,7 +52,7 @@ describe('catalogues', () => {
       .map((file) => readFileSync(file, 'utf8'))
       .join('\n');
     // Keys built from parts: `set.pic.${pictures}.b`, `mark.${mark}`, `e.${kind}`, `e.${short}.${why}`, `e.${why}.b`, `name.${problem}`, `react.${name}`, `seal.${why}`, `seal.${whose}.b`, `word.said.${said}`,
-    // `deed.${deed}`, `deeds.${deed}`, `out.is.${situation}`, `out.${rating}`, `out.${device}.${state}`.
+    // `deed.${deed}`, `deeds.${deed}`, `out.is.${situation}`, `out.${rating}`, `out.${device}.${state}`, `op.why.${known}`.
     const built = [
       ...marks.map((mark) => `mark.${mark}`),
       ...['ios', 'safari', 'android', 'firefox'].map((browser) => `e.denied.${browser}.b`),
@@ -60,6 +61,7 @@ describe('catalogues', () => {
       ...['set', 'gone', 'failed'].map((said) => `word.said.${said}`),
       ...['no-key', 'no-cipher'].flatMap((why) => [`seal.${why}`, `seal.${why}.b`]),
       ...['mine', 'either', 'theirs'].map((whose) => `seal.${whose}.b`),
+      ...REASONS.map((why) => `op.why.${why}`),
       ...reactions.map(({ name }) => `react.${name}`),
       ...(code.match(/export type Situation =([^;]*);/)?.[1]?.match(/[a-z-]+/g) ?? []).map((situation) => `out.is.${situation}`),
       ...['ok', 'warn', 'bad', 'unknown'].map((rating) => `out.${rating}`),

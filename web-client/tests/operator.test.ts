@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { get } from 'svelte/store';
 import { describe, expect, it, vi } from 'vitest';
 import { bitRate, bytes, parts } from '../src/operator/figures';
 import type { Look, Point } from '../src/operator/look';
 import { afterAnswer, closed, lineThrough, newFindings, PAST_MS } from '../src/operator/look';
+import { REASONS, whyKey } from '../src/operator/reasons';
 import type { Around } from '../src/operator/watch';
 import { watch } from '../src/operator/watch';
 import type { Answer } from '../src/protocol/http';
@@ -13,6 +15,18 @@ import { serverState } from './pictures/server';
 const ok = (people: number): Answer<ServerState> => ({ kind: 'ok', value: { ...serverState, people } });
 const refused = (code: 'key-wrong' | 'too-many-attempts'): Answer<ServerState> => ({ kind: 'refused', code, message: '' });
 const silence: Answer<ServerState> = { kind: 'unreachable', detail: '' };
+
+describe('why somebody was turned away', () => {
+  it('has words for every reason that the server knows, and shows others as they are', () => {
+    const source = readFileSync(new URL('../../server/enza/src/metrics.rs', import.meta.url), 'utf8');
+    const [people] = /const REASONS[^;]+; \d+\] = \[[^\]]+\]/.exec(source) ?? [''];
+    const [lines] = /impl Turned \{[\s\S]+?\n\}/.exec(source) ?? [''];
+    const named = [...`${people}${lines}`.matchAll(/"([a-z-]+)"/g)].map(([, name]) => name);
+    expect(named).toEqual([...REASONS]);
+    expect(whyKey('late')).toBe('op.why.late');
+    expect(whyKey('of-tomorrow')).toBeNull();
+  });
+});
 
 describe('the answer', () => {
   it('is read whole or not at all', () => {

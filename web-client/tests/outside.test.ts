@@ -70,6 +70,13 @@ describe('the situation', () => {
   });
 });
 
+describe('what is found', () => {
+  it('accuses no line that an old browser did not try', () => {
+    const found = findingsOf({ ...good, able: false, contact: 'none' }).map(({ check }) => check);
+    expect(found).toEqual(['browser', 'certificate', 'http', 'microphone', 'camera']);
+  });
+});
+
 describe('the kind of NAT', () => {
   it('is told by what two ports see of one socket', () => {
     expect(natOf(null)).toBe('unknown');

@@ -46,6 +46,7 @@ async fn a_device_is_told_the_time_and_what_two_ports_see() {
     let hello = hear(&mut line).await;
     assert_eq!((&hello["type"], &hello["certificate"]), (&json!("hello"), &json!("none")));
     assert_eq!(hello["iceServers"], json!([]), "none on this computer");
+    assert!(hello["port"].as_u64().is_some_and(|port| port > 0), "of sound and picture: {hello}");
     say(&mut line, json!({"type": "ping"})).await;
     let pong = hear(&mut line).await;
     assert!(pong["unixMillis"].as_u64().unwrap() >= hello["unixMillis"].as_u64().unwrap());

@@ -21,6 +21,7 @@ export interface Looked {
   readonly https: boolean;
   /** The page came from this very computer. */
   readonly local: boolean;
+  /** Where sound and picture go; behind a proxy not the page's own. */
   readonly port: number;
   /** `h2`, `http/1.1`; null where the browser does not say. */
   readonly http: string | null;
@@ -109,10 +110,11 @@ export function findingsOf(looked: Looked): readonly Finding[] {
     https(looked),
   ];
   if (looked.http !== null) findings.push(finding('http', 'ok', 'out.http', null, { version: looked.http }));
-  if (looked.contact === 'line') {
+  // A browser that cannot take part tried nothing, which says nothing of the line.
+  if (looked.able && looked.contact === 'line') {
     findings.push(finding('line', 'ok', 'out.line'), ...ways(looked), nat(looked), ...clocks(looked));
-  } else if (looked.contact === 'busy') findings.push(finding('line', 'unknown', 'out.line.busy', 'out.line.busy.do'));
-  else findings.push(finding('line', 'bad', 'out.line.none', 'out.line.none.do'));
+  } else if (looked.able && looked.contact === 'busy') findings.push(finding('line', 'unknown', 'out.line.busy', 'out.line.busy.do'));
+  else if (looked.able) findings.push(finding('line', 'bad', 'out.line.none', 'out.line.none.do'));
   if (looked.secure) {
     findings.push(device('microphone', looked.microphone), device('camera', looked.camera));
   }

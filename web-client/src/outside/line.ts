@@ -10,6 +10,8 @@ export interface Hello {
   readonly unixMillis: number;
   /** How the page's certificate came to be: by the server itself, from files, by an authority; `none`: plain HTTP. */
   readonly certificate: string;
+  /** Of the server's sound and picture, TCP and UDP; null when it names none. */
+  readonly port: number | null;
   /** Addresses that say as whom they see us. */
   readonly stun: readonly string[];
   /** A second port of the server for this visit; null when it had none. */
@@ -39,6 +41,7 @@ function helloOf(message: Fields): Hello {
   return {
     unixMillis: number(message['unixMillis']),
     certificate: String(message['certificate']),
+    port: number(message['port']) || null,
     stun: texts(message['stun']),
     second: isRecord(second) ? { udp: number(second['udp']), tcp: number(second['tcp']) } : null,
     iceServers: (Array.isArray(iceServers) ? iceServers : []).filter(isRecord).map((server) => ({

@@ -43,7 +43,7 @@ export async function look(): Promise<Looked> {
     about.local ? null : lookFromTwoPorts(line),
   ]);
   line.close();
-  return { ...about, contact: 'line', made, privateOnly, ...clock, udp, tcp, relay, seen };
+  return { ...about, port: line.hello.port ?? about.port, contact: 'line', made, privateOnly, ...clock, udp, tcp, relay, seen };
 }
 
 async function askTheTime(line: Line): Promise<{ readonly roundTrip: number | null; readonly ahead: number | null }> {

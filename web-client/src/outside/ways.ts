@@ -65,7 +65,8 @@ export class Patience {
 export async function tryWay(way: Way, line: Line, patience: Patience): Promise<Trial> {
   const iceServers = way === 'relay' ? [...line.hello.iceServers] : [];
   if (way === 'relay' && iceServers.length === 0) return { way: 'absent' };
-  const connection = new RTCPeerConnection({ iceServers, iceTransportPolicy: way === 'relay' ? 'relay' : 'all' });
+  const connection = connectionWith({ iceServers, iceTransportPolicy: way === 'relay' ? 'relay' : 'all' });
+  if (connection === null) return { way: 'closed' };
   try {
     const channel = connection.createDataChannel('trial');
     const open = new Promise<boolean>((resolve) => {
@@ -92,6 +93,15 @@ export async function tryWay(way: Way, line: Line, patience: Patience): Promise<
   }
 }
 
+/** Null: the browser refuses, by a rule of its own or at an address that it does not understand. */
+function connectionWith(configuration: RTCConfiguration): RTCPeerConnection | null {
+  try {
+    return new RTCPeerConnection(configuration);
+  } catch {
+    return null;
+  }
+}
+
 async function roundTrip(connection: RTCPeerConnection): Promise<number | null> {
   const pairs: RTCIceCandidatePairStats[] = [];
   (await connection.getStats()).forEach((entry: RTCStats) => {
@@ -112,13 +122,14 @@ export async function lookFromTwoPorts(line: Line): Promise<Seen | null> {
   const { stun, second: ports } = line.hello;
   if (ports === null || stun.length === 0) return null;
   const hosts = stun.map((address) => address.slice(0, address.lastIndexOf(':')));
-  const connection = new RTCPeerConnection({
+  const connection = connectionWith({
     iceServers: [
       { urls: [...stun, ...hosts.map((host) => `${host}:${ports.udp}`)].map((address) => `stun:${address}`) },
       // Nobody answers there; that a connection comes is all that is looked for.
       { urls: hosts.map((host) => `turn:${host}:${ports.tcp}?transport=tcp`), username: '-', credential: '-' },
     ],
   });
+  if (connection === null) return null;
   const mapped = new Set<string>();
   try {
     const over = new Promise<void>((resolve) => {

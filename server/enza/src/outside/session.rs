@@ -133,6 +133,7 @@ fn hello(visit: &Visit, visitor: &Visitor, second: Option<&Second>) -> Value {
         "type": "hello",
         "unixMillis": rooms::now().unix_millis,
         "certificate": visit.server.certificate,
+        "port": visit.server.candidates.first().map(SocketAddr::port),
         "stun": asked,
         "second": ports.map(|(udp, tcp)| json!({"udp": udp, "tcp": tcp})),
         "iceServers": ice_servers,
