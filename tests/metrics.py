@@ -58,7 +58,8 @@ def total(samples: dict, name: str) -> float:
 check("/healthz", get("/healthz", None) == (200, "ok\n"))
 check("/readyz", get("/readyz", None) == (200, "ready\n"))
 check("without the key there are no figures", get("/metrics", None)[0] == 401)
-check("with another one neither", get("/metrics", KEY[:-1] + "x")[0] == 401)
+# 429: guesses are counted, and whoever tested the API before made many.
+check("with another one neither", get("/metrics", "not" + KEY)[0] in (401, 429))
 families, before = read()
 check("the parser reads all of it", len(families) > 25, f"{len(families)} families, {len(before)} samples")
 nameless = [f.name for f in families.values() if f.type not in ("counter", "gauge") or not f.documentation]
