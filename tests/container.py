@@ -175,8 +175,8 @@ def live(docker: Docker, binary: str, programs: Path, folder: Path) -> None:
     (folder / "root/root.pem").write_bytes(authority.root.read_bytes())
     (here / "docker-compose.override.yml").write_text(json.dumps({"services": {"enza": {
         "dns": [WORLD], "healthcheck": {"interval": "1s"},
-        "volumes": [f"{folder}/root:/root:ro", *(f"{file}:{file}:ro" for file in lent)],
-        "environment": {"ENZA_ACME_DIRECTORY": authority.directory, "ENZA_ACME_ROOT": "/root/root.pem"}}}}))
+        "volumes": [f"{folder}/root:/authority:ro", *(f"{file}:{file}:ro" for file in lent)],
+        "environment": {"ENZA_ACME_DIRECTORY": authority.directory, "ENZA_ACME_ROOT": "/authority/root.pem"}}}}))
 
     docker.typed(documented(DOMAIN_LINE).replace(TOLD, DOMAIN))
 

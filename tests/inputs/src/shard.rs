@@ -2,11 +2,12 @@
 //! out goes to addresses that proved themselves and to nobody else, and when everybody has gone nothing is left.
 
 use crate::steps::{Step, read};
+use crate::world::fresh_shard;
 use crate::world::{attribute, signed_check};
 use bytes::Bytes;
 use sfu::{
-    Certificate, Command, DataChannel, DtlsRole, Event, Layer, MediaKind, Output, PeerId, Quality, RoomId,
-    Shard, ShardConfig, TrackDescription, TrackId, TrackSetting,
+    Command, DataChannel, DtlsRole, Event, Layer, MediaKind, Output, PeerId, Quality, RoomId, Shard,
+    TrackDescription, TrackId, TrackSetting,
 };
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -62,11 +63,7 @@ impl World {
     fn new() -> Self {
         let now = Instant::now();
         // Its key is made anew for each input: a tenth of what the rest takes.
-        let certificate = Certificate::generate().expect("a certificate");
-        let candidates = vec![SocketAddr::from(([127, 0, 0, 1], 7880))];
-        let config =
-            ShardConfig { now, index: 0, seed: [7; 32], certificate, candidates, tcp_candidates: Vec::new() };
-        let shard = Shard::new(config).expect("a shard");
+        let shard = fresh_shard(now);
         Self { shard, now, known: HashMap::new(), proven: HashSet::new() }
     }
 

@@ -38,15 +38,20 @@ pub(crate) fn with_peer(input: impl FnOnce(&mut World)) {
     });
 }
 
+/// A shard without peers. Its key is made anew each time.
+pub(crate) fn fresh_shard(now: Instant) -> Shard {
+    let certificate = Certificate::generate().expect("a certificate");
+    let candidates = vec![SocketAddr::from(([127, 0, 0, 1], 7880))];
+    let config =
+        ShardConfig { now, index: 0, seed: [7; 32], certificate, candidates, tcp_candidates: Vec::new() };
+    Shard::new(config).expect("a shard")
+}
+
 impl World {
     fn new() -> Self {
         let now = Instant::now();
-        let certificate = Certificate::generate().expect("a certificate");
-        let candidates = vec![SocketAddr::from(([127, 0, 0, 1], 7880))];
-        let config =
-            ShardConfig { now, index: 0, seed: [7; 32], certificate, candidates, tcp_candidates: Vec::new() };
         Self {
-            shard: Shard::new(config).expect("a shard"),
+            shard: fresh_shard(now),
             now,
             peer: PeerId(0),
             username: String::new(),
