@@ -100,6 +100,7 @@ def libraries(binary: str) -> list[str]:
 def build(docker: Docker, binary: str, folder: Path) -> None:
     """The image, by the Dockerfile; its stages that compile are replaced by `binary`, if given."""
     if binary == "Dockerfile":
+        recipe = Path("server/Dockerfile")
         words = [f"--build-arg={name}={os.environ[name]}" for name in ("NODE_IMAGE", "RUST_IMAGE") if name in os.environ]
     else:
         built, plain = folder / "built.tar", folder / "enza"
@@ -110,9 +111,12 @@ def build(docker: Docker, binary: str, folder: Path) -> None:
             data.type, data.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(data)
         docker.do("import", built, "enza-built")
-        words = ["--build-arg=BUILT=enza-built"]
+        # The last stage as it is, over an image in place of the stage that compiles.
+        recipe, words = folder / "Dockerfile", []
+        last = Path("server/Dockerfile").read_text().split("\nFROM scratch\n")[1]
+        recipe.write_text(f"FROM enza-built AS build\n\nFROM scratch\n{last}")
     began = time.monotonic()
-    done = docker.do("build", "--file", "server/Dockerfile", "--tag", "enza", *words, ".", timeout=2400)
+    done = docker.do("build", "--file", recipe, "--tag", "enza", *words, ".", timeout=2400)
     check("the Dockerfile makes an image", done.returncode == 0, f"{time.monotonic() - began:.1f} s")
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
